@@ -1,0 +1,95 @@
+"""The transactional way out of one partition on Kafka.
+
+The client's transactional offset commit carries no group generation, so the group cannot fence a zombie; a
+transactional id per input partition does: the next owner's start() makes every earlier producer of that id powerless.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from processors.model import Record
+from runtime.errors import FencedError, PublishError
+from runtime.kafka import close_producer
+
+BATCH_BYTES = 512 * 1024
+TRANSACTION_TIMEOUT_MS = 30_000  # the broker ends an open transaction after this; it holds nothing but sends
+START_SECONDS = 30.0
+COMMIT_SECONDS = 20.0  # below the transaction's timeout, so that we give up before the broker does
+
+
+def transactional_id(group: str, source: TopicPartition) -> str:
+    """The id that fences: constant for a group and input partition, whichever process owns it."""
+    return f"{group}|{source.topic}|{source.partition}"
+
+
+class KafkaOutput:
+    """One producer's life. After any exception nothing but stop() may be called: see docs/design.md."""
+
+    def __init__(self, options: Mapping[str, Any], *, group: str, source: TopicPartition) -> None:
+        self._producer = AIOKafkaProducer(
+            **options,
+            transactional_id=transactional_id(group, source),
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            acks="all",
+            linger_ms=0,
+            max_batch_size=BATCH_BYTES,
+        )
+        self._group = group
+        self._source = source
+
+    async def start(self) -> None:
+        """See ports.Output."""
+        async with _converted(START_SECONDS):
+            await self._producer.start()
+
+    async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
+        """See ports.Output. Every acknowledgement is awaited: the client would commit although a send failed."""
+        async with _converted(COMMIT_SECONDS):
+            await self._producer.begin_transaction()
+            acknowledgements = []
+            for topic, of_topic in records.items():
+                for batch in self._batches(of_topic):
+                    sent = await self._producer.send_batch(batch, topic, partition=self._source.partition)
+                    acknowledgements.append(sent)
+            await asyncio.gather(*acknowledgements)
+            # Last: a torn transaction would then repeat records rather than lose them.
+            await self._producer.send_offsets_to_transaction({self._source: next_offset}, self._group)
+            await self._producer.commit_transaction()
+
+    async def stop(self) -> None:
+        """See ports.Output."""
+        await close_producer(self._producer)
+
+    def _batches(self, records: Sequence[Record]) -> list[BatchBuilder]:
+        """Batches in order; a record larger than a batch gets one of its own."""
+        batch = self._producer.create_batch()
+        batches = [batch]
+        for record in records:
+            while (
+                batch.append(key=record.key, value=record.value, timestamp=record.timestamp_ms, headers=record.headers)
+                is None
+            ):
+                batch = self._producer.create_batch()
+                batches.append(batch)
+        for full in batches:
+            full.close()
+        return batches
+
+
+@asynccontextmanager
+async def _converted(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise PublishError(f"Kafka did not answer within {seconds:g} s") from error
+    except (ProducerFenced, InvalidProducerEpoch) as error:
+        raise FencedError("another process took the partition over") from error
+    except KafkaError as error:
+        raise PublishError(f"Kafka: {error!r}") from error

@@ -1,0 +1,1 @@
+"""Numbered SQL files; `ringover-ops migrate` applies them in order, each in one transaction."""

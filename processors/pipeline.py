@@ -1,0 +1,214 @@
+"""The guarantee, in one readable function: `PartitionPipeline.run`.
+
+One pipeline per assigned partition and takeover. Nothing here knows Kafka or PostgreSQL.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from processors.decide import claims_of, count_by_labels, decide
+from processors.model import Batch, DeadLettered, Decision, Emit, Owner, RawRecord
+from processors.normalize import normalize
+from processors.ports import Output, RawLog, State
+from processors.takeover import take_over
+from runtime.errors import RefusedError, StateUnavailableError
+from runtime.logs import logger
+from runtime.metrics import ProcessorMetrics
+from schemas.identity import ClaimKey
+from schemas.topics import TopicNames
+
+STATE_RETRY_SECONDS = (0.1, 5.0)  # first and longest wait between tries while PostgreSQL is away
+
+Answer = TypeVar("Answer")
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world of one partition."""
+
+    raw: RawLog
+    state: State
+    output: Output
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What stays the same for one partition: where it reads and writes, for which group, how much at once."""
+
+    partition: int
+    group: str
+    topics: TopicNames
+    max_records: int
+
+
+@dataclass(slots=True)
+class Standing:
+    """How far a partition is, for the lag metrics.
+
+    `position`: everything below is committed. `pending`: broker time (ms) of the first record of each batch in hand.
+    """
+
+    position: int | None = None
+    pending: deque[int] = field(default_factory=deque)
+
+
+class PartitionPipeline:
+    """Processes one partition from takeover until it is stopped or fails."""
+
+    def __init__(self, lane: Lane, ports: Ports, metrics: ProcessorMetrics, standing: Standing) -> None:
+        self._lane = lane
+        self._ports = ports
+        self._metrics = metrics
+        self._standing = standing
+        self._source = f"{lane.topics.raw}/{lane.partition}"
+        self._counted_until = 0
+        self._stop = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Take the partition over, then turn raw records into events until `stop` is set.
+
+        Each batch: fetch, normalize (pure), claim in PostgreSQL, decide (pure), then write events, dead letters and
+        the offset in one Kafka transaction. The next batch is fetched, normalized and claimed while that transaction
+        commits; transactions themselves follow each other. A crash between claim and commit repeats the batch: its
+        claims are found to be its own, and its events come out once.
+
+        Raises:
+            TransientError: begin again with a takeover; nothing half-done is visible.
+            FencedError: another process owns the partition now.
+            RefusedError: going on would break the guarantee.
+        """
+        self._stop = stop
+        position = await take_over(self._ports.raw, self._ports.state, self._ports.output, heal=self._heal)
+        self._counted_until = max(position, await self._ports.state.progress() or 0)
+        self._metrics.takeovers.inc()
+        self._standing.position = position
+        committing: asyncio.Task[None] | None = None
+        try:
+            while not stop.is_set():
+                records = await self._ports.raw.fetch(self._lane.max_records)
+                if records:
+                    batch = await self._judge(records, position)
+                    decision = await self._decide(batch)
+                    if committing is not None:
+                        await committing
+                    committing = asyncio.create_task(self._commit(batch, decision))
+                    position = batch.next_offset
+                elif committing is not None:
+                    await committing  # nothing to do beside it
+                    committing = None
+            if committing is not None:
+                await committing
+        finally:
+            if committing is not None:
+                await _settle(committing)
+            self._standing.pending.clear()
+
+    async def _judge(self, records: Sequence[RawRecord], position: int) -> Batch:
+        if records[0].offset != position:
+            await self._explain_gap(position, records[0].offset)
+        self._standing.pending.append(records[0].timestamp)
+        verdicts = [normalize(record, source=self._source) for record in records]
+        return Batch(self._lane.partition, position, records[-1].offset + 1, records, verdicts)
+
+    async def _explain_gap(self, position: int, found: int) -> None:
+        """Transaction markers leave gaps in a log; removed records do too, and must not pass silently."""
+        bounds = await self._ports.raw.bounds()
+        if found < position or bounds.start > position:
+            raise RefusedError(
+                f"{self._source}: expected offset {position} and got {found}; the log begins at {bounds.start}: "
+                "records were removed before they were processed"
+            )
+
+    async def _decide(self, batch: Batch) -> Decision:
+        owners = await self._claim(batch)
+        decision = decide(batch, owners, topics=self._lane.topics, group=self._lane.group)
+        if decision.conflicts:
+            await self._patiently(lambda: self._ports.state.note_conflicts(decision.conflicts))
+        return decision
+
+    async def _claim(self, batch: Batch) -> Mapping[ClaimKey, Owner]:
+        claims = claims_of(batch, counted_until=self._counted_until)
+        with self._metrics.claim.time():
+            owners = await self._patiently(lambda: self._ports.state.claim(batch.first, batch.next_offset, claims))
+        self._counted_until = max(self._counted_until, batch.next_offset)
+        return owners
+
+    async def _patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask PostgreSQL until it answers: no transaction is open here, and the group keeps the partition."""
+        wait, longest = STATE_RETRY_SECONDS
+        while True:
+            try:
+                return await ask()
+            except StateUnavailableError as error:
+                self._metrics.retries.labels("state").inc()
+                log.warning("state.unavailable", partition=self._lane.partition, reason=str(error), retry_in=wait)
+                if await stopped_within(self._stop, wait):
+                    raise
+                wait = min(wait * 2, longest)
+
+    async def _commit(self, batch: Batch, decision: Decision) -> None:
+        with self._metrics.commit.time():
+            await self._ports.output.commit(decision.outputs, batch.next_offset)
+        self._standing.position = batch.next_offset
+        self._standing.pending.popleft()
+        self._measure(batch, decision)
+
+    def _measure(self, batch: Batch, decision: Decision) -> None:
+        now = time.time()
+        self._metrics.batch.observe(len(batch.records))
+        for (type_label, outcome_label), count in count_by_labels(decision.outcomes).items():
+            self._metrics.events.labels(type_label, outcome_label).inc(count)
+        for record, outcome in zip(batch.records, decision.outcomes, strict=True):
+            match outcome:
+                case Emit(event_type=event_type):
+                    self._metrics.end_to_end.labels(event_type.value).observe(now - record.timestamp / 1000)
+                case DeadLettered(reason=reason):
+                    self._metrics.dead_letters.labels(reason.code.value).inc()
+                case _:
+                    pass
+
+    async def _heal(self, start: int, end: int) -> None:
+        """Claim [start, end) again without output: PostgreSQL is a view of the raw log and is made whole from it."""
+        log.warning("partition.healing", partition=self._lane.partition, start=start, end=end)
+        began, position = time.monotonic(), start
+        self._ports.raw.seek(start)
+        self._counted_until = start
+        while await self._ports.raw.position() < end and not self._stop.is_set():
+            fetched = await self._ports.raw.fetch(self._lane.max_records)
+            records = [record for record in fetched if record.offset < end]
+            if records:
+                batch = await self._judge(records, position)
+                await self._claim(batch)
+                self._standing.pending.popleft()
+                self._metrics.healed.inc(len(records))
+                position = batch.next_offset
+        if not self._stop.is_set():
+            await self._ports.state.claim(position, end, ())  # what is left are transaction markers
+            log.info("partition.healed", partition=self._lane.partition, seconds=round(time.monotonic() - began, 3))
+
+
+async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait for `stop`, at most that long; whether it was set."""
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _settle(task: asyncio.Task[None]) -> None:
+    """Let a commit that is under way end: what it did is then known. Its own deadline bounds the wait."""
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not task.cancelled():
+        task.exception()  # a failure was raised already, or the failure that brought us here outweighs it

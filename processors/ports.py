@@ -1,0 +1,83 @@
+"""What the pipeline needs of the world, one protocol each; adapters and the tests' in-memory versions fulfil them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Record
+from schemas.identity import ClaimKey
+
+
+class RawLog(Protocol):
+    """One partition of the raw log."""
+
+    async def committed(self) -> int | None:
+        """The group's committed offset, read from the broker. Raises TransientError."""
+        ...
+
+    async def bounds(self) -> Bounds:
+        """Where the partition begins and ends now. Raises TransientError."""
+        ...
+
+    def seek(self, offset: int) -> None:
+        """The next fetch begins at `offset`."""
+        ...
+
+    async def position(self) -> int:
+        """The offset of the next fetch; past transaction markers, which no fetch returns."""
+        ...
+
+    async def fetch(self, max_records: int) -> Sequence[RawRecord]:
+        """The next records in order; empty when none came within a fraction of a second.
+
+        Raises:
+            TransientError: the broker reported an error.
+            RefusedError: the position is no longer in the log.
+        """
+        ...
+
+
+class State(Protocol):
+    """The claims of one partition. Every method raises StateUnavailableError when it cannot be answered."""
+
+    async def progress(self) -> int | None:
+        """Everything below this offset has been claimed; None if nothing is known of the partition."""
+        ...
+
+    async def open(self, next_offset: int) -> None:
+        """Note that claiming starts at `next_offset`; never moves a known progress back."""
+        ...
+
+    async def claim(self, first: int, next_offset: int, claims: Sequence[Claim]) -> Mapping[ClaimKey, Owner]:
+        """Claim all keys of the records in [first, next_offset) at once, and answer who owns each.
+
+        `claims` has one entry per key. Idempotent: an owner that claims again stays the owner.
+
+        Raises:
+            StateBehindError: records before `first` have not been claimed; nothing was written.
+        """
+        ...
+
+    async def note_conflicts(self, conflicts: Sequence[Conflict]) -> None:
+        """Keep duplicates whose content differs from their owner's, for operators. Idempotent."""
+        ...
+
+
+class Output(Protocol):
+    """The transactional way out of one partition; one object is used for one takeover and then thrown away."""
+
+    async def start(self) -> None:
+        """Fence every earlier owner of the partition and end its open transaction. Raises TransientError."""
+        ...
+
+    async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
+        """Write records (by topic) and the group's offset in one transaction.
+
+        Raises:
+            FencedError: another process owns the partition now.
+            PublishError: the outcome is not known; this object must not be used again.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Let go of connections within some seconds; never raises."""
+        ...

@@ -1,0 +1,157 @@
+"""The state table on PostgreSQL: each claim is one autocommit statement, so no lock outlives a frozen process."""
+
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib import resources
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from processors.model import Claim, Conflict, Owner
+from runtime.errors import RefusedError, StateBehindError, StateUnavailableError
+from schemas.identity import ClaimKey
+
+SCHEMA_VERSION = 1  # the newest file in processors/migrations
+WAIT_FOR_CONNECTION_SECONDS = 5.0
+
+# A statement that hangs must end before the group gives up on us; a session that dies must free its locks.
+_SESSION = (
+    "SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '5s'; "
+    "SET application_name = 'ringover-processor'"
+)
+_CONNECTION = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "autocommit": True}
+
+
+def load_queries(text: str) -> dict[str, LiteralString]:
+    """Statements by name, from a file of `-- name: x` sections."""
+    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
+    return {name: cast("LiteralString", body.strip()) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
+
+
+QUERIES = load_queries(resources.files("processors").joinpath("queries.sql").read_text(encoding="utf-8"))
+
+Pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
+
+
+def make_pool(database_url: str, *, connections: int) -> Pool:
+    """A closed pool of autocommit connections; opening it does not wait for the database."""
+
+    async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
+        await connection.execute(_SESSION)
+
+    return AsyncConnectionPool(
+        database_url,
+        min_size=1,
+        max_size=connections,
+        timeout=WAIT_FOR_CONNECTION_SECONDS,
+        kwargs=dict(_CONNECTION),
+        configure=configure,
+        open=False,
+    )
+
+
+class PostgresState:
+    """The state table of one raw log; `partition()` gives the view that a pipeline works with."""
+
+    def __init__(self, pool: Pool, log_name: str) -> None:
+        self._pool = pool
+        self._log_name = log_name
+        self._log_id: int | None = None
+
+    async def check(self) -> None:
+        """Ask for the schema's version, and learn the log's number.
+
+        Raises:
+            StateUnavailableError: PostgreSQL does not answer.
+            RefusedError: the schema is not the one this code was written for.
+        """
+        try:
+            rows = await self.execute("schema_version", {})
+        except StateUnavailableError as error:
+            if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
+                raise RefusedError("the database has no schema yet: run `ringover-ops migrate`") from error
+            raise
+        version = rows[0][0] or 0
+        if version < SCHEMA_VERSION:
+            raise RefusedError(f"the database's schema is version {version}, run `ringover-ops migrate`")
+        if self._log_id is None:
+            name = {"name": self._log_name}
+            rows = await self.execute("find_log", name) or await self.execute("add_log", name)
+            self._log_id = rows[0][0]
+
+    def partition(self, partition: int) -> "PartitionState":
+        """The claims of one partition; `check()` must have succeeded."""
+        assert self._log_id is not None, "check() comes first"
+        return PartitionState(self, self._log_id, partition)
+
+    async def execute(self, query: str, parameters: Mapping[str, object]) -> list[TupleRow]:
+        """Run one named statement; raises StateUnavailableError whatever PostgreSQL's objection is."""
+        async with _converted(), self._pool.connection() as connection:
+            cursor = await connection.execute(QUERIES[query], parameters)
+            return await cursor.fetchall() if cursor.description else []
+
+
+class PartitionState:
+    """See ports.State."""
+
+    def __init__(self, state: PostgresState, log_id: int, partition: int) -> None:
+        self._state = state
+        self._key = {"log_id": log_id, "partition": partition}
+        self._partition = partition
+
+    async def progress(self) -> int | None:
+        """See ports.State."""
+        rows = await self._state.execute("progress", self._key)
+        return rows[0][0] if rows else None
+
+    async def open(self, next_offset: int) -> None:
+        """See ports.State."""
+        await self._state.execute("open_progress", {**self._key, "next_offset": next_offset})
+
+    async def claim(self, first: int, next_offset: int, claims: Sequence[Claim]) -> Mapping[ClaimKey, Owner]:
+        """See ports.State."""
+        rows = await self._state.execute(
+            "claim",
+            {
+                **self._key,
+                "first": first,
+                "next_offset": next_offset,
+                "keys": [claim.key for claim in claims],
+                "offsets": [claim.offset for claim in claims],
+                "times": [claim.time_ms for claim in claims],
+                "hashes": [claim.content_hash for claim in claims],
+                "records": [claim.records for claim in claims],
+            },
+        )
+        if not rows:
+            raise StateBehindError(
+                f"partition {self._partition}: PostgreSQL has not claimed everything before offset {first}"
+            )
+        return {ClaimKey(key): Owner(partition, offset, content) for key, partition, offset, content in rows if key}
+
+    async def note_conflicts(self, conflicts: Sequence[Conflict]) -> None:
+        """See ports.State."""
+        await self._state.execute(
+            "note_conflicts",
+            {
+                **self._key,
+                "keys": [conflict.key for conflict in conflicts],
+                "offsets": [conflict.offset for conflict in conflicts],
+                "times": [conflict.time_ms for conflict in conflicts],
+            },
+        )
+
+
+@asynccontextmanager
+async def _converted() -> AsyncIterator[None]:
+    try:
+        yield
+    except PoolTimeout as error:
+        raise StateUnavailableError("PostgreSQL: no connection in time") from error
+    except psycopg.Error as error:
+        # The server's sentence names tables and limits; its DETAIL line would name keys.
+        reason = error.diag.message_primary or type(error).__name__
+        raise StateUnavailableError(f"PostgreSQL: {reason}") from error

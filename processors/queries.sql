@@ -1,0 +1,45 @@
+-- name: find_log
+SELECT log_id FROM log WHERE name = %(name)s;
+
+-- name: add_log
+-- Only after find_log found nothing: every try takes a number, and numbers are few.
+INSERT INTO log (name) VALUES (%(name)s) ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name RETURNING log_id;
+
+-- name: progress
+SELECT next_offset FROM progress WHERE log_id = %(log_id)s AND partition = %(partition)s;
+
+-- name: open_progress
+INSERT INTO progress AS p (log_id, partition, next_offset) VALUES (%(log_id)s, %(partition)s, %(next_offset)s)
+ON CONFLICT (log_id, partition) DO UPDATE SET next_offset = GREATEST(p.next_offset, EXCLUDED.next_offset);
+
+-- name: claim
+-- Claims every key of the records in [first, next_offset), in one statement and one commit. Nothing is claimed unless
+-- everything before `first` was: that is what makes the owner of a key its first record in the log. The first row
+-- answers the progress; no row at all means that this database is behind.
+-- DO UPDATE rather than DO NOTHING: only an update returns the row after waiting for a concurrent claim of it.
+WITH advanced AS (
+    UPDATE progress SET next_offset = GREATEST(next_offset, %(next_offset)s)
+    WHERE log_id = %(log_id)s AND partition = %(partition)s AND next_offset >= %(first)s
+    RETURNING next_offset
+), claimed AS (
+    INSERT INTO claim AS c
+        (log_id, idempotency_key, partition, owner_offset, owner_time, content_hash, records)
+    SELECT %(log_id)s, r.key, %(partition)s, r.owner_offset, to_timestamp(r.time_ms / 1000.0), r.content_hash, r.records
+    FROM advanced, unnest(
+        %(keys)s::text[], %(offsets)s::bigint[], %(times)s::bigint[], %(hashes)s::bigint[], %(records)s::bigint[]
+    ) AS r (key, owner_offset, time_ms, content_hash, records)
+    ON CONFLICT (log_id, idempotency_key) DO UPDATE SET records = c.records + EXCLUDED.records
+    RETURNING idempotency_key, partition, owner_offset, content_hash
+)
+SELECT NULL AS idempotency_key, 0 AS partition, next_offset AS owner_offset, 0 AS content_hash FROM advanced
+UNION ALL
+SELECT idempotency_key, partition, owner_offset, content_hash FROM claimed;
+
+-- name: note_conflicts
+INSERT INTO conflict (log_id, partition, record_offset, idempotency_key, record_time)
+SELECT %(log_id)s, %(partition)s, r.record_offset, r.key, to_timestamp(r.time_ms / 1000.0)
+FROM unnest(%(keys)s::text[], %(offsets)s::bigint[], %(times)s::bigint[]) AS r (key, record_offset, time_ms)
+ON CONFLICT DO NOTHING;
+
+-- name: schema_version
+SELECT max(version) FROM schema_migration;

@@ -1,0 +1,167 @@
+"""The processor as a process: member of the group for as long as it runs, admin port, probes, lag metrics."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from prometheus_client import CollectorRegistry
+
+from processors.member import Assignment, Member, MemberConfig, OutputFactory
+from processors.pipeline import stopped_within
+from processors.postgres_state import PostgresState, make_pool
+from processors.settings import ProcessorSettings
+from runtime.admin import admin_server
+from runtime.errors import FencedError, LogUnavailableError, StateUnavailableError, TransientError
+from runtime.kafka import client_options, close_consumer, reading
+from runtime.lifecycle import watch_loop_lag
+from runtime.logs import logger
+from runtime.metrics import ProcessorMetrics
+from schemas.topics import TopicNames
+
+PROBE_EVERY_SECONDS = 2.0
+PROBE_SECONDS = 4.0
+RETRY_SECONDS = (0.5, 5.0)
+
+log = logger(__name__)
+
+
+class ProcessorService:
+    """Wires settings, adapters and pipelines together; `run` is the whole life of a processor."""
+
+    def __init__(self, settings: ProcessorSettings, *, make_output: OutputFactory | None = None) -> None:
+        self._settings = settings
+        self._make_output = make_output
+        self._topics = TopicNames(settings.kafka_topic_prefix)
+        self._options: Mapping[str, Any] = client_options(settings, client_id="ringover-processor")
+        self._metrics = ProcessorMetrics(CollectorRegistry())
+        self._assignment = Assignment()
+        self._problems: dict[str, str] = {"state": "PostgreSQL: not asked yet", "kafka": "Kafka: not asked yet"}
+        self._stopping = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Process until `stop` is set.
+
+        Raises:
+            RefusedError: going on would break the guarantee (alone or in an exception group).
+        """
+        self._stopping = stop
+        settings = self._settings
+        pool = make_pool(settings.database_url.get_secret_value(), connections=settings.processor_database_connections)
+        await pool.open()
+        state = PostgresState(pool, settings.processor_log_id or f"{self._topics.raw}@1")
+        try:
+            async with (
+                admin_server(
+                    settings.processor_host,
+                    settings.processor_admin_port,
+                    live=lambda: None,
+                    ready=self._not_ready,
+                    registry=self._metrics.registry,
+                ),
+                asyncio.TaskGroup() as group,
+            ):
+                background = [
+                    group.create_task(watch_loop_lag(self._metrics.loop_lag)),
+                    group.create_task(self._probe_state(state)),
+                    group.create_task(self._probe_kafka()),
+                ]
+                await self._stay(state, stop)
+                for task in background:
+                    task.cancel()
+        finally:
+            await pool.close(timeout=2)
+
+    def _not_ready(self) -> str | None:
+        problem = self._problem()
+        self._metrics.ready.set(problem is None)
+        return problem
+
+    def _problem(self) -> str | None:
+        if self._stopping.is_set():
+            return "stopping"
+        if self._problems:
+            return "; ".join(self._problems.values())
+        return None if self._assignment.joined else "not yet in the consumer group"
+
+    async def _stay(self, state: PostgresState, stop: asyncio.Event) -> None:
+        """Be a member of the group, again after whatever passes."""
+        wait, longest = RETRY_SECONDS
+        while not stop.is_set():
+            try:
+                await state.check()
+                member = Member(self._member_config(), state, self._metrics, self._assignment, self._make_output)
+                await member.stay(stop)
+                wait = RETRY_SECONDS[0]
+            except (TransientError, FencedError) as error:
+                self._metrics.retries.labels(type(error).__name__).inc()
+                log.warning("member.retry", reason=str(error), retry_in=wait)
+                await stopped_within(stop, wait)
+                wait = min(wait * 2, longest)
+
+    def _member_config(self) -> MemberConfig:
+        return MemberConfig(
+            options=self._options,
+            group=self._settings.processor_group,
+            topics=self._topics,
+            batch_records=self._settings.processor_batch_records,
+            session_timeout_seconds=self._settings.processor_session_timeout_seconds,
+            drain_seconds=self._settings.processor_drain_seconds,
+        )
+
+    async def _probe_state(self, state: PostgresState) -> None:
+        """Ask PostgreSQL now and then: an idle processor must know, too."""
+        while True:
+            try:
+                await state.check()
+                self._answers("state", self._metrics.state_available)
+            except StateUnavailableError as error:
+                self._silent("state", self._metrics.state_available, str(error))
+            await asyncio.sleep(PROBE_EVERY_SECONDS)
+
+    async def _probe_kafka(self) -> None:
+        """Ask Kafka now and then where the log ends: tells whether it answers, and the lag."""
+        while True:
+            client = AIOKafkaConsumer(**self._options, enable_auto_commit=False)
+            try:
+                with reading():
+                    async with asyncio.timeout(PROBE_SECONDS):
+                        await client.start()
+                while True:
+                    await self._sample_lag(client)
+                    self._answers("kafka", self._metrics.kafka_available)
+                    await asyncio.sleep(PROBE_EVERY_SECONDS)
+            except LogUnavailableError as error:
+                self._silent("kafka", self._metrics.kafka_available, str(error))
+            finally:
+                await close_consumer(client)
+            await asyncio.sleep(PROBE_EVERY_SECONDS)
+
+    async def _sample_lag(self, client: AIOKafkaConsumer) -> None:
+        standings = dict(self._assignment.standings)
+        with reading():
+            async with asyncio.timeout(PROBE_SECONDS):
+                if self._topics.raw not in await client.topics():
+                    raise LogUnavailableError(f"Kafka: no topic {self._topics.raw}: run `ringover-ops topics apply`")
+                ends: dict[TopicPartition, int] = await client.end_offsets(list(standings)) if standings else {}
+        self._metrics.lag.clear()
+        self._metrics.lag_seconds.clear()
+        now = time.time()
+        for partition, end in ends.items():
+            standing = standings[partition]
+            oldest = standing.pending[0] / 1000 if standing.pending else now
+            if standing.position is not None:
+                self._metrics.lag.labels(partition.partition).set(max(0, end - standing.position))
+            self._metrics.lag_seconds.labels(partition.partition).set(max(0.0, now - oldest))
+
+    def _answers(self, what: str, gauge: Any) -> None:
+        if self._problems.pop(what, None) is not None:
+            log.info("dependency.available", which=what)
+        gauge.set(1)
+
+    def _silent(self, what: str, gauge: Any, reason: str) -> None:
+        if self._problems.get(what) != reason:
+            log.warning("dependency.unavailable", which=what, reason=reason)
+        self._problems[what] = reason
+        gauge.set(0)

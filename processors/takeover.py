@@ -1,0 +1,97 @@
+"""Take a partition over: the order of steps that keeps a predecessor, dead or merely slow, from doing harm.
+
+Start the producer (fences every earlier owner and ends its open transaction), only then read the committed offset (an
+open transaction would still hide it), compare it with what PostgreSQL knows, heal, seek.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from processors.model import Bounds
+from processors.ports import Output, RawLog, State
+from runtime.errors import RefusedError
+
+
+@dataclass(frozen=True, slots=True)
+class Initialize:
+    """Nothing was ever committed or claimed: begin at the log's start, and commit that first."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heal:
+    """PostgreSQL knows less than was committed: claim [start, end) again, without output, then go on at `end`."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on at the committed offset."""
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Going on would lose or repeat events."""
+
+    reason: str
+
+
+Plan: TypeAlias = Initialize | Heal | Resume | Refuse
+
+
+def plan_takeover(committed: int | None, progress: int | None, bounds: Bounds) -> Plan:
+    """Where to begin, from the group's committed offset, PostgreSQL's progress and the log's bounds. Pure."""
+    known = max(offset for offset in (committed, progress, bounds.start) if offset is not None)
+    if known > bounds.end:
+        return Refuse(
+            f"the raw log ends at {bounds.end}, but offset {known} was processed: the topic was made again or lost "
+            "records; give the new log its own PROCESSOR_LOG_ID and reset the group's offsets"
+        )
+    if committed is None:
+        if progress is None:
+            return Initialize(bounds.start)
+        return Refuse(
+            f"the group has no committed offset, but records up to {progress} were processed: the offsets expired or "
+            "the group is new; commit offsets for the group, then start again"
+        )
+    if committed < bounds.start:
+        return Refuse(
+            f"records {committed} to {bounds.start - 1} were removed by retention before they were processed; "
+            f"commit offset {bounds.start} to go on without them"
+        )
+    if progress is None or progress < committed:
+        return Heal(max(progress or 0, bounds.start), committed)
+    return Resume(committed)
+
+
+async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable[[int, int], Awaitable[None]]) -> int:
+    """Become the only owner of a partition, and return the offset to begin at; the log is positioned there.
+
+    `heal(start, end)` claims the records in [start, end) without output.
+
+    Raises:
+        TransientError: Kafka or PostgreSQL is away; take over again with a new output.
+        RefusedError: going on would break the guarantee.
+    """
+    await output.start()
+    plan = plan_takeover(await log.committed(), await state.progress(), await log.bounds())
+    match plan:
+        case Refuse(reason=reason):
+            raise RefusedError(reason)
+        case Initialize(offset=offset):
+            # Commit before the first claim: a crash between the two must not look like expired offsets.
+            await output.commit({}, offset)
+            await state.open(offset)
+        case Heal(start=start, end=offset):
+            await state.open(start)
+            await heal(start, offset)
+        case Resume(offset=offset):
+            pass
+    log.seek(offset)
+    return offset

@@ -1,0 +1,1 @@
+"""What every process shares: settings, logs, metrics, the Kafka client's options, process lifecycle, errors."""

@@ -1,0 +1,63 @@
+"""The admin port of a process: /livez, /readyz, /metrics. Apart from the public port, never exposed with it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from runtime.errors import PipelineError
+
+#: Answers what is wrong, in words for an operator, or None when nothing is.
+Check = Callable[[], str | None]
+
+
+class AddressInUseError(PipelineError):
+    """A port that this process must listen on is taken."""
+
+
+@asynccontextmanager
+async def admin_server(
+    host: str, port: int, *, live: Check, ready: Check, registry: CollectorRegistry
+) -> AsyncIterator[None]:
+    """Serve the three endpoints while the context is open.
+
+    Raises:
+        AddressInUseError: the port is taken or the host is not ours.
+    """
+
+    async def livez(_request: web.Request) -> web.Response:
+        return _answer(live())
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return _answer(ready())
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await listen(runner, host, port)
+        yield
+    finally:
+        await runner.cleanup()
+
+
+async def listen(runner: web.AppRunner | web.ServerRunner, host: str, port: int) -> None:
+    """Open the listening socket of a server.
+
+    Raises:
+        AddressInUseError: the port is taken or the host is not ours.
+    """
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise AddressInUseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+def _answer(problem: str | None) -> web.Response:
+    return web.Response(text="ok\n" if problem is None else problem + "\n", status=200 if problem is None else 503)

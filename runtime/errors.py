@@ -1,0 +1,43 @@
+"""Errors of the pipeline, by what the one who catches them does next.
+
+PipelineError
+├── TransientError           try again; nothing was committed
+│   ├── StateUnavailableError    PostgreSQL does not answer: wait outside any transaction
+│   ├── StateBehindError         PostgreSQL lost commits: take over again, which heals
+│   ├── LogUnavailableError      Kafka does not answer a read: try again
+│   └── PublishError             Kafka did not take it: replace the producer
+├── FencedError              another process owns the partition now: go back to the group
+└── RefusedError             going on would break the guarantee: stop and page
+"""
+
+
+class PipelineError(Exception):
+    """Base of every error that the pipeline raises on purpose."""
+
+
+class TransientError(PipelineError):
+    """Something outside is away for a while; the same step will work later."""
+
+
+class StateUnavailableError(TransientError):
+    """The state table cannot be reached, or refuses for a passing reason."""
+
+
+class StateBehindError(TransientError):
+    """The state table knows less of the raw log than was committed: it lost commits and must be healed."""
+
+
+class LogUnavailableError(TransientError):
+    """Kafka does not answer a read, or refuses for a passing reason."""
+
+
+class PublishError(TransientError):
+    """Kafka did not acknowledge in time or reported an error: the producer that saw it must not be used again."""
+
+
+class FencedError(PipelineError):
+    """A newer producer with our transactional id exists: another process owns the partition."""
+
+
+class RefusedError(PipelineError):
+    """Going on would lose or repeat events. The message says what was found and what an operator can do."""

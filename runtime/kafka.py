@@ -1,0 +1,90 @@
+"""Every Kafka client of the system: options from settings, and an end that always comes."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from runtime.errors import LogUnavailableError
+from runtime.settings import KafkaSettings
+
+REQUEST_TIMEOUT_MS = 10_000
+METADATA_MAX_AGE_MS = 60_000
+STOP_SECONDS = 5.0  # a client whose broker is away never ends by itself (aiokafka issue 1101)
+
+
+def client_options(settings: KafkaSettings, *, client_id: str) -> dict[str, Any]:
+    """Keyword arguments that aiokafka's consumer, producer and admin client share.
+
+    Raises:
+        OSError: a certificate file cannot be read.
+    """
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "client_id": client_id,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+        "security_protocol": settings.kafka_security_protocol,
+    }
+    if settings.kafka_security_protocol.endswith("SSL"):
+        options["ssl_context"] = _ssl_context(settings)
+    if settings.kafka_security_protocol.startswith("SASL"):
+        options["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        options["sasl_plain_username"] = settings.kafka_sasl_username
+        password = settings.kafka_sasl_password
+        options["sasl_plain_password"] = password.get_secret_value() if password else None
+    return options
+
+
+def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=settings.kafka_ssl_ca_file)
+    if settings.kafka_ssl_cert_file is not None:
+        context.load_cert_chain(settings.kafka_ssl_cert_file, settings.kafka_ssl_key_file)
+    return context
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn the client's errors in a read into ours.
+
+    Raises:
+        LogUnavailableError: the broker reported an error, or did not answer in time.
+    """
+    try:
+        yield
+    except TimeoutError as error:
+        raise LogUnavailableError("Kafka does not answer in time") from error
+    except KafkaError as error:
+        raise LogUnavailableError(f"Kafka: {error!r}") from error
+
+
+async def close_producer(producer: AIOKafkaProducer) -> None:
+    """Flush and close within some seconds, or abandon what is left; never raises a Kafka error."""
+    with suppress(KafkaError):
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await producer.stop()
+        except TimeoutError:
+            # stop() waits for its batches without end. Its sender task must go, or it would try for ever.
+            sender = producer._sender  # noqa: SLF001 - the client has no public way to give up
+            if sender is not None:
+                await sender.close()
+            await producer.client.close()
+
+
+async def close_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Leave the group and close within some seconds; never raises a Kafka error."""
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await consumer.stop()
+    except (KafkaError, TimeoutError):
+        return
+    except asyncio.CancelledError:
+        # stop() soon after start() lets its own inner cancellation out (aiokafka issue 647).
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise

@@ -1,0 +1,60 @@
+"""How a process begins and ends: event loop, signals, exit code, a watch on the loop's own delay."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import uvloop
+from prometheus_client import Gauge
+
+from runtime.errors import PipelineError, RefusedError
+from runtime.logs import logger
+
+EXIT_FAILED = 1
+EXIT_REFUSED = 78  # EX_CONFIG of sysexits.h: an operator must look before a restart can help
+
+_LOOP_WATCH_SECONDS = 1.0
+
+log = logger(__name__)
+
+Stop = asyncio.Event
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    """Run `main(stop)` until it returns; SIGTERM and SIGINT set `stop`. Returns the process's exit code."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_guarded(main))
+
+
+async def _guarded(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    failures: list[BaseException] = []
+    try:
+        await main(stop)
+    except* PipelineError as group:
+        failures = _leaves(group)
+    for failure in failures:
+        log.error("process.failed", reason=str(failure), error=type(failure).__name__)
+    if any(isinstance(failure, RefusedError) for failure in failures):
+        return EXIT_REFUSED
+    log.info("process.stopped")
+    return EXIT_FAILED if failures else 0
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves
+
+
+async def watch_loop_lag(gauge: Gauge) -> None:
+    """Measure for ever how late the loop wakes a timer; a late loop answers probes and heartbeats late."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _LOOP_WATCH_SECONDS
+        await asyncio.sleep(_LOOP_WATCH_SECONDS)
+        gauge.set(max(0.0, loop.time() - due))

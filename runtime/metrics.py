@@ -1,0 +1,89 @@
+"""Every metric, by name and meaning, in one typed place. Labels come from enums only: never an id, never a number."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SLOW = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
+
+
+class ProcessMetrics:
+    """What both processes measure of themselves."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        #: Worst delay of a timer on the event loop since the last look (1 s apart).
+        self.loop_lag = Gauge("ringover_event_loop_lag_seconds", "Delay of the event loop", registry=registry)
+        #: 1 when /readyz answers 200.
+        self.ready = Gauge("ringover_ready", "Whether the process is ready", registry=registry)
+
+
+class IngressMetrics(ProcessMetrics):
+    """Metrics of the ingress."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        #: Answers by endpoint slug (or `other`) and status code.
+        self.requests = Counter("ringover_http_requests", "Requests answered", ["endpoint", "code"], registry=registry)
+        #: From the request's head read to the answer, by endpoint slug.
+        self.duration = Histogram(
+            "ringover_http_request_duration_seconds", "Time to answer", ["endpoint"], buckets=_FAST, registry=registry
+        )
+        #: Requests being answered now.
+        self.in_flight = Gauge("ringover_http_inflight", "Requests in flight", registry=registry)
+        #: Refused requests by problem code.
+        self.refused = Counter("ringover_webhook_refused", "Webhooks refused", ["code"], registry=registry)
+        #: Webhooks stored in the dead-letter topic at once, by reason code.
+        self.dead_letters = Counter(
+            "ringover_ingress_dead_letters", "Dead letters stored by the ingress", ["code"], registry=registry
+        )
+        #: From handing a record to the client until the brokers' acknowledgement.
+        self.publish = Histogram(
+            "ringover_publish_duration_seconds", "Time to a durable record", buckets=_FAST, registry=registry
+        )
+        #: Records that were not acknowledged in time or failed.
+        self.publish_failures = Counter("ringover_publish_failures", "Records not acknowledged", registry=registry)
+        #: Producers replaced after an error.
+        self.producer_replaced = Counter("ringover_producer_replaced", "Producers replaced", registry=registry)
+
+
+class ProcessorMetrics(ProcessMetrics):
+    """Metrics of the processor."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(registry)
+        #: Raw records by event type (or `unknown`) and outcome: emitted, duplicate, conflict, dead_letter.
+        self.events = Counter("ringover_events", "Raw records processed", ["type", "outcome"], registry=registry)
+        #: Dead letters by reason code.
+        self.dead_letters = Counter(
+            "ringover_dead_letters", "Dead letters stored by the processor", ["code"], registry=registry
+        )
+        #: From the ingress's clock at reception to the committed event, by event type.
+        self.end_to_end = Histogram(
+            "ringover_end_to_end_seconds", "Received to committed", ["type"], buckets=_SLOW, registry=registry
+        )
+        #: One claim statement.
+        self.claim = Histogram("ringover_claim_duration_seconds", "Time to claim", buckets=_FAST, registry=registry)
+        #: One Kafka transaction, from begin to committed.
+        self.commit = Histogram("ringover_commit_duration_seconds", "Time to commit", buckets=_FAST, registry=registry)
+        #: Records in one batch.
+        self.batch = Histogram(
+            "ringover_batch_records", "Records in a batch", buckets=(1, 10, 50, 100, 500, 1000, 5000), registry=registry
+        )
+        #: Partitions taken over.
+        self.takeovers = Counter("ringover_takeovers", "Partitions taken over", registry=registry)
+        #: Records claimed again because PostgreSQL had lost their claims.
+        self.healed = Counter("ringover_healed_records", "Records re-claimed in healing", registry=registry)
+        #: Times another process took a partition from under us.
+        self.fenced = Counter("ringover_fenced", "Producers fenced", registry=registry)
+        #: Steps tried again because Kafka or PostgreSQL was away, by which.
+        self.retries = Counter("ringover_retries", "Steps tried again", ["cause"], registry=registry)
+        #: 1 while the state table answers.
+        self.state_available = Gauge("ringover_state_available", "Whether PostgreSQL answers", registry=registry)
+        #: 1 while the brokers answer.
+        self.kafka_available = Gauge("ringover_kafka_available", "Whether Kafka answers", registry=registry)
+        #: Partitions owned now.
+        self.partitions = Gauge("ringover_partitions", "Partitions owned", registry=registry)
+        #: Raw records not yet processed, by partition.
+        self.lag = Gauge("ringover_consumer_lag", "Lag in records", ["partition"], registry=registry)
+        #: Age of the oldest raw record not yet processed, by partition.
+        self.lag_seconds = Gauge("ringover_consumer_lag_seconds", "Lag in seconds", ["partition"], registry=registry)

@@ -1,0 +1,144 @@
+"""Settings shared by the processes, read once from the environment at start.
+
+Every setting `NAME` may also be given as `NAME_FILE`, the path of a file that holds the value (a mounted secret);
+setting both is refused.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
+
+EXIT_USAGE = 2
+
+
+class FileSecretSource(PydanticBaseSettingsSource):
+    """Reads `NAME_FILE` for each field that names a file, as container platforms mount secrets."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - interface
+        """The content of the file named by `<FIELD>_FILE`, without surrounding white space.
+
+        Raises:
+            SettingsError: the file cannot be read, or the setting is given both ways.
+        """
+        name = field_name.upper()
+        path = os.environ.get(f"{name}_FILE")
+        if path is None:
+            return None, field_name, False
+        if name in os.environ:
+            raise SettingsError(f"{name} and {name}_FILE are both set: keep one")
+        try:
+            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{name}_FILE cannot be read: {error}") from error
+
+    def __call__(self) -> dict[str, Any]:
+        """All fields that are given as files."""
+        values = {}
+        for name, field in self.settings_cls.model_fields.items():
+            value, key, _ = self.get_field_value(field, name)
+            if value is not None:
+                values[key] = value
+        return values
+
+
+class Settings(BaseSettings):
+    """Base: environment variables and `_FILE` variables only; unknown ones are someone else's."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False, hide_input_in_errors=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - interface
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - interface
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first (tests), then the environment, then files."""
+        return init_settings, env_settings, FileSecretSource(settings_cls)
+
+
+class KafkaSettings(Settings):
+    """How to reach Kafka."""
+
+    kafka_bootstrap_servers: str = Field(description="Brokers, `host:port` separated by commas")
+    kafka_topic_prefix: str = Field(default="", description="Put before every topic name; isolates environments")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="How to connect to the brokers"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="SASL mechanism, with a SASL protocol"
+    )
+    kafka_sasl_username: str | None = Field(default=None, description="SASL user")
+    kafka_sasl_password: SecretStr | None = Field(default=None, description="SASL password")
+    kafka_ssl_ca_file: Path | None = Field(default=None, description="CA certificates (PEM); default: the system's")
+    kafka_ssl_cert_file: Path | None = Field(default=None, description="Client certificate (PEM), for mutual TLS")
+    kafka_ssl_key_file: Path | None = Field(default=None, description="Key of the client certificate (PEM)")
+
+
+class DatabaseSettings(Settings):
+    """How to reach PostgreSQL."""
+
+    database_url: SecretStr = Field(description="PostgreSQL connection URI of the state table")
+
+
+class LogSettings(Settings):
+    """How to log."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="`auto` is text on a terminal, JSON lines otherwise"
+    )
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def load(settings_type: type[AnySettings], **overrides: Any) -> AnySettings:
+    """Read settings, or end the process with one line per mistake (exit code 2). Values are never shown."""
+    try:
+        return settings_type(**overrides)
+    except ValidationError as error:
+        lines = [f"  {_name(item['loc'])}: {item['msg']}" for item in error.errors(include_input=False)]
+        _give_up(lines)
+    except SettingsError as error:
+        _give_up([f"  {error}"])
+
+
+def masked(settings: Settings) -> Mapping[str, object]:
+    """The settings for the log: secrets only as `<name>_configured`."""
+    shown: dict[str, object] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr) or type(settings).model_fields[name].repr is False:
+            shown[f"{name}_configured"] = bool(value)
+        else:
+            shown[name] = str(value) if isinstance(value, Path) else value
+    return shown
+
+
+def describe(command: str, settings_type: type[Settings]) -> str:
+    """The text of `--help`: every setting with its default and meaning."""
+    lines = [f"usage: {command}", "", "Settings are environment variables; each may also be given as NAME_FILE.", ""]
+    for name, field in settings_type.model_fields.items():
+        required = field.is_required()
+        default = "required" if required else f"default {field.default if field.default not in (None, '') else 'none'}"
+        lines.append(f"  {name.upper():<36} {field.description} ({default})")
+    return "\n".join(lines) + "\n"
+
+
+def _name(location: tuple[int | str, ...]) -> str:
+    return str(location[0]).upper() if location else "settings"
+
+
+def _give_up(lines: list[str]) -> NoReturn:
+    sys.stderr.write("\n".join(["error: the settings are not usable", *lines]) + "\n")
+    raise SystemExit(EXIT_USAGE)

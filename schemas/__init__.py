@@ -1,0 +1,1 @@
+"""The contracts of the system, pure: no I/O, no clock, no settings."""

@@ -1,0 +1,156 @@
+"""Header codec: the headers of raw records and of normalized events, as lists of (name, UTF-8 bytes).
+
+Normalized events follow the CloudEvents 1.0 Kafka binding, binary content mode (attributes as `ce_` headers, the data
+as the value). Nothing here holds a wall-clock time of ours: a replay is byte-identical.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from schemas.identity import SOURCE, EventId, EventType, IdempotencyKey
+from schemas.normalized import dataschema
+
+Headers: TypeAlias = list[tuple[str, bytes]]
+
+REQUEST_ID = "request-id"
+ENDPOINT = "endpoint"
+RECEIVED_AT = "received-at"
+AUTH_SCHEME = "auth-scheme"
+AUTH_KEY_ID = "auth-key-id"
+SIGNATURE = "signature"
+CONTENT_TYPE = "content-type"
+TRACEPARENT = "traceparent"
+
+# W3C Trace Context, version 00 and later ones that extend it.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def valid_traceparent(text: str) -> bool:
+    """Whether `text` is a W3C traceparent header value."""
+    return _TRACEPARENT.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class RawHeaders:
+    """What the ingress records about one webhook beside its body.
+
+    `received_at` is RFC 3339 UTC; `auth_scheme` is `hmac` or `bearer`; `auth_key_id` names the secret or token that
+    matched; `signature` is the header as received (None for bearer).
+    """
+
+    request_id: str
+    endpoint: str
+    received_at: str
+    auth_scheme: str
+    auth_key_id: str
+    content_type: str
+    signature: str | None = None
+    traceparent: str | None = None
+
+    def encode(self) -> Headers:
+        """As Kafka headers, in a fixed order; absent ones are left out."""
+        pairs = (
+            (REQUEST_ID, self.request_id),
+            (ENDPOINT, self.endpoint),
+            (RECEIVED_AT, self.received_at),
+            (AUTH_SCHEME, self.auth_scheme),
+            (AUTH_KEY_ID, self.auth_key_id),
+            (SIGNATURE, self.signature),
+            (CONTENT_TYPE, self.content_type),
+            (TRACEPARENT, self.traceparent),
+        )
+        return [(name, text.encode()) for name, text in pairs if text is not None]
+
+    @classmethod
+    def decode(cls, headers: Sequence[tuple[str, bytes]]) -> "RawHeaders":
+        """The inverse of `encode`.
+
+        Raises:
+            KeyError: a required header is missing.
+            UnicodeDecodeError: a header is not UTF-8.
+        """
+        found = {name: value.decode() for name, value in headers}
+        return cls(
+            request_id=found[REQUEST_ID],
+            endpoint=found[ENDPOINT],
+            received_at=found[RECEIVED_AT],
+            auth_scheme=found[AUTH_SCHEME],
+            auth_key_id=found[AUTH_KEY_ID],
+            signature=found.get(SIGNATURE),
+            content_type=found[CONTENT_TYPE],
+            traceparent=found.get(TRACEPARENT),
+        )
+
+
+def header(headers: Iterable[tuple[str, bytes]], name: str) -> bytes | None:
+    """The value of the last header called `name`, or None."""
+    found = None
+    for candidate, value in headers:
+        if candidate == name:
+            found = value
+    return found
+
+
+# Headers that are the same for every event of a type, encoded once.
+_FIXED: dict[EventType, Headers] = {
+    event_type: [
+        ("ce_specversion", b"1.0"),
+        ("ce_type", event_type.value.encode()),
+        ("ce_source", SOURCE.encode()),
+        ("ce_dataschema", dataschema(event_type).encode()),
+        ("content-type", b"application/json"),
+    ]
+    for event_type in EventType
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EventHeaders:
+    """The CloudEvents attributes of one normalized event.
+
+    `subject` is the call id, `time` RFC 3339 UTC from the body, `source_offset` the `topic/partition/offset` of the
+    raw record that owns the event.
+    """
+
+    event_type: EventType
+    event_id: EventId
+    subject: str
+    time: str
+    idempotency_key: IdempotencyKey
+    source_offset: str
+    traceparent: bytes | None = None
+
+    def encode(self) -> Headers:
+        """As Kafka headers, in a fixed order."""
+        headers = [
+            *_FIXED[self.event_type],
+            ("ce_id", self.event_id.encode()),
+            ("ce_subject", self.subject.encode()),
+            ("ce_time", self.time.encode()),
+            ("ce_idempotencykey", self.idempotency_key.encode()),
+            ("ce_sourceoffset", self.source_offset.encode()),
+        ]
+        if self.traceparent is not None:
+            headers.append((TRACEPARENT, self.traceparent))
+        return headers
+
+    @classmethod
+    def decode(cls, headers: Sequence[tuple[str, bytes]]) -> "EventHeaders":
+        """The inverse of `encode`.
+
+        Raises:
+            KeyError: a required header is missing.
+            ValueError: a header is not UTF-8 or the type is unknown.
+        """
+        found = dict(headers)
+        return cls(
+            event_type=EventType(found["ce_type"].decode()),
+            event_id=EventId(found["ce_id"].decode()),
+            subject=found["ce_subject"].decode(),
+            time=found["ce_time"].decode(),
+            idempotency_key=IdempotencyKey(found["ce_idempotencykey"].decode()),
+            source_offset=found["ce_sourceoffset"].decode(),
+            traceparent=found.get(TRACEPARENT),
+        )

@@ -1,0 +1,64 @@
+"""Normalized events: the values on the topics, with exactly the specification's fields in its order.
+
+A change here is a change of contract: it needs a new schema version, an example and a line in docs/design.md.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.fields import E164_PATTERN, ID_MAX_CHARACTERS, INT64_MAX
+from schemas.identity import EventType
+
+SCHEMA_VERSION = 1
+
+_Id = Annotated[str, Field(min_length=1, max_length=ID_MAX_CHARACTERS)]
+_E164 = Annotated[str, Field(pattern=f"^{E164_PATTERN}$".replace("\\+", "[+]"))]
+_NonEmpty = Annotated[str, Field(min_length=1)]
+
+
+class NormalizedEvent(BaseModel):
+    """What every normalized value has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    call_id: _Id
+
+
+class CallStarted(NormalizedEvent):
+    """A call started ringing or was dialled. `from_e164` is null for an anonymous caller."""
+
+    direction: Literal["inbound", "outbound", "internal"]
+    from_e164: _E164 | None
+    to_e164: _E164
+    queue_id: _Id | None
+    agent_ref: _Id | None
+
+
+class CallEnded(NormalizedEvent):
+    """A call is over. `duration_sec` is in seconds."""
+
+    duration_sec: Annotated[int, Field(ge=0, le=INT64_MAX)]
+    hangup_cause: _NonEmpty
+    disposition: _NonEmpty
+
+
+class RecordingReady(NormalizedEvent):
+    """A recording, and perhaps its transcript, can be fetched."""
+
+    recording_id: _Id
+    recording_url: _NonEmpty
+    transcript_text: str | None
+    transcript_lang: str | None
+
+
+MODELS: dict[EventType, type[NormalizedEvent]] = {
+    EventType.CALL_STARTED: CallStarted,
+    EventType.CALL_ENDED: CallEnded,
+    EventType.RECORDING_READY: RecordingReady,
+}
+
+
+def dataschema(event_type: EventType) -> str:
+    """The URI that names the JSON Schema of this event type's values (`$id` in schemas/jsonschema)."""
+    return f"urn:ringover-events:schema:{event_type.value}:v{SCHEMA_VERSION}"

@@ -1,0 +1,94 @@
+"""The topics registry: the one source for creation, deployment files and tests.
+
+Partition count is the same everywhere: an event goes to the partition its raw record came from, so no second hash is
+needed and a call's order holds. Partitions never grow (a key would move); a new version of the topic does that.
+"""
+
+from dataclasses import dataclass
+
+from schemas.identity import EventType
+
+DAY_MS = 24 * 60 * 60 * 1000
+DEFAULT_PARTITIONS = 12
+# The largest body (see MAX_BODY_BYTES) with key, headers and reason headers around it.
+MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+# What a record may add around the body: ids, a signature, a content type, reason headers; each is bounded.
+MAX_BODY_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as it must be on the broker; `name` is without prefix."""
+
+    name: str
+    config: dict[str, str]
+    purpose: str
+    partitions: int = DEFAULT_PARTITIONS
+
+
+_COMMON = {
+    "cleanup.policy": "delete",
+    "retention.ms": str(30 * DAY_MS),
+    "max.message.bytes": str(MAX_MESSAGE_BYTES),
+}
+
+RAW = Topic(
+    name="ringover.raw.v1",
+    # The broker's clock orders the log: "rewind to 14:05" means "received at 14:05".
+    config=_COMMON | {"message.timestamp.type": "LogAppendTime"},
+    purpose="every authenticated webhook body, verbatim: the truth",
+)
+CALL = Topic(name="ringover.call.v1", config=_COMMON, purpose="normalized call.started and call.ended")
+RECORDING = Topic(
+    name="ringover.recording.v1",
+    config=_COMMON,
+    purpose="normalized call.recording_ready (transcripts are personal data: own access rights)",
+)
+DEAD_LETTER = Topic(
+    name="ringover.dead-letter.v1",
+    config=_COMMON,
+    purpose="what could not be accepted or normalized: original record and reason",
+)
+
+TOPICS: tuple[Topic, ...] = (RAW, CALL, RECORDING, DEAD_LETTER)
+
+_TOPIC_OF_EVENT = {
+    EventType.CALL_STARTED: CALL,
+    EventType.CALL_ENDED: CALL,
+    EventType.RECORDING_READY: RECORDING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicNames:
+    """Full topic names of one environment: `prefix` (KAFKA_TOPIC_PREFIX) isolates tests and environments."""
+
+    prefix: str = ""
+
+    def of(self, topic: Topic) -> str:
+        """The full name of `topic`."""
+        return f"{self.prefix}{topic.name}"
+
+    def of_event(self, event_type: EventType) -> str:
+        """The full name of the topic that carries normalized events of this type."""
+        return self.of(_TOPIC_OF_EVENT[event_type])
+
+    @property
+    def raw(self) -> str:
+        """Raw records."""
+        return self.of(RAW)
+
+    @property
+    def call(self) -> str:
+        """Normalized call events."""
+        return self.of(CALL)
+
+    @property
+    def recording(self) -> str:
+        """Normalized recording events."""
+        return self.of(RECORDING)
+
+    @property
+    def dead_letter(self) -> str:
+        """Dead letters."""
+        return self.of(DEAD_LETTER)

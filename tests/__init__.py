@@ -1,0 +1,1 @@
+"""Tests: unit (pure), contract (one suite on in-memory and real adapters), integration, e2e (real processes)."""

@@ -1,0 +1,65 @@
+"""Fixtures for tests on real servers; a test that asks for none of them needs none."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import psycopg
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from psycopg import sql
+
+from ops.migrate import migrate, packaged_migrations
+from schemas.topics import TOPICS, TopicNames
+from tests.support.infrastructure import Infrastructure, infrastructure
+
+TEST_PARTITIONS = 3
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Infrastructure]:
+    with infrastructure() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap_servers(servers: Infrastructure) -> str:
+    return servers.kafka_bootstrap_servers
+
+
+@pytest.fixture
+def database_url(servers: Infrastructure) -> Iterator[str]:
+    """A fresh, empty database of the test's own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(servers.database_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        base, _, _ = servers.database_url.rpartition("/")
+        yield f"{base}/{name}"
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def migrated_database_url(database_url: str) -> str:
+    """A fresh database with the current schema."""
+    migrate(database_url, packaged_migrations())
+    return database_url
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    return f"t{uuid.uuid4().hex[:10]}."
+
+
+@pytest.fixture
+async def topics(kafka_bootstrap_servers: str, topic_prefix: str) -> AsyncIterator[TopicNames]:
+    """The topics of the registry under a prefix of the test's own, deleted afterwards."""
+    names = TopicNames(topic_prefix)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.create_topics(
+            [NewTopic(names.of(topic), TEST_PARTITIONS, 1, topic_configs=topic.config) for topic in TOPICS]
+        )
+        yield names
+        await admin.delete_topics([names.of(topic) for topic in TOPICS])
+    finally:
+        await admin.close()

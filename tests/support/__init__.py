@@ -1,0 +1,1 @@
+"""What the tests share: infrastructure, processes, the reference model, in-memory adapters."""

@@ -1,0 +1,86 @@
+"""A real Kafka and a real PostgreSQL for the tests, in this order: the environment, Docker, the devstack.
+
+Missing infrastructure is an error, never a skip.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ops.devstack.stack import Devstack, DevstackConfig
+
+KAFKA_IMAGE = os.environ.get("TEST_KAFKA_IMAGE", "apache/kafka:4.4.0")
+POSTGRES_IMAGE = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:18")
+
+
+@dataclass(frozen=True, slots=True)
+class Infrastructure:
+    """Where the servers are; `stack` is set when we started them ourselves."""
+
+    kafka_bootstrap_servers: str
+    database_url: str
+    stack: Devstack | None = None
+
+
+@contextmanager
+def infrastructure() -> Iterator[Infrastructure]:
+    """The servers for a whole test session."""
+    kafka, database = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), os.environ.get("DATABASE_URL")
+    if kafka and database:
+        yield Infrastructure(kafka, database)
+    elif _docker_answers():
+        with _containers() as found:
+            yield found
+    else:
+        with Devstack(DevstackConfig()) as stack:
+            yield Infrastructure(stack.kafka_bootstrap_servers, stack.database_url, stack)
+
+
+def _docker_answers() -> bool:
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    return subprocess.run([docker, "info"], check=False, capture_output=True, timeout=20).returncode == 0
+
+
+@contextmanager
+def _containers() -> Iterator[Infrastructure]:
+    """Kafka and PostgreSQL by testcontainers, on ports of the host that are free now."""
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only with Docker
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415
+
+    from ops.devstack.ports import free_port  # noqa: PLC0415
+
+    port = free_port()
+    # The image takes no default once any variable is given, so all that matters is here.
+    kafka = (
+        DockerContainer(KAFKA_IMAGE)
+        .with_bind_ports(9092, port)
+        .with_env("KAFKA_NODE_ID", "1")
+        .with_env("KAFKA_PROCESS_ROLES", "broker,controller")
+        .with_env("KAFKA_LISTENERS", "PLAINTEXT://:9092,CONTROLLER://:9093")
+        .with_env("KAFKA_ADVERTISED_LISTENERS", f"PLAINTEXT://127.0.0.1:{port}")
+        .with_env("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
+        .with_env("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT")
+        .with_env("KAFKA_CONTROLLER_QUORUM_VOTERS", "1@localhost:9093")
+        .with_env("KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR", "1")
+        .with_env("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1")
+        .with_env("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1")
+        .with_env("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0")
+        .with_env("KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS", "1000")
+        .with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
+        .waiting_for(LogMessageWaitStrategy("Kafka Server started"))
+    )
+    postgres = (
+        DockerContainer(POSTGRES_IMAGE)
+        .with_exposed_ports(5432)
+        .with_env("POSTGRES_PASSWORD", "test")
+        .with_env("POSTGRES_DB", "ringover")
+        .waiting_for(LogMessageWaitStrategy("database system is ready to accept connections", times=2))
+    )
+    with kafka, postgres:
+        url = f"postgresql://postgres:test@127.0.0.1:{postgres.get_exposed_port(5432)}/ringover"
+        yield Infrastructure(f"127.0.0.1:{port}", url)

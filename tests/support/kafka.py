@@ -1,0 +1,80 @@
+"""Reading and writing topics in tests: whole topics, read committed, with the project's own client."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+
+from schemas.headers import Headers, RawHeaders
+from tests.support.reference_model import Raw
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """One authenticated webhook as the ingress would have stored it."""
+
+    slug: str
+    key: str
+    body: bytes
+
+
+def raw_headers(slug: str) -> Headers:
+    return RawHeaders(
+        request_id="00000000-0000-4000-8000-000000000000",
+        endpoint=slug,
+        received_at="2026-01-02T15:00:00.000Z",
+        auth_scheme="hmac",
+        auth_key_id="test",
+        content_type="application/json",
+    ).encode()
+
+
+@asynccontextmanager
+async def producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
+    client = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", max_request_size=4 * 1024 * 1024)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+async def store(bootstrap_servers: str, topic: str, webhooks: Iterable[Webhook]) -> int:
+    """Write webhooks to the raw topic, in order; how many there were."""
+    count = 0
+    async with producer(bootstrap_servers) as client:
+        for webhook in webhooks:
+            await client.send(topic, webhook.body, webhook.key.encode(), headers=raw_headers(webhook.slug))
+            count += 1
+        await client.flush()
+    return count
+
+
+async def read_topic(bootstrap_servers: str, topic: str) -> list[ConsumerRecord]:
+    """Every committed record of a topic, by partition and offset."""
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap_servers,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+    )
+    await consumer.start()
+    try:
+        partitions = sorted(consumer.assignment())
+        ends = await consumer.end_offsets(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        records: list[ConsumerRecord] = []
+        while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+            for found in (await consumer.getmany(timeout_ms=200)).values():
+                records += found
+    finally:
+        await consumer.stop()
+    return sorted(records, key=lambda record: (record.partition, record.offset))
+
+
+def as_raw(records: Sequence[ConsumerRecord]) -> list[Raw]:
+    """Records of the raw topic for the reference model."""
+    return [Raw(r.partition, r.offset, r.key, r.value, tuple(r.headers)) for r in records]

@@ -1,0 +1,104 @@
+"""The real programs as child processes, with their logs kept for the failure report."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import aiohttp
+
+from ops.devstack.ports import free_port
+from tests.support.waiting import until
+
+
+class Program:
+    """One running program (`python -m module`) with an admin port."""
+
+    def __init__(self, module: str, env: Mapping[str, str], *, admin_variable: str, directory: Path, name: str) -> None:
+        self.admin_port = free_port()
+        self.name = name
+        self.log = directory / f"{name}.log"
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                env={**os.environ, **env, admin_variable: str(self.admin_port), "LOG_FORMAT": "json"},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    async def ready(self, *, seconds: float = 30) -> None:
+        """Wait until /readyz answers 200."""
+
+        async def answers() -> bool:
+            assert self.running, f"{self.name} ended with {self.process.returncode}:\n{self.tail()}"
+            return (await self.readyz())[0] == 200
+
+        await until(answers, seconds=seconds, what=f"readiness of {self.name}")
+
+    async def readyz(self) -> tuple[int, str]:
+        """Status (0: no answer) and text of /readyz."""
+        return await self._get("readyz")
+
+    async def metrics(self) -> str:
+        """The text of /metrics."""
+        return (await self._get("metrics"))[1]
+
+    async def _get(self, path: str) -> tuple[int, str]:
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://127.0.0.1:{self.admin_port}/{path}") as response,
+            ):
+                return response.status, await response.text()
+        except aiohttp.ClientError:
+            return 0, ""
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        self.process.kill()
+        self.process.wait(timeout=10)
+
+    def stop(self, *, seconds: float = 20) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout=seconds)
+
+    def tail(self, lines: int = 30) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+class Programs:
+    """Starts programs, and kills what is left at the end of a test."""
+
+    def __init__(self, env: Mapping[str, str], directory: Path) -> None:
+        self.env = dict(env)
+        self._directory = directory
+        self.all: list[Program] = []
+
+    def processor(self, *, module: str = "processors", **extra: str) -> Program:
+        return self._start(module, extra, "PROCESSOR_ADMIN_PORT", f"processor-{len(self.all)}")
+
+    def ingress(self, **extra: str) -> Program:
+        return self._start("ingress", extra, "INGRESS_ADMIN_PORT", f"ingress-{len(self.all)}")
+
+    def _start(self, module: str, extra: Mapping[str, str], admin_variable: str, name: str) -> Program:
+        program = Program(
+            module, {**self.env, **extra}, admin_variable=admin_variable, directory=self._directory, name=name
+        )
+        self.all.append(program)
+        return program
+
+    def close(self) -> None:
+        for program in self.all:
+            if program.running:
+                program.process.send_signal(signal.SIGCONT)
+                program.kill()
