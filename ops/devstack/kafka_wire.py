@@ -1,0 +1,46 @@
+"""One synchronous question to a broker: are you ready? Uses aiokafka's protocol, not its client.
+
+The client is bound to an event loop and follows the advertised address, which may be a proxy that is
+not up yet.
+"""
+
+import socket
+import struct
+from io import BytesIO
+from typing import Any
+
+from aiokafka.protocol.admin import ApiVersionRequest_v0
+from aiokafka.protocol.api import RequestHeader_v1
+from aiokafka.protocol.metadata import MetadataRequest_v1
+
+TIMEOUT_SECONDS = 1.0
+LENGTH = struct.Struct(">i")
+CORRELATION_ID_BYTES = 4
+
+
+def is_ready(host: str, port: int) -> bool:
+    """Whether the broker there speaks Kafka, has registered itself and knows the controller."""
+    try:
+        with socket.create_connection((host, port), timeout=TIMEOUT_SECONDS) as connection:
+            versions = _ask(connection, ApiVersionRequest_v0())
+            metadata = _ask(connection, MetadataRequest_v1([]))
+    except (OSError, EOFError):
+        return False
+    return versions.error_code == 0 and len(metadata.brokers) == 1 and metadata.controller_id >= 0
+
+
+def _ask(connection: socket.socket, request: Any) -> Any:  # aiokafka's structs carry no types
+    message = RequestHeader_v1(request).encode() + request.encode()
+    connection.sendall(LENGTH.pack(len(message)) + message)
+    (size,) = LENGTH.unpack(_read(connection, LENGTH.size))
+    return request.RESPONSE_TYPE.decode(BytesIO(_read(connection, size)[CORRELATION_ID_BYTES:]))
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        chunk = connection.recv(size - len(data))
+        if not chunk:
+            raise EOFError("the broker closed the connection")
+        data += chunk
+    return data
