@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from processors.model import Record
@@ -45,12 +45,12 @@ class KafkaOutput:
 
     async def start(self) -> None:
         """See ports.Output."""
-        async with _converted(START_SECONDS):
+        async with self._converted(START_SECONDS):
             await self._producer.start()
 
     async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
         """See ports.Output. Every acknowledgement is awaited: the client would commit although a send failed."""
-        async with _converted(COMMIT_SECONDS):
+        async with self._converted(COMMIT_SECONDS):
             await self._producer.begin_transaction()
             acknowledgements = []
             for topic, of_topic in records.items():
@@ -81,15 +81,23 @@ class KafkaOutput:
             full.close()
         return batches
 
+    @asynccontextmanager
+    async def _converted(self, seconds: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            raise PublishError(f"Kafka did not answer within {seconds:g} s") from error
+        except (KafkaError, IllegalOperation) as error:
+            cause = self._cause(error)
+            if isinstance(cause, ProducerFenced | InvalidProducerEpoch):
+                raise FencedError("another process took the partition over") from error
+            raise PublishError(f"Kafka: {cause!r}") from error
 
-@asynccontextmanager
-async def _converted(seconds: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise PublishError(f"Kafka did not answer within {seconds:g} s") from error
-    except (ProducerFenced, InvalidProducerEpoch) as error:
-        raise FencedError("another process took the partition over") from error
-    except KafkaError as error:
-        raise PublishError(f"Kafka: {error!r}") from error
+    def _cause(self, error: Exception) -> BaseException:
+        """Why the producer is dead: once it is, each further call only says that there is no transaction."""
+        manager = self._producer._txn_manager  # noqa: SLF001 - the client shows it nowhere else
+        ended = manager.wait_for_transaction_end()
+        if manager.is_fatal_error() and ended is not None and ended.done():
+            return ended.exception() or error
+        return error

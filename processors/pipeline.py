@@ -184,7 +184,7 @@ class PartitionPipeline:
             records = [record for record in fetched if record.offset < end]
             if records:
                 batch = await self._judge(records, position)
-                await self._claim(batch)
+                await self._decide(batch)  # for its claims and conflicts; what it would write is committed already
                 self._standing.pending.popleft()
                 self._metrics.healed.inc(len(records))
                 position = batch.next_offset

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from runtime.errors import LogUnavailableError
+from runtime.logs import logger
 from runtime.settings import KafkaSettings
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -45,6 +46,21 @@ def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
     if settings.kafka_ssl_cert_file is not None:
         context.load_cert_chain(settings.kafka_ssl_cert_file, settings.kafka_ssl_key_file)
     return context
+
+
+log = logger(__name__)
+
+
+def quiet_dropped_futures(loop: asyncio.AbstractEventLoop) -> None:
+    """Log in one debug line what the client drops: a dead producer leaves failed futures that nobody can await."""
+
+    def handle(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if isinstance(context.get("exception"), KafkaError):
+            log.debug("kafka.dropped_future", reason=repr(context["exception"]))
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(handle)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import uvloop
 from prometheus_client import Gauge
 
 from runtime.errors import PipelineError, RefusedError
+from runtime.kafka import quiet_dropped_futures
 from runtime.logs import logger
 
 EXIT_FAILED = 1
@@ -29,6 +30,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
 async def _guarded(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    quiet_dropped_futures(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     failures: list[BaseException] = []

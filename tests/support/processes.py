@@ -32,6 +32,11 @@ class Program:
     def running(self) -> bool:
         return self.process.poll() is None
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the process is stopped by a signal (state T, proc(5))."""
+        return Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
     async def ready(self, *, seconds: float = 30) -> None:
         """Wait until /readyz answers 200."""
 

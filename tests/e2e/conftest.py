@@ -1,0 +1,35 @@
+"""Fixtures for whole programs on real servers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.topics import TopicNames
+from tests.support.infrastructure import Infrastructure
+from tests.support.processes import Programs
+from tests.support.verdict import Place
+
+
+@pytest.fixture
+def place(servers: Infrastructure, migrated_database_url: str, topics: TopicNames) -> Place:
+    return Place(servers.kafka_bootstrap_servers, migrated_database_url, topics, group=f"{topics.prefix}normalizer")
+
+
+@pytest.fixture
+def programs(place: Place, tmp_path: Path) -> Iterator[Programs]:
+    started = Programs(
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": place.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": place.topics.prefix,
+            "DATABASE_URL": place.database_url,
+            "PROCESSOR_GROUP": place.group,
+            "PROCESSOR_HOST": "127.0.0.1",
+            "PROCESSOR_SESSION_TIMEOUT_SECONDS": "3",
+            "INGRESS_HOST": "127.0.0.1",
+            "INGRESS_HMAC_SECRETS": "test:a-secret-of-the-tests",
+        },
+        tmp_path,
+    )
+    yield started
+    started.close()
