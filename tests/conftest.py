@@ -13,6 +13,16 @@ from schemas.topics import TOPICS, TopicNames
 from tests.support.infrastructure import Infrastructure, infrastructure
 
 TEST_PARTITIONS = 3
+SERVER_DIRECTORIES = {"integration", "e2e"}
+SERVER_FIXTURES = {"servers", "stack"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test that asks for servers, so that `make check` can leave them out."""
+    for item in items:
+        asks = SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        if asks or SERVER_DIRECTORIES.intersection(item.path.parts):
+            item.add_marker("server")
 
 
 @pytest.fixture(scope="session")

@@ -82,18 +82,22 @@ async def judge(place: Place) -> Expected:
 
 def _judge_state(place: Place, model: Expected, raw: Sequence[Raw]) -> None:
     """The claims are the min-offset function of the log; progress is not behind; counts are exact or not below."""
+    name = [f"{place.topics.raw}@1"]
     with psycopg.connect(place.database_url) as connection:
         claims = connection.execute(
-            "SELECT idempotency_key, partition, owner_offset FROM claim JOIN log USING (log_id) WHERE name = %s",
-            [f"{place.topics.raw}@1"],
+            "SELECT idempotency_key, partition, owner_offset FROM claim JOIN log USING (log_id) WHERE name = %s", name
         ).fetchall()
-        conflicts = connection.execute("SELECT count(*) FROM conflict").fetchall()[0][0]
-        behind = connection.execute("SELECT partition, next_offset FROM progress").fetchall()
+        conflicts = connection.execute(
+            "SELECT count(*) FROM conflict JOIN log USING (log_id) WHERE name = %s", name
+        ).fetchall()[0][0]
+        progress = connection.execute(
+            "SELECT partition, next_offset FROM progress JOIN log USING (log_id) WHERE name = %s", name
+        ).fetchall()
     wanted = {claim_key(EventType(identity[0]), *identity[1:]): owner for identity, owner in model.owners.items()}
     assert {key: (partition, offset) for key, partition, offset in claims} == wanted
     assert conflicts == model.conflicts
     ends = {record.partition: record.offset + 1 for record in raw}
-    assert {partition: offset for partition, offset in behind if offset} == ends
+    assert {partition: offset for partition, offset in progress if offset} == ends
 
 
 def duplicates_counted(place: Place) -> int:

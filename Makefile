@@ -1,0 +1,59 @@
+# Every target sets up what it needs: .venv from the lock file, and the servers' files where servers run.
+# Needed beforehand: Python 3.11 or newer with pip and venv, make.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+SOURCES := schemas runtime ingress processors ops tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup servers demo test check unit format lock schemas clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY) ## create .venv and install everything, pinned and verified by hash
+
+$(READY): locks/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "setup: creating .venv"
+	@$(PYTHON) -m venv .venv
+	@echo "setup: installing $$(grep -c == locks/dev.txt) pinned packages, verified by hash (half a minute)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r locks/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+servers: setup # Kafka's jars, verified by checksum, cached outside the clone
+	@$(BIN)/ringover-ops devstack fetch
+
+demo: servers ## webhooks become events on a real Kafka and a real PostgreSQL (KEEP=1 leaves it running)
+	@$(BIN)/ringover-ops demo $(if $(KEEP),--keep)
+
+test: servers ## every test, on real servers
+	@$(BIN)/pytest
+
+check: setup ## format, lint, types, import rules, and every test that needs no server
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -m "not server"
+
+unit: setup ## the tests that need no server
+	@$(BIN)/pytest -m "not server"
+
+format: setup ## format and fix what can be fixed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+schemas: setup ## write the JSON Schemas of the normalized events anew
+	@$(BIN)/python -m schemas.export
+
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header --quiet
+
+lock: setup ## write the lock files anew from pyproject.toml
+	@$(LOCK) --extra devstack --group dev --output-file locks/dev.txt
+	@$(LOCK) --output-file locks/runtime.txt
+
+clean: ## remove .venv and caches of this clone
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

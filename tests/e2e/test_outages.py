@@ -1,0 +1,127 @@
+"""PostgreSQL or Kafka away: the processor waits, says so, and goes on by itself. On servers of the module's own."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from ops.devstack.stack import Devstack, DevstackConfig
+from ops.migrate import migrate, packaged_migrations
+from schemas.topics import TOPICS, TopicNames
+from tests.support.kafka import store
+from tests.support.processes import Program, Programs
+from tests.support.traffic import traffic
+from tests.support.verdict import Place, judge, processed
+from tests.support.waiting import until
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Devstack]:
+    with Devstack(DevstackConfig()) as running:
+        migrate(running.database_url, packaged_migrations())
+        yield running
+
+
+@pytest.fixture
+async def place(stack: Devstack, topic_prefix: str) -> Place:
+    names = TopicNames(topic_prefix)
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka_bootstrap_servers)
+    await admin.start()
+    await admin.create_topics([NewTopic(names.of(topic), 3, 1, topic_configs=topic.config) for topic in TOPICS])
+    await admin.close()
+    return Place(stack.kafka_bootstrap_servers, stack.database_url, names, group=f"{topic_prefix}normalizer")
+
+
+@pytest.fixture
+def programs(place: Place, tmp_path: Path) -> Iterator[Programs]:
+    started = Programs(
+        {
+            "KAFKA_BOOTSTRAP_SERVERS": place.bootstrap_servers,
+            "KAFKA_TOPIC_PREFIX": place.topics.prefix,
+            "DATABASE_URL": place.database_url,
+            "PROCESSOR_GROUP": place.group,
+            "PROCESSOR_HOST": "127.0.0.1",
+        },
+        tmp_path,
+    )
+    yield started
+    started.close()
+
+
+async def test_postgresql_away(stack: Devstack, place: Place, programs: Programs) -> None:
+    count = await store(place.bootstrap_servers, place.topics.raw, traffic(seed=21, calls=200))
+    processor = programs.processor()
+    await processed(place, count)
+    stack.postgres.stop()
+    try:
+        await _not_ready(processor, "PostgreSQL")
+        count += await store(place.bootstrap_servers, place.topics.raw, traffic(seed=22, calls=200))
+        await _metric(processor, "ringover_state_available", 0)
+        await _retried(processor)
+    finally:
+        stack.postgres.start()
+    await processed(place, count)
+    await processor.ready()
+
+    await judge(place)
+    assert processor.log.read_text().count('"partitions.assigned"') == 1  # it never left the group
+
+
+async def test_kafka_away(stack: Devstack, place: Place, programs: Programs) -> None:
+    count = await store(place.bootstrap_servers, place.topics.raw, traffic(seed=23, calls=500))
+    processor = programs.processor(PROCESSOR_BATCH_RECORDS="20")
+    await processor.ready()
+    stack.kafka.kill()
+    try:
+        await _not_ready(processor, "Kafka")
+        await _metric(processor, "ringover_kafka_available", 0)
+    finally:
+        stack.kafka.start()
+    count += await store(place.bootstrap_servers, place.topics.raw, traffic(seed=24, calls=200))
+    await processed(place, count, seconds=90)
+    await processor.ready()
+
+    await judge(place)
+
+
+async def test_started_while_both_are_away(stack: Devstack, place: Place, programs: Programs) -> None:
+    count = await store(place.bootstrap_servers, place.topics.raw, traffic(seed=25, calls=50))
+    stack.kafka.stop()
+    stack.postgres.stop()
+    try:
+        processor = programs.processor()
+        await _not_ready(processor, "PostgreSQL")
+        await _not_ready(processor, "Kafka")
+    finally:
+        stack.postgres.start()
+        stack.kafka.start()
+    await processed(place, count, seconds=90)
+    await processor.ready()
+
+    await judge(place)
+
+
+async def _not_ready(program: Program, reason: str) -> None:
+    async def refused() -> bool:
+        assert program.running, program.tail()
+        status, text = await program.readyz()
+        return status == 503 and reason in text
+
+    await until(refused, what=f"{program.name} not ready because of {reason}")
+
+
+async def _metric(program: Program, name: str, value: float) -> None:
+    async def shown() -> bool:
+        found = re.search(rf"^{name} (\S+)$", await program.metrics(), re.MULTILINE)
+        return found is not None and float(found[1]) == value
+
+    await until(shown, what=f"{name} = {value}")
+
+
+async def _retried(program: Program) -> None:
+    async def logged() -> bool:
+        return '"state.unavailable"' in program.log.read_text()
+
+    await until(logged, what="a claim tried again")
