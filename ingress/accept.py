@@ -1,0 +1,117 @@
+"""Where an authenticated body is stored: the raw log, or the dead letters when it has no place there. Pure.
+
+A place in the raw log takes a usable call id, because that is the record's key; nothing else is judged here. When a
+JSON key is repeated the last one wins, here and in the processors, which use the same parser.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import orjson
+
+from schemas.dead_letter import Code, Reason, Stage
+from schemas.fields import ID_MAX_CHARACTERS, is_id
+from schemas.identity import CallId, EventId, EventType, IdempotencyKey, derived_event_id, idempotency_key
+
+Document: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToRaw:
+    """To the raw log, keyed by `call_id`.
+
+    `event_id` and `idempotency_key` are for the answer; each is None when the body lacks what it is derived from (the
+    processor will make a dead letter of it).
+    """
+
+    call_id: CallId
+    event_id: EventId | None
+    idempotency_key: IdempotencyKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class ToDeadLetter:
+    """To the dead letters."""
+
+    reason: Reason
+
+
+Accepted: TypeAlias = ToRaw | ToDeadLetter
+
+
+def accept(event_type: EventType, body: bytes) -> Accepted:
+    """Decide where the body that came to the endpoint of `event_type` belongs. Never raises."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        # The parser's message names a rule and a position, never the text that broke it.
+        return _dead_letter(Code.NOT_JSON, f"the body cannot be read as JSON: {error.msg} (character {error.pos})")
+    if not isinstance(document, dict):
+        return _dead_letter(Code.NOT_AN_OBJECT, f"the body is JSON but {_kind(document)}, not an object")
+    call_id = _id_in(document, "call")
+    if not is_id(call_id):
+        return _dead_letter(Code.CALL_ID_UNUSABLE, f"call.id {_fault(call_id)}")
+    if document.get("event") != event_type.value:
+        return ToRaw(CallId(call_id), None, None)
+    return ToRaw(
+        CallId(call_id),
+        _event_id(event_type, call_id, document),
+        _idempotency_key(event_type, call_id, document),
+    )
+
+
+def _event_id(event_type: EventType, call_id: str, document: Document) -> EventId | None:
+    given = document.get("event_id")
+    if given is not None:
+        return EventId(given) if is_id(given) else None
+    timestamp = document.get("timestamp")
+    return derived_event_id(event_type, call_id, timestamp) if isinstance(timestamp, str) else None
+
+
+def _idempotency_key(event_type: EventType, call_id: str, document: Document) -> IdempotencyKey | None:
+    if event_type is not EventType.RECORDING_READY:
+        return idempotency_key(event_type, call_id)
+    recording_id = _id_in(document, "recording")
+    return idempotency_key(event_type, call_id, recording_id) if is_id(recording_id) else None
+
+
+def _id_in(document: Document, name: str) -> Any:
+    """`document[name]["id"]`, or None when there is no such thing."""
+    part = document.get(name)
+    return part.get("id") if isinstance(part, dict) else None
+
+
+def _fault(call_id: object) -> str:
+    """What is wrong with an unusable call id, without repeating it."""
+    match call_id:
+        case None:
+            return "is missing"
+        case str() if not call_id:
+            return "is empty"
+        case str() if len(call_id) > ID_MAX_CHARACTERS:
+            return f"is longer than {ID_MAX_CHARACTERS} characters"
+        case str():
+            return "contains control characters"
+        case _:
+            return f"is {_kind(call_id)}, not a string"
+
+
+def _kind(value: object) -> str:
+    """The JSON type of a parsed value, with its article."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case _:
+            return "an object"
+
+
+def _dead_letter(code: Code, message: str) -> ToDeadLetter:
+    return ToDeadLetter(Reason(Stage.ACCEPT, code, message))

@@ -1,0 +1,70 @@
+"""The public HTTP server: opened with its limits, closed by draining."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from aiohttp import web
+
+from ingress.handler import WebhookHandler
+from ingress.protocol import Server
+from runtime.admin import listen
+from runtime.logs import logger
+
+# After an answer that leaves a body unread: read it for so long, so that the answer is not lost in a reset.
+LINGERING_SECONDS = 2.0
+# After draining, for connections to close; nothing is in flight any more then, or the drain ran out of time.
+CLOSE_SECONDS = 1.0
+MAX_HEAD_LINE_BYTES = 8190  # of the request line, and of each header; beyond it: 400
+
+log = logger(__name__)
+
+
+@asynccontextmanager
+async def webhook_server(
+    handler: WebhookHandler,
+    *,
+    host: str,
+    port: int,
+    head_seconds: float,
+    keepalive_seconds: float,
+    drain_seconds: float,
+) -> AsyncIterator[int]:
+    """Serve while the context is open; yields the port. Leaving it finishes what is in flight.
+
+    Raises:
+        AddressInUseError: the port is taken or the host is not ours.
+    """
+    server = Server(
+        handler,
+        answer_unreadable=handler.unreadable,
+        head_seconds=head_seconds,
+        keepalive_timeout=keepalive_seconds,
+        lingering_time=LINGERING_SECONDS,
+        max_line_size=MAX_HEAD_LINE_BYTES,
+        max_field_size=MAX_HEAD_LINE_BYTES,
+        auto_decompress=False,
+        access_log=None,
+    )
+    runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
+    await runner.setup()
+    try:
+        await listen(runner, host, port)
+        yield int(runner.addresses[0][1])
+        await _drain(runner, handler, drain_seconds)
+    finally:
+        await runner.cleanup()
+
+
+async def _drain(runner: web.ServerRunner, handler: WebhookHandler, seconds: float) -> None:
+    """Stop accepting, then wait for what is in flight.
+
+    aiohttp's own shutdown comes after this: it stops reading at once, so a body that is still arriving would be lost.
+    """
+    for site in runner.sites:
+        await site.stop()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await handler.drained()
+            return
+    log.warning("drain.incomplete", in_flight=handler.in_flight)

@@ -1,0 +1,156 @@
+"""One webhook from head to answer: refuse, read, authenticate, accept, publish, and only then 202."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import perf_counter
+
+from aiohttp import hdrs, web
+from multidict import istr
+
+from ingress import problems, reading
+from ingress.accept import ToRaw, accept
+from ingress.answers import Problem, accepted_response
+from ingress.authenticate import Authenticated, Authenticator, Refused
+from ingress.observe import OTHER, Exchange, Observer, Outcome, Stored
+from ingress.publisher import Publisher, record_of
+from runtime.errors import PublishError
+from runtime.logs import logger
+from runtime.metrics import IngressMetrics
+from schemas.endpoints import ENDPOINTS, PATH_PREFIX
+from schemas.headers import RawHeaders, valid_traceparent
+from schemas.topics import TopicNames
+
+_SIGNATURE = istr("X-Ringover-Signature")
+_TRACEPARENT = istr("traceparent")
+_SLUG_OF_PATH = {PATH_PREFIX + slug: slug for slug in ENDPOINTS}
+
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request, and all of them together, may take."""
+
+    max_body_bytes: int
+    request_timeout_seconds: float
+    max_in_flight: int
+
+
+class WebhookHandler:
+    """Answers every request; a callable as aiohttp's low-level server wants it."""
+
+    def __init__(
+        self,
+        *,
+        authenticator: Authenticator,
+        publisher: Publisher,
+        topics: TopicNames,
+        limits: Limits,
+        metrics: IngressMetrics,
+    ) -> None:
+        self._authenticator = authenticator
+        self._publisher = publisher
+        self._topics = topics
+        self._limits = limits
+        self._observer = Observer(metrics)
+        self._in_flight = 0
+        self._draining: asyncio.Event | None = None
+        metrics.in_flight.set_function(lambda: self._in_flight)
+
+    async def __call__(self, request: web.BaseRequest) -> web.Response:
+        """Answer one request; the one place where a fault of ours becomes a 500."""
+        began = perf_counter()
+        exchange = Exchange(reading.request_id(request), _slug(request) or OTHER)
+        self._in_flight += 1
+        try:
+            outcome = await self._outcome(request, exchange)
+        except Exception:
+            log.exception("webhook.failed", request_id=exchange.request_id, endpoint=exchange.endpoint)
+            outcome = problems.INTERNAL
+        finally:
+            self._in_flight -= 1
+            if self._draining is not None and not self._in_flight:
+                self._draining.set()
+        return self._answer(outcome, exchange, began)
+
+    def unreadable(self, problem: Problem) -> web.Response:
+        """Answer what the HTTP parser could not make a request of."""
+        return self._answer(problem, Exchange(reading.new_request_id(), OTHER), perf_counter())
+
+    @property
+    def in_flight(self) -> int:
+        """Requests being answered now."""
+        return self._in_flight
+
+    async def drained(self) -> None:
+        """From now on close each connection after its answer; return once nothing is in flight."""
+        self._draining = asyncio.Event()
+        if self._in_flight:
+            await self._draining.wait()
+
+    async def _outcome(self, request: web.BaseRequest, exchange: Exchange) -> Outcome:
+        if exchange.endpoint == OTHER:
+            return problems.NOT_FOUND
+        if request.method != hdrs.METH_POST:
+            return problems.METHOD_NOT_ALLOWED
+        if self._in_flight > self._limits.max_in_flight:
+            return problems.OVERLOADED
+        refusal = reading.refusal_of_head(request, max_body_bytes=self._limits.max_body_bytes)
+        if refusal is not None:
+            return refusal
+        body = await reading.read_body(
+            request,
+            max_body_bytes=self._limits.max_body_bytes,
+            timeout_seconds=self._limits.request_timeout_seconds,
+        )
+        return body if isinstance(body, Problem) else await self._store(request, body, exchange)
+
+    async def _store(self, request: web.BaseRequest, body: bytes, exchange: Exchange) -> Outcome:
+        headers = request.headers
+        sender = self._authenticator.authenticate(
+            headers.getall(_SIGNATURE, ()), headers.getall(hdrs.AUTHORIZATION, ()), body
+        )
+        if isinstance(sender, Refused):
+            return problems.unauthenticated(sender.code, sender.detail)
+        exchange.key_id = sender.key_id
+        accepted = accept(ENDPOINTS[exchange.endpoint], body)
+        if isinstance(accepted, ToRaw):
+            exchange.call_id = accepted.call_id
+        raw_headers = _raw_headers(request, exchange, sender)
+        try:
+            await self._publisher.publish(record_of(accepted, body, raw_headers, self._topics))
+        except PublishError:  # the publisher reports the cause, once, not once per webhook
+            return problems.NOT_STORED
+        return Stored(accepted)
+
+    def _answer(self, outcome: Outcome, exchange: Exchange, began: float) -> web.Response:
+        if isinstance(outcome, Problem):
+            response = outcome.response(exchange.request_id)
+        else:
+            response = accepted_response(outcome.accepted, exchange.request_id)
+        if self._draining is not None:
+            response.force_close()
+        self._observer.answered(exchange, outcome, response.status, perf_counter() - began)
+        return response
+
+
+def _slug(request: web.BaseRequest) -> str | None:
+    """The endpoint of the request's path; a query is ignored, and a proxy may send an absolute URI."""
+    return _SLUG_OF_PATH.get(request.raw_path) or _SLUG_OF_PATH.get(request.rel_url.raw_path)
+
+
+def _raw_headers(request: web.BaseRequest, exchange: Exchange, sender: Authenticated) -> RawHeaders:
+    headers = request.headers
+    traceparents = headers.getall(_TRACEPARENT, ())
+    return RawHeaders(
+        request_id=exchange.request_id,
+        endpoint=exchange.endpoint,
+        received_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        auth_scheme=sender.scheme.value,
+        auth_key_id=sender.key_id,
+        content_type=reading.storable_content_type(headers[hdrs.CONTENT_TYPE]),
+        signature=headers.get(_SIGNATURE),
+        traceparent=traceparents[0] if len(traceparents) == 1 and valid_traceparent(traceparents[0]) else None,
+    )

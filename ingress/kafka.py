@@ -1,0 +1,227 @@
+"""The publisher on Kafka: acknowledged by all in-sync replicas, and healing by itself.
+
+The producer is not idempotent on purpose. With aiokafka 0.14 an idempotent producer never gives a batch up (its sends
+hang while the brokers are away) and refuses everything for a partition after one failed batch. Duplicates from its
+retries are removed downstream like any other duplicate.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from time import perf_counter
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.conn import collect_hosts
+from aiokafka.errors import (
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+from ingress.publisher import Record
+from runtime.errors import PublishError, RefusedError
+from runtime.kafka import client_options
+from runtime.logs import logger
+from runtime.metrics import IngressMetrics
+from runtime.settings import KafkaSettings
+from schemas.topics import MAX_MESSAGE_BYTES
+
+PROBE_INTERVAL_SECONDS = 2.0
+PROBE_TIMEOUT_SECONDS = 1.5
+# 10 s of silence: brokers that came back under other addresses are found only by a new producer.
+PROBES_BEFORE_REPLACEMENT = 5
+STOP_SECONDS = 5.0
+FIRST_BACKOFF_SECONDS = 0.1
+MAX_BACKOFF_SECONDS = 5.0
+# Part of the publish deadline that the client gets, so that its error, which names the cause, comes first.
+CLIENT_SHARE = 0.75
+# Small enough to bound what one request carries; a single larger record still gets a batch of its own.
+BATCH_BYTES = 256 * 1024
+LINGER_MS = 0
+
+# What says something about the record or its topic and nothing about the producer: replacing it would not help.
+_RECORD_ERRORS = (
+    InvalidTopicError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+log = logger(__name__)
+
+
+def kafka_options(settings: KafkaSettings, *, client_id: str) -> dict[str, Any]:
+    """The options of every Kafka client, checked.
+
+    Raises:
+        RefusedError: no client could ever be made of these settings.
+    """
+    try:
+        collect_hosts(settings.kafka_bootstrap_servers)
+        return client_options(settings, client_id=client_id)
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"the Kafka settings cannot be used: {error}") from error
+
+
+class KafkaPublisher:
+    """Publishes while `run` runs beside it.
+
+    `problem` says why webhooks cannot be stored now, in words for an operator, or is None; it follows a probe that
+    asks the brokers for the topics every 2 s.
+    """
+
+    def __init__(
+        self,
+        client_options: Mapping[str, Any],
+        *,
+        topics: Sequence[str],
+        timeout_seconds: float,
+        metrics: IngressMetrics,
+    ) -> None:
+        self.problem: str | None = "connecting to Kafka"
+        self._options = {
+            **client_options,
+            "acks": "all",
+            "enable_idempotence": False,
+            "request_timeout_ms": int(timeout_seconds * CLIENT_SHARE * 1000),
+            "max_request_size": MAX_MESSAGE_BYTES,
+            "max_batch_size": BATCH_BYTES,
+            "linger_ms": LINGER_MS,
+        }
+        self._topics = list(topics)
+        self._timeout = timeout_seconds
+        self._metrics = metrics
+        self._producer: AIOKafkaProducer | None = None
+        self._replace = asyncio.Event()
+
+    async def publish(self, record: Record) -> None:
+        """See `Publisher.publish`. Fails at once while there is no producer."""
+        producer = self._producer
+        if producer is None:
+            self._metrics.publish_failures.inc()
+            raise PublishError(self.problem or "the producer is being replaced")
+        began = perf_counter()
+        try:
+            async with asyncio.timeout(self._timeout):
+                acknowledged = await producer.send(record.topic, record.value, key=record.key, headers=record.headers)
+                await acknowledged
+        except _RECORD_ERRORS as error:
+            self._metrics.publish_failures.inc()
+            log.warning("publish.refused", topic=record.topic, reason=str(error))
+            raise PublishError(f"refused for {record.topic}: {error}") from error
+        except (KafkaError, TimeoutError) as error:
+            self._metrics.publish_failures.inc()
+            cause = str(error) or f"no acknowledgement in {self._timeout:g} s"
+            self._give_up(producer, cause)
+            raise PublishError(cause) from error
+        self._metrics.publish.observe(perf_counter() - began)
+
+    async def run(self) -> None:
+        """Keep a working producer until cancelled; then flush, within 5 s. Brokers that are away are no error."""
+        async with asyncio.TaskGroup() as retirements:
+            while True:
+                producer = await self._connect()
+                self._replace.clear()
+                self._producer = producer
+                try:
+                    await self._watch(producer)
+                except asyncio.CancelledError:
+                    await _stop(producer)
+                    raise
+                finally:
+                    self._producer = None
+                self._metrics.producer_replaced.inc()
+                retirements.create_task(_retire(producer))
+                await asyncio.sleep(FIRST_BACKOFF_SECONDS)  # a failure that returns at once must not spin
+
+    def _give_up(self, producer: AIOKafkaProducer, cause: str) -> None:
+        """Have `producer` replaced; many requests may find out at once that it is broken."""
+        if producer is self._producer:
+            self._producer = None
+            self._replace.set()
+            self._report(f"Kafka does not take records: {cause}")
+
+    async def _connect(self) -> AIOKafkaProducer:
+        """A producer that reached a broker, however long that takes."""
+        for attempt in itertools.count():
+            try:
+                producer = await _started(self._options, self._timeout)
+            except (KafkaError, OSError) as error:  # TimeoutError is an OSError
+                self._report(f"Kafka cannot be reached: {str(error) or type(error).__name__}")
+                await asyncio.sleep(min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 16)))
+            else:
+                producer.client.set_topics(self._topics)
+                return producer
+        raise AssertionError("counting has no end")
+
+    async def _watch(self, producer: AIOKafkaProducer) -> None:
+        """Probe until the producer is to be replaced."""
+        silent = 0
+        while silent < PROBES_BEFORE_REPLACEMENT and not self._replace.is_set():
+            if await _reachable(producer):
+                silent = 0
+                self._report(self._missing_topic(producer))
+            else:
+                silent += 1
+                self._report("Kafka does not answer")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_INTERVAL_SECONDS):
+                    await self._replace.wait()
+
+    def _missing_topic(self, producer: AIOKafkaProducer) -> str | None:
+        for topic in self._topics:
+            if not producer.client.cluster.partitions_for_topic(topic):
+                return f"topic {topic} does not exist or may not be seen"
+        return None
+
+    def _report(self, problem: str | None) -> None:
+        """Remember the state for readiness, and log its changes only."""
+        if problem == self.problem:
+            return
+        self.problem = problem
+        if problem is None:
+            log.info("kafka.available")
+        else:
+            log.warning("kafka.unavailable", reason=problem)
+
+
+async def _started(options: Mapping[str, Any], seconds: float) -> AIOKafkaProducer:
+    producer = AIOKafkaProducer(**options)
+    try:
+        async with asyncio.timeout(seconds):
+            await producer.start()
+    except BaseException:
+        await _stop(producer)
+        raise
+    return producer
+
+
+async def _reachable(producer: AIOKafkaProducer) -> bool:
+    """Whether a broker answers a metadata request; the answer refreshes the producer's view of the topics."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+            return bool(await producer.client.force_metadata_update())
+    return False
+
+
+async def _retire(producer: AIOKafkaProducer) -> None:
+    """Stop a replaced producer without a deadline.
+
+    `stop` waits for what is pending, and its batches expire, so it ends within a few request timeouts; cutting it off
+    would leave its sender task behind for ever.
+    """
+    with suppress(KafkaError, OSError):
+        await producer.stop()
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Flush and close within a deadline; what is not acknowledged by then was not answered with 202 either."""
+    with suppress(KafkaError, OSError):  # TimeoutError is an OSError
+        async with asyncio.timeout(STOP_SECONDS):
+            await producer.stop()

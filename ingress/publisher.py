@@ -1,0 +1,41 @@
+"""The port through which the ingress makes a webhook durable, and what goes through it."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ingress.accept import Accepted, ToDeadLetter, ToRaw
+from schemas.dead_letter import reason_headers
+from schemas.headers import Headers, RawHeaders
+from schemas.topics import TopicNames
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One Kafka record. Records of one topic and key keep the order in which they were published one after another."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+class Publisher(Protocol):
+    """Stores records durably."""
+
+    async def publish(self, record: Record) -> None:
+        """Return once every in-sync replica has the record.
+
+        Raises:
+            PublishError: it was not acknowledged in time. It may still be stored later: the sender repeats the
+                webhook, and deduplication removes the second one.
+        """
+
+
+def record_of(accepted: Accepted, body: bytes, headers: RawHeaders, topics: TopicNames) -> Record:
+    """The record that stores `body`, verbatim, where `accepted` says."""
+    match accepted:
+        case ToRaw(call_id=call_id):
+            return Record(topics.raw, call_id.encode(), body, headers.encode())
+        case ToDeadLetter(reason=reason):
+            # Without a call id there is no key; nothing orders such a body.
+            return Record(topics.dead_letter, None, body, headers.encode() + reason_headers(reason, None))

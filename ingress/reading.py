@@ -1,0 +1,88 @@
+"""Taking one request in: what its head says about its body, and the body itself, within size and time."""
+
+import asyncio
+import re
+import uuid
+
+from aiohttp import StreamReader, hdrs, web
+from multidict import istr
+
+from ingress.answers import JSON_TYPE, REQUEST_ID_HEADER, Problem
+from ingress.problems import BODY_INCOMPLETE, ENCODED, NOT_JSON_TYPE, TIMED_OUT, TOO_LARGE
+
+MAX_STORED_CONTENT_TYPE = 256  # characters; real ones have under 40
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+_X_REQUEST_ID = istr(REQUEST_ID_HEADER)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # RFC 9562 section 4, any version
+
+
+def request_id(request: web.BaseRequest) -> str:
+    """The sender's `X-Request-Id` when it is one UUID, otherwise a new one."""
+    values = request.headers.getall(_X_REQUEST_ID, [])
+    if len(values) == 1 and _UUID.fullmatch(values[0]):
+        return values[0]
+    return new_request_id()
+
+
+def new_request_id() -> str:
+    """A request id of our own."""
+    return str(uuid.uuid4())
+
+
+def refusal_of_head(request: web.BaseRequest, *, max_body_bytes: int) -> Problem | None:
+    """What the head alone gives reason to refuse: the media type, an encoding, the announced length."""
+    headers = request.headers
+    content_types = headers.getall(hdrs.CONTENT_TYPE, [])
+    if len(content_types) != 1 or media_type(content_types[0]) != JSON_TYPE:
+        return NOT_JSON_TYPE
+    if hdrs.CONTENT_ENCODING in headers:
+        return ENCODED
+    if (request.content_length or 0) > max_body_bytes:
+        return TOO_LARGE
+    return None
+
+
+def media_type(content_type: str) -> str:
+    """`content_type` without its parameters (RFC 9110 section 8.3.1: names are case-insensitive)."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def storable_content_type(content_type: str) -> str:
+    """`content_type` as it is recorded: without parameters when these are absurd."""
+    if len(content_type) <= MAX_STORED_CONTENT_TYPE and content_type.isascii():
+        return content_type
+    return media_type(content_type)
+
+
+async def read_body(request: web.BaseRequest, *, max_body_bytes: int, timeout_seconds: float) -> bytes | Problem:
+    """The body, or why there is none; never reads more than a buffer beyond the limit."""
+    payload = request.content
+    try:
+        if payload.is_eof():  # it came with the head
+            body = payload.read_nowait()
+        else:
+            async with asyncio.timeout(timeout_seconds):
+                await _invite(request)
+                body = await _read(payload, max_body_bytes)
+    except TimeoutError:
+        return TIMED_OUT
+    except (web.RequestPayloadError, ConnectionError):
+        return BODY_INCOMPLETE
+    return body if len(body) <= max_body_bytes else TOO_LARGE
+
+
+async def _read(payload: StreamReader, max_bytes: int) -> bytes:
+    chunks = []
+    size = 0
+    while size <= max_bytes and (chunk := await payload.readany()):
+        chunks.append(chunk)
+        size += len(chunk)
+    return b"".join(chunks)
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """Tell a sender that waits for it to go on with its body (RFC 9110 section 10.1.1); others wait in vain for 1 s."""
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.version == (1, 1):
+        await request.writer.write(CONTINUE)
+        request.writer.output_size = 0  # nothing of the answer itself was sent

@@ -1,0 +1,1 @@
+"""The ingress without Kafka: pure decisions, and a real server on a loopback port."""
