@@ -1,0 +1,1 @@
+"""`ringover-ops`: the operators' command line."""

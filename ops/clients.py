@@ -1,0 +1,126 @@
+"""Short-lived Kafka clients of the commands, and the one place where their errors become one line.
+
+They come and go with a command: no group, no commits, one request timeout.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Literal
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    NoBrokersAvailable,
+    NodeNotReadyError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    UnsupportedSaslMechanismError,
+)
+
+from ops.errors import NotAuthorizedError, NotFoundError, OpsError, UnreachableError, UsageError
+from runtime.kafka import client_options, close_consumer
+from runtime.settings import KafkaSettings
+from schemas.topics import MAX_MESSAGE_BYTES
+
+CLIENT_ID = "ringover-ops"
+
+_NOT_AUTHORIZED = (
+    AuthenticationFailedError,
+    AuthenticationMethodNotSupported,
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+)
+_UNREACHABLE = (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, NoBrokersAvailable, TimeoutError, OSError)
+
+
+@contextmanager
+def kafka_errors(settings: KafkaSettings) -> Iterator[None]:
+    """Convert the client's errors.
+
+    Raises:
+        UnreachableError, NotAuthorizedError, NotFoundError, OpsError: in words for an operator.
+    """
+    try:
+        yield
+    except _NOT_AUTHORIZED as error:
+        raise NotAuthorizedError(f"Kafka refuses: {words(error)}; check KAFKA_SASL_* and the ACLs") from error
+    except UnknownTopicOrPartitionError as error:
+        raise NotFoundError("a topic is missing on the broker: run `ringover-ops topics apply`") from error
+    except _UNREACHABLE as error:
+        # Not the client's own words: it lists its internal address tuples.
+        where = f"{settings.kafka_bootstrap_servers} (KAFKA_BOOTSTRAP_SERVERS)"
+        raise UnreachableError(f"no broker answers in time at {where}") from error
+    except KafkaError as error:
+        raise OpsError(f"Kafka: {words(error)}") from error
+
+
+def words(error: BaseException) -> str:
+    """An error on one line: its class in words and its own text, if it has any."""
+    name = type(error).__name__.removesuffix("Error")
+    text = " ".join(str(error).split()).removeprefix(f"{type(error).__name__}: ")
+    return f"{name} ({text})" if text and text != type(error).__name__ else name
+
+
+@asynccontextmanager
+async def admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client; errors inside the context are converted as in `kafka_errors`."""
+    _quiet()
+    with kafka_errors(settings):
+        with _setting_errors():
+            client = AIOKafkaAdminClient(**client_options(settings, client_id=CLIENT_ID))
+        try:
+            with _setting_errors():
+                await client.start()
+            yield client
+        finally:
+            await client.close()
+
+
+@asynccontextmanager
+async def reader(
+    settings: KafkaSettings, *, isolation: Literal["read_committed", "read_uncommitted"]
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without group or assignment; it commits nothing. Errors are converted as in `kafka_errors`."""
+    _quiet()
+    with kafka_errors(settings):
+        with _setting_errors():
+            consumer = AIOKafkaConsumer(
+                **client_options(settings, client_id=CLIENT_ID),
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",  # callers always seek; this serves records deleted under a slow reader
+                isolation_level=isolation,
+                max_partition_fetch_bytes=MAX_MESSAGE_BYTES + 64 * 1024,
+            )
+        try:
+            with _setting_errors():
+                await consumer.start()
+            yield consumer
+        finally:
+            await close_consumer(consumer)
+
+
+@contextmanager
+def _setting_errors() -> Iterator[None]:
+    """A certificate file or a KAFKA_* value; connections that fail are Kafka errors, other than these."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the KAFKA_* settings are not usable: {error}") from error
+
+
+def _quiet() -> None:
+    # The client logs every connection attempt; a command says one line of its own.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)

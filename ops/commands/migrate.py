@@ -1,0 +1,26 @@
+# ruff: noqa: PLC0415 - a command imports what it works with when it runs: --help must be quick
+"""`ringover-ops migrate`: brings the state table's schema up to date."""
+
+from ops.commands.common import reported
+from ops.output import write_text
+
+
+def migrate() -> None:
+    """Apply the numbered SQL files of processors/migrations to DATABASE_URL.
+
+    Safe to run again, and from several places at once (advisory lock). Each file is one transaction. A file that was
+    changed after it was applied, or a database newer than this version, is refused with exit code 3.
+    """
+    from ops.migrate import migrate as apply_migrations
+    from ops.migrate import packaged_migrations
+    from runtime.settings import DatabaseSettings, load
+
+    settings = load(DatabaseSettings)
+    with reported():
+        done = apply_migrations(
+            settings.database_url.get_secret_value(),
+            packaged_migrations(),
+            applied=lambda migration: write_text(f"applied {migration.label}"),
+        )
+    if not done:
+        write_text("nothing to do")

@@ -1,0 +1,49 @@
+# ruff: noqa: PLC0415 - a command imports what it works with when it runs: --help must be quick
+"""`ringover-ops tail`: normalized events and dead letters as they become visible to consumers."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.commands.common import OutputOption, reported
+from ops.output import OutputFormat, say, write_line, write_text
+from ops.tail_topics import TailTopic, topic_names
+
+if TYPE_CHECKING:
+    from ops.lines import Record
+
+
+def tail(
+    topic: Annotated[TailTopic, typer.Option(help="What to follow.")] = TailTopic.ALL,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Not only what comes from now on.")] = False,
+    maximum: Annotated[int | None, typer.Option("--max", min=1, help="End after so many records.")] = None,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Show whole phone numbers, transcripts and dead bodies.")
+    ] = False,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Follow the output topics, read committed, one line per record, until Ctrl-C (exit code 0).
+
+    Lines for people mask phone numbers but for the last 4 digits and cut transcripts; `-o json` is one object per line
+    with topic, partition, offset, key, headers and value as they are on the topic. Commits nothing, joins no group.
+    """
+    from ops.lines import human_line, json_object
+    from ops.tail import TailOptions
+    from ops.tail import tail as follow_topics
+    from runtime.settings import KafkaSettings, load
+    from schemas.topics import TopicNames
+
+    def show(record: "Record") -> None:
+        if output is OutputFormat.JSON:
+            write_line(json_object(record))
+        else:
+            write_text(human_line(record, reveal=reveal))
+
+    settings = load(KafkaSettings)
+    names = topic_names(TopicNames(settings.kafka_topic_prefix), topic)
+    options = TailOptions(topics=names, from_beginning=from_beginning, maximum=maximum)
+    with reported():
+        asyncio.run(
+            follow_topics(settings, options, show=show, ready=lambda: say(f"following {', '.join(names)}; Ctrl-C ends"))
+        )

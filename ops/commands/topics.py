@@ -1,0 +1,77 @@
+# ruff: noqa: PLC0415 - a command imports what it works with when it runs: --help must be quick
+"""`ringover-ops topics`: creates the topics of the registry."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.commands.common import OutputOption, reported
+from ops.errors import EXIT_CODES, EXIT_DIFFERS
+from ops.output import OutputFormat, say, stdout, table, write_json
+
+if TYPE_CHECKING:
+    from ops.topics import TopicPlan
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def topics() -> None:
+    """The topics of schemas.topics on the broker."""
+
+
+@app.command(epilog=EXIT_CODES)
+def apply(
+    partitions: Annotated[
+        int | None, typer.Option(min=1, help="Partitions of each topic, for ever; default: the registry's.")
+    ] = None,
+    replication_factor: Annotated[
+        int | None,
+        typer.Option(min=1, help="Default: 1 if the cluster has one broker, else 3 with min.insync.replicas 2."),
+    ] = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Create the topics that are missing.
+
+    Safe to run again. If a topic exists and differs, nothing at all is touched: the differences are listed with what
+    an operator can do about each, and the exit code is 3.
+    """
+    from ops.topics_kafka import apply_topics
+    from runtime.settings import KafkaSettings, load
+
+    with reported():
+        plan = asyncio.run(
+            apply_topics(load(KafkaSettings), partitions=partitions, replication_factor=replication_factor)
+        )
+    if output is OutputFormat.JSON:
+        write_json(_as_json(plan))
+    else:
+        _show(plan)
+    if plan.differences:
+        say("error: the topics above differ from what this version expects; nothing was touched")
+        raise typer.Exit(EXIT_DIFFERS)
+
+
+def _show(plan: "TopicPlan") -> None:
+    if plan.differences:
+        differing = [(diff.topic, diff.what, diff.wanted, diff.found, diff.remedy) for diff in plan.differences]
+        stdout().print(table("Topics that differ", ("topic", "what", "wanted", "found", "what to do"), differing))
+        return
+    states = [("created", topic) for topic in plan.missing] + [("as wanted", topic) for topic in plan.present]
+    rows = sorted((topic.name, state, topic.partitions, topic.replication_factor) for state, topic in states)
+    columns = ("topic", "state", "partitions", "replicas")
+    stdout().print(table("", columns, rows, right=("partitions", "replicas")))
+
+
+def _as_json(plan: "TopicPlan") -> dict[str, object]:
+    created = [] if plan.differences else [topic.name for topic in plan.missing]
+    return {
+        "created": created,
+        "missing": [topic.name for topic in plan.missing] if plan.differences else [],
+        "present": [topic.name for topic in plan.present],
+        "differences": [
+            {"topic": diff.topic, "what": diff.what, "wanted": diff.wanted, "found": diff.found, "remedy": diff.remedy}
+            for diff in plan.differences
+        ],
+    }

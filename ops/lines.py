@@ -1,0 +1,109 @@
+"""One record of an output topic as a line for a person, or as a JSON object for a script: pure.
+
+For people, phone numbers are masked but for the last digits and transcripts are cut (personal data); a script gets
+what is on the topic.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from ops.output import shorten
+from schemas import dead_letter
+from schemas.headers import header
+
+DIGITS_SHOWN = 4
+TRANSCRIPT_CHARACTERS = 24
+VALUE_CHARACTERS = 60
+_NUMBERS = ("from_e164", "to_e164")
+_TRANSCRIPT = "transcript_text"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as consumed."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def mask_number(number: str) -> str:
+    """`+33601020304` becomes `•••0304`: the length is personal data too."""
+    return f"•••{number[-DIGITS_SHOWN:]}" if len(number) > DIGITS_SHOWN else "•••"
+
+
+def human_line(record: Record, *, reveal: bool) -> str:
+    """One line: time, what, of which call, and its fields or its reason."""
+    if header(record.headers, dead_letter.CODE) is not None:
+        return _dead_letter_line(record, reveal=reveal)
+    parts = [_header_text(record, "ce_time"), _header_text(record, "ce_type"), _text(record.key)]
+    value = _json(record.value)
+    if isinstance(value, Mapping):
+        parts += [_field(name, item, reveal=reveal) for name, item in value.items() if name != "call_id"]
+    elif reveal:
+        parts.append(_text(record.value))
+    return "  ".join(shorten(part, 4096) for part in parts)
+
+
+def json_object(record: Record) -> dict[str, object]:
+    """The whole record; a value that is not JSON comes as text, or as `{"base64": ...}` if it is not UTF-8."""
+    return {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "key": _as_json(record.key),
+        "headers": {name: _as_json(value) for name, value in record.headers},
+        "value": _json(record.value),
+    }
+
+
+def _dead_letter_line(record: Record, *, reveal: bool) -> str:
+    names = (dead_letter.STAGE, dead_letter.CODE, dead_letter.MESSAGE)
+    stage, code, message = (_header_text(record, name) for name in names)
+    origin = [_header_text(record, name) for name in (dead_letter.TOPIC, dead_letter.PARTITION, dead_letter.OFFSET)]
+    where = "/".join(origin) if origin[0] != "-" else "from the ingress"
+    parts = ["dead letter", f"{stage}:{code}", _text(record.key), message, where]
+    if reveal:
+        parts.append(shorten(_text(record.value), VALUE_CHARACTERS))
+    return "  ".join(shorten(part, 4096) for part in parts)
+
+
+def _field(name: str, value: object, *, reveal: bool) -> str:
+    if isinstance(value, str) and not reveal:
+        if name in _NUMBERS:
+            value = mask_number(value)
+        elif name == _TRANSCRIPT:
+            value = shorten(value, TRANSCRIPT_CHARACTERS)
+    return f"{name}={'-' if value is None else value}"
+
+
+def _header_text(record: Record, name: str) -> str:
+    return _text(header(record.headers, name))
+
+
+def _text(data: bytes | None) -> str:
+    return "-" if data is None else data.decode(errors="replace")
+
+
+def _json(data: bytes | None) -> object:
+    if data is None:
+        return None
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _as_json(data)
+
+
+def _as_json(data: bytes | None) -> object:
+    if data is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}

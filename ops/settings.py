@@ -1,0 +1,36 @@
+"""Settings of single commands, beside those that every process shares (runtime.settings)."""
+
+import re
+
+from pydantic import Field, SecretStr
+
+from ops.errors import UsageError
+from runtime.settings import Settings
+
+_SEPARATOR = re.compile(r"[,\r\n]")  # as the ingress reads its credentials
+
+
+class GroupSettings(Settings):
+    """Which consumer group the processors are."""
+
+    processor_group: str = Field(default="ringover-normalizer", description="Consumer group of the processors")
+
+
+class SenderSettings(Settings):
+    """What webhooks are signed with: the ingress's own settings, `id:value` separated by commas."""
+
+    ingress_hmac_secrets: SecretStr | None = Field(default=None, description="HMAC secrets, `id:value,...`")
+    ingress_bearer_tokens: SecretStr | None = Field(default=None, description="Bearer tokens, `id:value,...`")
+
+
+def first_value(setting: SecretStr | None, name: str) -> str:
+    """The value of the first `id:value` of a setting.
+
+    Raises:
+        UsageError: the setting is absent or has no value; the message never shows it.
+    """
+    text = setting.get_secret_value() if setting is not None else ""
+    _, _, value = _SEPARATOR.split(text)[0].strip().partition(":")
+    if not value:
+        raise UsageError(f"{name} is needed as `id:value`")
+    return value

@@ -1,0 +1,105 @@
+"""The arithmetic of lag."""
+
+import pytest
+
+from ops.lag import GroupLag, PartitionLag, PartitionOffsets, as_json, bar, duration, next_unprocessed, partition_lag
+
+NOW_MS = 1_767_366_000_000
+
+
+def offsets(committed: int | None, *, start: int = 0, end: int = 10, oldest: int | None = None) -> PartitionOffsets:
+    return PartitionOffsets(0, start, end, committed, oldest)
+
+
+@pytest.mark.parametrize(
+    ("given", "offset", "records", "expired"),
+    [
+        (offsets(4), 4, 6, 0),
+        (offsets(10), 10, 0, 0),
+        (offsets(None), 0, 10, 0),
+        (offsets(None, start=3), 3, 7, 0),
+        (offsets(0), 0, 10, 0),
+        (offsets(2, start=5), 5, 5, 3),
+        (offsets(12), 10, 0, 0),  # the topic was made again, or the end was read before the commit
+        (offsets(None, end=0), 0, 0, 0),
+    ],
+)
+def test_lag_is_what_is_left_of_the_log(given: PartitionOffsets, offset: int, records: int, expired: int) -> None:
+    lag = partition_lag(given, now_ms=NOW_MS)
+
+    assert (next_unprocessed(given), lag.records, lag.expired) == (offset, records, expired)
+
+
+def test_seconds_are_the_age_of_the_oldest_unprocessed_record() -> None:
+    assert partition_lag(offsets(4, oldest=NOW_MS - 12_500), now_ms=NOW_MS).seconds == 12.5
+
+
+def test_no_lag_is_zero_seconds_and_an_unread_record_is_unknown() -> None:
+    assert partition_lag(offsets(10), now_ms=NOW_MS).seconds == 0.0
+    assert partition_lag(offsets(4), now_ms=NOW_MS).seconds is None
+
+
+def test_a_broker_clock_ahead_of_ours_is_zero_seconds() -> None:
+    assert partition_lag(offsets(4, oldest=NOW_MS + 900), now_ms=NOW_MS).seconds == 0.0
+
+
+def group(*lags: tuple[int, float | None]) -> GroupLag:
+    partitions = tuple(
+        PartitionLag(number, committed=0, log_end=records, records=records, seconds=seconds, expired=0)
+        for number, (records, seconds) in enumerate(lags)
+    )
+    return GroupLag("g", "raw", "Stable", partitions)
+
+
+def test_the_latest_partition_is_the_worst_even_with_fewer_records() -> None:
+    lag = group((0, 0.0), (900, 2.0), (3, 60.0))
+
+    assert (lag.records, lag.seconds) == (903, 60.0)
+    assert lag.worst is not None
+    assert lag.worst.partition == 2
+
+
+def test_without_lag_there_is_no_worst() -> None:
+    assert group((0, 0.0), (0, 0.0)).worst is None
+    assert group((0, 0.0)).seconds == 0.0
+
+
+def test_a_group_whose_lag_cannot_be_dated_has_an_unknown_lag_in_seconds() -> None:
+    assert group((0, 0.0), (5, None)).seconds is None
+    assert group((3, 7.0), (5, None)).seconds == 7.0
+
+
+def test_json_names_records_and_seconds_per_partition() -> None:
+    shown = as_json(group((5, 1.5)))
+
+    assert shown["lag_records"] == 5
+    assert shown["partitions"] == [
+        {
+            "partition": 0,
+            "committed": 0,
+            "log_end": 5,
+            "lag_records": 5,
+            "lag_seconds": 1.5,
+            "expired_records": 0,
+        }
+    ]
+
+
+def test_any_lag_shows_at_least_one_cell() -> None:
+    assert [len(bar(value, 1000, cells=10)) for value in (0, 1, 500, 1000)] == [0, 1, 5, 10]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "?"),
+        (0.0, "0 s"),
+        (0.85, "850 ms"),
+        (12.34, "12.3 s"),
+        (245.0, "4 min 05 s"),
+        (12_000.0, "3 h 20 min"),
+        (187_200.0, "2 d 04 h"),
+    ],
+)
+def test_durations_read_well(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text

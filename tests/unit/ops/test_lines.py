@@ -1,0 +1,104 @@
+"""What `tail` shows of a record, and what it hides."""
+
+import pytest
+
+from ops.lines import Record, human_line, json_object, mask_number
+from schemas.dead_letter import Code, Origin, Reason, Stage, reason_headers
+
+STARTED = Record(
+    topic="ringover.call.v1",
+    partition=3,
+    offset=7,
+    key=b"ro_call_123",
+    value=b'{"call_id":"ro_call_123","from_e164":"+33601020304","to_e164":"+33189000000","queue_id":null}',
+    headers=[("ce_type", b"call.started"), ("ce_time", b"2026-01-02T15:00:00.000Z")],
+)
+RECORDING = Record(
+    topic="ringover.recording.v1",
+    partition=0,
+    offset=0,
+    key=b"ro_call_123",
+    value=b'{"call_id":"ro_call_123","transcript_text":"Bonjour, je souhaite prendre rendez-vous..."}',
+    headers=[("ce_type", b"call.recording_ready")],
+)
+DEAD = Record(
+    topic="ringover.dead-letter.v1",
+    partition=0,
+    offset=0,
+    key=b"ro_call_9",
+    value=b'{"to":"0189"}',
+    headers=reason_headers(
+        Reason(Stage.NORMALIZE, Code.NUMBER_INVALID, "call.to: must be an E.164 number"),
+        Origin("ringover.raw.v1", 2, 41, "ringover-normalizer"),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"), [("+33601020304", "•••0304"), ("+33", "•••"), ("+330", "•••"), ("", "•••")]
+)
+def test_a_number_keeps_its_last_four_digits_and_no_length(number: str, shown: str) -> None:
+    assert mask_number(number) == shown
+
+
+def test_numbers_are_masked_for_people() -> None:
+    line = human_line(STARTED, reveal=False)
+
+    assert "0304" in line
+    assert "+336" not in line
+    assert line.startswith("2026-01-02T15:00:00.000Z  call.started  ro_call_123")
+    assert "queue_id=-" in line
+
+
+def test_reveal_shows_whole_numbers() -> None:
+    assert "+33601020304" in human_line(STARTED, reveal=True)
+
+
+def test_transcripts_are_cut_unless_revealed() -> None:
+    assert "rendez-vous" not in human_line(RECORDING, reveal=False)
+    assert "rendez-vous..." in human_line(RECORDING, reveal=True)
+
+
+def test_a_dead_letter_shows_its_reason_and_origin_but_not_its_body() -> None:
+    line = human_line(DEAD, reveal=False)
+
+    assert "normalize:number_invalid" in line
+    assert "ringover.raw.v1/2/41" in line
+    assert "0189" not in line
+    assert "0189" in human_line(DEAD, reveal=True)
+
+
+def test_a_dead_letter_of_the_ingress_has_no_origin() -> None:
+    reason = Reason(Stage.ACCEPT, Code.NOT_JSON, "not JSON")
+    record = Record("t", 0, 0, None, b"\xff", reason_headers(reason, None))
+
+    assert "from the ingress" in human_line(record, reveal=True)
+
+
+def test_a_received_control_character_cannot_move_the_cursor() -> None:
+    record = Record("t", 0, 0, b"a\x1b[2Jb", b'{"call_id":"x","hangup_cause":"\\u001b[31m"}', [])
+
+    assert "\x1b" not in human_line(record, reveal=True)
+
+
+def test_json_has_everything_as_it_is_on_the_topic() -> None:
+    assert json_object(STARTED) == {
+        "topic": "ringover.call.v1",
+        "partition": 3,
+        "offset": 7,
+        "key": "ro_call_123",
+        "headers": {"ce_type": "call.started", "ce_time": "2026-01-02T15:00:00.000Z"},
+        "value": {
+            "call_id": "ro_call_123",
+            "from_e164": "+33601020304",
+            "to_e164": "+33189000000",
+            "queue_id": None,
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(b"not json", "not json"), (b"\xff\xfe", {"base64": "//4="}), (None, None)]
+)
+def test_json_keeps_values_that_are_not_json(value: bytes | None, shown: object) -> None:
+    assert json_object(Record("t", 0, 0, None, value, []))["value"] == shown

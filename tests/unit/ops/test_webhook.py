@@ -1,0 +1,75 @@
+"""How webhooks are signed, and how answers are read."""
+
+import hashlib
+import hmac
+import uuid
+
+import pytest
+from pydantic import SecretStr
+
+from ops.answers import answers_table
+from ops.errors import UsageError
+from ops.samples import specification
+from ops.settings import first_value
+from ops.webhook import Answer, BearerToken, HmacSecret, Webhook, request_headers
+
+WEBHOOK = Webhook("started", "call-started", specification("call-started").body)
+
+
+def test_signature_is_hmac_sha256_in_hex() -> None:
+    # RFC 4231, test case 2
+    headers = HmacSecret("Jefe").headers(b"what do ya want for nothing?")
+
+    assert headers == {"X-Ringover-Signature": "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"}
+
+
+def test_a_sample_is_signed_over_its_raw_bytes() -> None:
+    headers = request_headers(WEBHOOK.body, HmacSecret("s3cret"))
+
+    assert headers["X-Ringover-Signature"] == hmac.new(b"s3cret", WEBHOOK.body, hashlib.sha256).hexdigest()
+    assert headers["Content-Type"] == "application/json"
+    assert str(uuid.UUID(headers["X-Request-Id"])) == headers["X-Request-Id"]
+    assert "Authorization" not in headers
+
+
+def test_a_token_is_sent_instead_of_a_signature() -> None:
+    headers = request_headers(b"{}", BearerToken("t0ken"))
+
+    assert headers["Authorization"] == "Bearer t0ken"
+    assert "X-Ringover-Signature" not in headers
+
+
+@pytest.mark.parametrize("text", ["new:abc,old:def", " new:abc ", "new:abc\nold:def"])
+def test_the_first_credential_is_used(text: str) -> None:
+    assert first_value(SecretStr(text), "INGRESS_HMAC_SECRETS") == "abc"
+
+
+@pytest.mark.parametrize("setting", [None, SecretStr(""), SecretStr("value-without-id"), SecretStr("id:")])
+def test_a_missing_credential_names_the_variable_and_no_value(setting: SecretStr | None) -> None:
+    with pytest.raises(UsageError) as caught:
+        first_value(setting, "INGRESS_HMAC_SECRETS")
+
+    assert str(caught.value) == "INGRESS_HMAC_SECRETS is needed as `id:value`"
+
+
+def test_an_accepted_answer_shows_its_identity() -> None:
+    answer = Answer(WEBHOOK, 202, {"status": "accepted", "event_id": "e", "idempotency_key": "k"})
+
+    assert (answer.accepted, answer.status, answer.event_id, answer.idempotency_key) == (True, "accepted", "e", "k")
+
+
+def test_a_dead_letter_is_accepted_and_shows_its_reason() -> None:
+    answer = Answer(WEBHOOK, 202, {"status": "dead_lettered", "reason": {"code": "not_json"}, "event_id": None})
+
+    assert (answer.accepted, answer.status, answer.reason, answer.event_id) == (True, "dead_lettered", "not_json", None)
+
+
+def test_a_refusal_shows_the_code_of_its_problem() -> None:
+    answer = Answer(WEBHOOK, 401, {"code": "signature_wrong"})
+
+    assert (answer.accepted, answer.status) == (False, "signature_wrong")
+    assert Answer(WEBHOOK, 502, {}).status == "-"
+
+
+def test_the_table_has_one_row_per_answer() -> None:
+    assert answers_table([Answer(WEBHOOK, 401, {}), Answer(WEBHOOK, 202, {})]).row_count == 2
