@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import sys
 from collections.abc import Callable
 
@@ -11,14 +10,15 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from ingress.app import webhook_server
 from ingress.authenticate import Authenticator
 from ingress.handler import Limits, WebhookHandler
-from ingress.kafka import KafkaPublisher, kafka_options
+from ingress.kafka import KafkaPublisher
 from ingress.protocol import require_c_parser
 from ingress.settings import IngressSettings
 from runtime import logs
 from runtime.admin import admin_server
-from runtime.lifecycle import run, watch_loop_lag
+from runtime.kafka import client_options
+from runtime.lifecycle import Stop, watch_loop_lag
 from runtime.metrics import IngressMetrics
-from runtime.settings import EXIT_USAGE, Settings, load, masked
+from runtime.process import run_process
 from schemas.topics import TopicNames
 
 SERVICE = "ringover-ingress"
@@ -28,21 +28,11 @@ log = logs.logger(__name__)
 
 def main() -> int:
     """Run the ingress until SIGTERM; returns the exit code."""
-    arguments = sys.argv[1:]
-    if arguments in (["--help"], ["-h"]):
-        sys.stdout.write(usage(IngressSettings))
-        return 0
-    if arguments:
-        sys.stderr.write(f"error: {SERVICE} takes no arguments; see {SERVICE} --help\n")
-        return EXIT_USAGE
-    settings = load(IngressSettings)
-    logs.configure(service=SERVICE, level=settings.log_level, style=settings.log_format)
-    # aiokafka logs every attempt to reconnect; the publisher logs each change of state, once.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    return run(lambda stop: serve(settings, stop))
+    summary = "Takes Ringover's webhooks over HTTP and stores them in Kafka."
+    return run_process(SERVICE, summary, IngressSettings, serve)
 
 
-async def serve(settings: IngressSettings, stop: asyncio.Event) -> None:
+async def serve(settings: IngressSettings, stop: Stop) -> None:
     """Take webhooks until `stop` is set, then drain and flush.
 
     Raises:
@@ -55,7 +45,7 @@ async def serve(settings: IngressSettings, stop: asyncio.Event) -> None:
     metrics = IngressMetrics(registry)
     topics = TopicNames(settings.kafka_topic_prefix)
     publisher = KafkaPublisher(
-        kafka_options(settings, client_id=SERVICE),
+        client_options(settings, client_id=SERVICE),
         topics=[topics.raw, topics.dead_letter],
         timeout_seconds=settings.ingress_publish_timeout_seconds,
         metrics=metrics,
@@ -84,32 +74,13 @@ async def serve(settings: IngressSettings, stop: asyncio.Event) -> None:
             keepalive_seconds=settings.ingress_keepalive_seconds,
             drain_seconds=settings.ingress_drain_seconds,
         ):
-            log.info("ingress.started", **masked(settings))
+            log.info("ingress.started")
             gc.collect()
             gc.freeze()  # what lives as long as the process need not be looked at again
             await stop.wait()
             log.info("ingress.draining")
         for task in tasks:
             task.cancel()
-
-
-def usage(settings_type: type[Settings]) -> str:
-    """The text of `--help`: every setting with its meaning."""
-    lines = [
-        f"usage: {SERVICE}",
-        "",
-        "Takes Ringover's webhooks over HTTP and stores them in Kafka. Set by environment variables;",
-        "each NAME may also be given as NAME_FILE, the path of a file with the value.",
-        "",
-    ]
-    for name, field in settings_type.model_fields.items():
-        default = "required" if field.is_required() else f"default: {_shown(field.default)}"
-        lines += [f"  {name.upper()}", f"      {field.description} ({default})"]
-    return "\n".join(lines) + "\n"
-
-
-def _shown(default: object) -> str:
-    return str(default) if default not in (None, "") and str(default) else "none"
 
 
 def _limits(settings: IngressSettings) -> Limits:
@@ -120,7 +91,7 @@ def _limits(settings: IngressSettings) -> Limits:
     )
 
 
-def _readiness(publisher: KafkaPublisher, stop: asyncio.Event) -> Callable[[], str | None]:
+def _readiness(publisher: KafkaPublisher, stop: Stop) -> Callable[[], str | None]:
     """What keeps the process from taking webhooks, or None."""
     return lambda: "stopping" if stop.is_set() else publisher.problem
 

@@ -13,7 +13,6 @@ from time import perf_counter
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.conn import collect_hosts
 from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
@@ -24,11 +23,9 @@ from aiokafka.errors import (
 )
 
 from ingress.publisher import Record
-from runtime.errors import PublishError, RefusedError
-from runtime.kafka import client_options
+from runtime.errors import PublishError
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
-from runtime.settings import KafkaSettings
 from schemas.topics import MAX_MESSAGE_BYTES
 
 PROBE_INTERVAL_SECONDS = 2.0
@@ -54,19 +51,6 @@ _RECORD_ERRORS = (
 )
 
 log = logger(__name__)
-
-
-def kafka_options(settings: KafkaSettings, *, client_id: str) -> dict[str, Any]:
-    """The options of every Kafka client, checked.
-
-    Raises:
-        RefusedError: no client could ever be made of these settings.
-    """
-    try:
-        collect_hosts(settings.kafka_bootstrap_servers)
-        return client_options(settings, client_id=client_id)
-    except (OSError, ValueError) as error:
-        raise RefusedError(f"the Kafka settings cannot be used: {error}") from error
 
 
 class KafkaPublisher:

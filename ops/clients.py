@@ -27,6 +27,7 @@ from aiokafka.errors import (
 )
 
 from ops.errors import NotAuthorizedError, NotFoundError, OpsError, UnreachableError, UsageError
+from runtime.errors import RefusedError
 from runtime.kafka import client_options, close_consumer
 from runtime.settings import KafkaSettings
 from schemas.topics import MAX_MESSAGE_BYTES
@@ -117,6 +118,8 @@ def _setting_errors() -> Iterator[None]:
     """A certificate file or a KAFKA_* value; connections that fail are Kafka errors, other than these."""
     try:
         yield
+    except RefusedError as error:
+        raise UsageError(str(error)) from error
     except (OSError, ValueError) as error:
         raise UsageError(f"the KAFKA_* settings are not usable: {error}") from error
 

@@ -1,30 +1,31 @@
-"""Composition root of `ringover-processor`."""
+"""`ringover-processor`: the composition root of the processor."""
 
 import gc
 import sys
 
 from processors.service import ProcessorService
 from processors.settings import ProcessorSettings
-from runtime import lifecycle, logs
-from runtime.settings import describe, load, masked
+from runtime.lifecycle import Stop
+from runtime.process import run_process
 
 
-def main() -> None:
-    """Run the processor until SIGTERM or SIGINT; exits 0 after a clean stop, 78 when an operator must look."""
-    if "--help" in sys.argv[1:] or "-h" in sys.argv[1:]:
-        sys.stdout.write(describe("ringover-processor", ProcessorSettings))
-        return
-    settings = load(ProcessorSettings)
-    logs.configure(service="processor", level=settings.log_level, style=settings.log_format)
-    logs.logger(__name__).info("process.starting", **masked(settings))
+def main() -> int:
+    """Run the processor until SIGTERM; returns the exit code."""
+    summary = "Turns Ringover's raw webhooks in Kafka into normalized events, exactly once."
+    return run_process("ringover-processor", summary, ProcessorSettings, serve)
 
-    async def run(stop: lifecycle.Stop) -> None:
-        service = ProcessorService(settings)
-        gc.freeze()  # what lives as long as the process is not looked at again
-        await service.run(stop)
 
-    sys.exit(lifecycle.run(run))
+async def serve(settings: ProcessorSettings, stop: Stop) -> None:
+    """Process until `stop` is set.
+
+    Raises:
+        RefusedError: going on would break the guarantee, or a setting can never work.
+        AddressInUseError: the admin port is taken.
+    """
+    service = ProcessorService(settings)
+    gc.freeze()  # what lives as long as the process need not be looked at again
+    await service.run(stop)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,9 +7,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.conn import collect_hosts
 from aiokafka.errors import KafkaError
 
-from runtime.errors import LogUnavailableError
+from runtime.errors import LogUnavailableError, RefusedError
 from runtime.logs import logger
 from runtime.settings import KafkaSettings
 
@@ -22,8 +23,16 @@ def client_options(settings: KafkaSettings, *, client_id: str) -> dict[str, Any]
     """Keyword arguments that aiokafka's consumer, producer and admin client share.
 
     Raises:
-        OSError: a certificate file cannot be read.
+        RefusedError: no client could ever be made of these settings.
     """
+    try:
+        collect_hosts(settings.kafka_bootstrap_servers)
+        return _options(settings, client_id)
+    except (OSError, ValueError) as error:
+        raise RefusedError(f"the KAFKA_* settings are not usable: {error}") from error
+
+
+def _options(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "client_id": client_id,

@@ -12,8 +12,9 @@ from structlog.typing import Processor
 
 MAX_TEXT = 200  # characters of any text value: a log line must not carry a payload
 
-# Libraries that log every reconnection attempt at WARNING or ERROR, or a traceback for each malformed request.
-_NOISY = {"aiohttp.server": logging.CRITICAL, "aiohttp.access": logging.WARNING, "aiokafka": logging.WARNING}
+# Libraries that log every reconnection attempt, or a traceback for each malformed request. We log changes of state,
+# once; the level `debug` shows theirs, too.
+_NOISY = {"aiohttp.server": logging.CRITICAL, "aiohttp.access": logging.WARNING, "aiokafka": logging.CRITICAL}
 
 
 def configure(*, service: str, level: str = "info", style: Literal["auto", "json", "text"] = "auto") -> None:
@@ -48,7 +49,7 @@ def configure(*, service: str, level: str = "info", style: Literal["auto", "json
     root.handlers = [handler]
     root.setLevel(level.upper())
     for name, library_level in _NOISY.items():
-        logging.getLogger(name).setLevel(library_level)
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else library_level)
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -99,10 +99,10 @@ class LogSettings(Settings):
     )
 
 
-AnySettings = TypeVar("AnySettings", bound=Settings)
+S = TypeVar("S", bound=Settings)
 
 
-def load(settings_type: type[AnySettings], **overrides: Any) -> AnySettings:
+def load(settings_type: type[S], **overrides: Any) -> S:
     """Read settings, or end the process with one line per mistake (exit code 2). Values are never shown."""
     try:
         return settings_type(**overrides)
@@ -125,14 +125,23 @@ def masked(settings: Settings) -> Mapping[str, object]:
     return shown
 
 
-def describe(command: str, settings_type: type[Settings]) -> str:
+def describe(command: str, summary: str, settings_type: type[Settings]) -> str:
     """The text of `--help`: every setting with its default and meaning."""
-    lines = [f"usage: {command}", "", "Settings are environment variables; each may also be given as NAME_FILE.", ""]
+    lines = [
+        f"usage: {command}",
+        "",
+        summary,
+        "Set by environment variables; each NAME may also be given as NAME_FILE, the path of a file with the value.",
+        "",
+    ]
     for name, field in settings_type.model_fields.items():
-        required = field.is_required()
-        default = "required" if required else f"default {field.default if field.default not in (None, '') else 'none'}"
-        lines.append(f"  {name.upper():<36} {field.description} ({default})")
+        default = "required" if field.is_required() else f"default: {_shown(field.default)}"
+        lines += [f"  {name.upper()}", f"      {field.description} ({default})"]
     return "\n".join(lines) + "\n"
+
+
+def _shown(default: object) -> str:
+    return str(default) if default is not None and str(default) else "none"
 
 
 def _name(location: tuple[int | str, ...]) -> str:

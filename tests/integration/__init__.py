@@ -1,0 +1,1 @@
+"""Adapters and programs on real servers."""

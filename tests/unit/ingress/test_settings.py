@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from ingress.__main__ import main, usage
+from ingress.__main__ import main
 from ingress.authenticate import Credential
 from ingress.settings import IngressSettings
-from runtime.settings import load, masked
+from runtime.settings import describe, load, masked
 from schemas.topics import MAX_BODY_BYTES
 
 SECRET = "s3cret:with:colons"
@@ -96,7 +96,7 @@ def test_defaults_are_the_documented_ones() -> None:
 
 
 def test_help_names_every_setting() -> None:
-    text = usage(IngressSettings)
+    text = describe("ringover-ingress", "", IngressSettings)
 
     assert all(name.upper() in text for name in IngressSettings.model_fields)
     assert "INGRESS_HMAC_SECRETS\n      Secrets that sign bodies" in text
