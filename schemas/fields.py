@@ -5,6 +5,7 @@ Values are personal data (numbers, transcripts): a reason names the rule and the
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -28,6 +29,7 @@ def is_id(value: object) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= ID_MAX_CHARACTERS and not _CONTROL.search(value)
 
 
+@lru_cache(maxsize=4096)  # each is asked for twice: by the model and for the header
 def utc_timestamp(text: str) -> str | None:
     """`text` (RFC 3339 with a zone) in UTC with a `Z`, fraction digits as written; None if it is not a valid one.
 
