@@ -133,10 +133,13 @@ class PartitionPipeline:
         return decision
 
     async def _claim(self, batch: Batch) -> Mapping[ClaimKey, Owner]:
-        claims = claims_of(batch, counted_until=self._counted_until)
+        counted = self._counted_until
+        claims = claims_of(batch, counted_until=counted)
         with self._metrics.claim.time():
-            owners = await self._patiently(lambda: self._ports.state.claim(batch.first, batch.next_offset, claims))
-        self._counted_until = max(self._counted_until, batch.next_offset)
+            owners = await self._patiently(
+                lambda: self._ports.state.claim(batch.first, batch.next_offset, claims, counted_until=counted)
+            )
+        self._counted_until = max(counted, batch.next_offset)
         return owners
 
     async def _patiently(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -189,7 +192,7 @@ class PartitionPipeline:
                 self._metrics.healed.inc(len(records))
                 position = batch.next_offset
         if not self._stop.is_set():
-            await self._ports.state.claim(position, end, ())  # what is left are transaction markers
+            await self._ports.state.claim(position, end, (), counted_until=end)  # what is left are transaction markers
             log.info("partition.healed", partition=self._lane.partition, seconds=round(time.monotonic() - began, 3))
 
 

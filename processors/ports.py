@@ -11,7 +11,10 @@ class RawLog(Protocol):
     """One partition of the raw log."""
 
     async def committed(self) -> int | None:
-        """The group's committed offset, read from the broker. Raises TransientError."""
+        """The group's committed offset, read from the broker. Raises TransientError.
+
+        A commit may show only some time after it returned; it is certain to show once a later `Output.start` has.
+        """
         ...
 
     async def bounds(self) -> Bounds:
@@ -47,10 +50,14 @@ class State(Protocol):
         """Note that claiming starts at `next_offset`; never moves a known progress back."""
         ...
 
-    async def claim(self, first: int, next_offset: int, claims: Sequence[Claim]) -> Mapping[ClaimKey, Owner]:
+    async def claim(
+        self, first: int, next_offset: int, claims: Sequence[Claim], *, counted_until: int | None = None
+    ) -> Mapping[ClaimKey, Owner]:
         """Claim all keys of the records in [first, next_offset) at once, and answer who owns each.
 
-        `claims` has one entry per key. Idempotent: an owner that claims again stays the owner.
+        `claims` has one entry per key. Idempotent: an owner that claims again stays the owner. The claims' `records`
+        are added only if progress has not passed `counted_until` (default `first`): a claim repeated after a lost
+        answer counts once.
 
         Raises:
             StateBehindError: records before `first` have not been claimed; nothing was written.

@@ -111,7 +111,9 @@ class PartitionState:
         """See ports.State."""
         await self._state.execute("open_progress", {**self._key, "next_offset": next_offset})
 
-    async def claim(self, first: int, next_offset: int, claims: Sequence[Claim]) -> Mapping[ClaimKey, Owner]:
+    async def claim(
+        self, first: int, next_offset: int, claims: Sequence[Claim], *, counted_until: int | None = None
+    ) -> Mapping[ClaimKey, Owner]:
         """See ports.State."""
         rows = await self._state.execute(
             "claim",
@@ -119,6 +121,7 @@ class PartitionState:
                 **self._key,
                 "first": first,
                 "next_offset": next_offset,
+                "counted_until": first if counted_until is None else counted_until,
                 "keys": [claim.key for claim in claims],
                 "offsets": [claim.offset for claim in claims],
                 "times": [claim.time_ms for claim in claims],

@@ -17,14 +17,21 @@ ON CONFLICT (log_id, partition) DO UPDATE SET next_offset = GREATEST(p.next_offs
 -- everything before `first` was: that is what makes the owner of a key its first record in the log. The first row
 -- answers the progress; no row at all means that this database is behind.
 -- DO UPDATE rather than DO NOTHING: only an update returns the row after waiting for a concurrent claim of it.
-WITH advanced AS (
-    UPDATE progress SET next_offset = GREATEST(next_offset, %(next_offset)s)
+-- `records` grows only when nobody counted these records before: not when an answer was lost and the claim repeated, and
+-- not when a zombie claims what its successor has claimed already.
+WITH before AS (
+    SELECT next_offset FROM progress
     WHERE log_id = %(log_id)s AND partition = %(partition)s AND next_offset >= %(first)s
-    RETURNING next_offset
+    FOR UPDATE
+), advanced AS (
+    UPDATE progress AS p SET next_offset = GREATEST(before.next_offset, %(next_offset)s) FROM before
+    WHERE p.log_id = %(log_id)s AND p.partition = %(partition)s
+    RETURNING p.next_offset, before.next_offset <= %(counted_until)s AS uncounted
 ), claimed AS (
     INSERT INTO claim AS c
         (log_id, idempotency_key, partition, owner_offset, owner_time, content_hash, records)
-    SELECT %(log_id)s, r.key, %(partition)s, r.owner_offset, to_timestamp(r.time_ms / 1000.0), r.content_hash, r.records
+    SELECT %(log_id)s, r.key, %(partition)s, r.owner_offset, to_timestamp(r.time_ms / 1000.0), r.content_hash,
+        CASE WHEN advanced.uncounted THEN r.records ELSE 0 END
     FROM advanced, unnest(
         %(keys)s::text[], %(offsets)s::bigint[], %(times)s::bigint[], %(hashes)s::bigint[], %(records)s::bigint[]
     ) AS r (key, owner_offset, time_ms, content_hash, records)

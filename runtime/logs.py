@@ -13,7 +13,7 @@ from structlog.typing import Processor
 MAX_TEXT = 200  # characters of any text value: a log line must not carry a payload
 
 # Libraries that log every reconnection attempt, or a traceback for each malformed request. We log changes of state,
-# once; the level `debug` shows theirs, too.
+# once; our level `debug` shows their warnings, too, but never their own debug lines, which quote keys and values.
 _NOISY = {"aiohttp.server": logging.CRITICAL, "aiohttp.access": logging.WARNING, "aiokafka": logging.CRITICAL}
 
 
@@ -25,7 +25,6 @@ def configure(*, service: str, level: str = "info", style: Literal["auto", "json
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         _add_service(service),
-        _cut,
     ]
     renderer: list[Processor] = (
         [structlog.dev.ConsoleRenderer()]
@@ -33,7 +32,7 @@ def configure(*, service: str, level: str = "info", style: Literal["auto", "json
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, _cut, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
@@ -41,7 +40,7 @@ def configure(*, service: str, level: str = "info", style: Literal["auto", "json
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _cut],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
         )
     )
@@ -49,7 +48,7 @@ def configure(*, service: str, level: str = "info", style: Literal["auto", "json
     root.handlers = [handler]
     root.setLevel(level.upper())
     for name, library_level in _NOISY.items():
-        logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else library_level)
+        logging.getLogger(name).setLevel(logging.WARNING if level == "debug" else library_level)
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -67,6 +66,6 @@ def _add_service(service: str) -> Processor:
 
 def _cut(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     for key, value in event.items():
-        if isinstance(value, str) and len(value) > MAX_TEXT and key not in ("event", "exception"):
+        if isinstance(value, str) and len(value) > MAX_TEXT and key != "exception":
             event[key] = value[:MAX_TEXT] + "…"
     return event

@@ -18,7 +18,9 @@ E164_PATTERN = r"\+[1-9][0-9]{5,14}"
 INT64_MAX = 2**63 - 1  # what consumers in other languages hold in a signed 64-bit integer
 
 _E164 = re.compile(E164_PATTERN)
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")  # Unicode category Cc
+# Unicode category Cc; a class that JSON Schema's regular expressions (ECMA 262) read the same way.
+NO_CONTROL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*$"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.fields import E164_PATTERN, ID_MAX_CHARACTERS, INT64_MAX
+from schemas.fields import E164_PATTERN, ID_MAX_CHARACTERS, INT64_MAX, NO_CONTROL_PATTERN
 from schemas.identity import EventType
 
 SCHEMA_VERSION = 1
 
-_Id = Annotated[str, Field(min_length=1, max_length=ID_MAX_CHARACTERS)]
+_Id = Annotated[str, Field(min_length=1, max_length=ID_MAX_CHARACTERS, pattern=NO_CONTROL_PATTERN)]
 _E164 = Annotated[str, Field(pattern=f"^{E164_PATTERN}$".replace("\\+", "[+]"))]
 _NonEmpty = Annotated[str, Field(min_length=1)]
 

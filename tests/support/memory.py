@@ -132,6 +132,11 @@ class MemoryKafka:
         self.start = offset
         self.records = [record for record in self.records if record.offset >= offset]
 
+    @property
+    def drained(self) -> bool:
+        """Whether every record is below the group's committed offset."""
+        return self.committed is not None and not any(r.offset >= self.committed for r in self.records)
+
     def as_raw(self) -> list[Raw]:
         """The log for the reference model."""
         return [Raw(self.partition, r.offset, r.key, r.value or b"", tuple(r.headers)) for r in self.records]
@@ -220,13 +225,16 @@ class MemoryState:
         await self._hooks.reach(Step.OPEN)
         self._advance(next_offset)
 
-    async def claim(self, first: int, next_offset: int, claims: Sequence[Claim]) -> Mapping[ClaimKey, Owner]:
+    async def claim(
+        self, first: int, next_offset: int, claims: Sequence[Claim], *, counted_until: int | None = None
+    ) -> Mapping[ClaimKey, Owner]:
         await self._hooks.reach(Step.CLAIM)
         progress = self._database.progress.get((self._log, self._partition))
         if progress is None or progress < first:
             raise StateBehindError(f"progress is {progress}, records from {first} cannot be claimed")
         self._advance(next_offset)
-        owners = {claim.key: self._claim(claim) for claim in claims}
+        uncounted = progress <= (first if counted_until is None else counted_until)
+        owners = {claim.key: self._claim(claim, claim.records if uncounted else 0) for claim in claims}
         assert len(owners) == len(claims), "one claim per key"
         await self._hooks.reach(Step.CLAIMED)
         return owners
@@ -240,12 +248,12 @@ class MemoryState:
         place = (self._log, self._partition)
         self._database.progress[place] = max(next_offset, self._database.progress.get(place, 0))
 
-    def _claim(self, claim: Claim) -> Owner:
+    def _claim(self, claim: Claim, records: int) -> Owner:
         row = self._database.claims.get((self._log, claim.key))
         if row is None:
             row = ClaimRow(self._partition, claim.offset, claim.time_ms, claim.content_hash, 0)
             self._database.claims[self._log, claim.key] = row
-        row.records += claim.records
+        row.records += records
         return Owner(row.partition, row.offset, row.content_hash)
 
 

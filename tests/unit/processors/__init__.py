@@ -1,0 +1,1 @@
+"""The processor: pure parts, and the pipeline on in-memory ports."""

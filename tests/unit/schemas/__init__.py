@@ -1,0 +1,1 @@
+"""The contracts, example by example and property by property."""
