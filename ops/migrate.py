@@ -1,15 +1,14 @@
 """Applies the SQL files of `processors/migrations` to the database; safe to run twice, or from two places at once."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib import resources
 
 import psycopg
 
-from ops.errors import DiffersError, NotAuthorizedError, OpsError, UnreachableError
+from ops.database import CONNECT_SECONDS, database_errors, words
+from ops.errors import DiffersError, OpsError
 from ops.migration import Applied, Migration, Refusal, parse, plan
 
-CONNECT_SECONDS = 10
 # Any number that nobody else uses: held to the end of each transaction, so only one runner is in one at a time.
 ADVISORY_LOCK = 0x52494E47  # "RING"
 
@@ -64,7 +63,7 @@ def _apply_next(connection: psycopg.Connection, migrations: Sequence[Migration])
         try:
             connection.execute(migration.sql.encode())
         except psycopg.Error as error:
-            raise OpsError(f"migration {migration.label} failed and was undone: {_words(error)}") from error
+            raise OpsError(f"migration {migration.label} failed and was undone: {words(error)}") from error
         connection.execute(
             "INSERT INTO schema_migration (version, name, checksum) VALUES (%s, %s, %s)",
             [migration.version, migration.name, migration.checksum],
@@ -76,25 +75,3 @@ def _read_applied(connection: psycopg.Connection) -> list[Applied]:
     connection.execute(CREATE_TABLE)
     rows = connection.execute("SELECT version, name, checksum FROM schema_migration ORDER BY version")
     return [Applied(*row) for row in rows]
-
-
-@contextmanager
-def database_errors() -> Iterator[None]:
-    """Convert psycopg's errors.
-
-    Raises:
-        NotAuthorizedError, UnreachableError, OpsError: in words for an operator; never with the URL, it has a password.
-    """
-    try:
-        yield
-    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidAuthorizationSpecification) as error:
-        raise NotAuthorizedError(f"PostgreSQL refuses: {_words(error)}") from error
-    except psycopg.OperationalError as error:
-        raise UnreachableError(f"PostgreSQL (DATABASE_URL) does not answer: {_words(error)}") from error
-    except psycopg.Error as error:
-        raise OpsError(f"PostgreSQL: {_words(error)}") from error
-
-
-def _words(error: psycopg.Error) -> str:
-    text = error.diag.message_primary or str(error).split("\n", 1)[0]
-    return " ".join(text.split())

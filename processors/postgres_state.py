@@ -14,7 +14,7 @@ from processors.model import Claim, Conflict, Owner
 from runtime.errors import RefusedError, StateBehindError, StateUnavailableError
 from schemas.identity import ClaimKey
 
-SCHEMA_VERSION = 1  # the newest file in processors/migrations
+SCHEMA_VERSION = 2  # the newest file in processors/migrations
 WAIT_FOR_CONNECTION_SECONDS = 5.0
 
 # A statement that hangs must end before the group gives up on us; a session that dies must free its locks.
@@ -22,7 +22,12 @@ _SESSION = (
     "SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '5s'; "
     "SET application_name = 'ringover-processor'"
 )
-_CONNECTION = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 10, "autocommit": True}
+CONNECTION: dict[str, Any] = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "autocommit": True,
+}
 
 
 def load_queries(text: str) -> dict[str, LiteralString]:
@@ -47,7 +52,7 @@ def make_pool(database_url: str, *, connections: int) -> Pool:
         min_size=1,
         max_size=connections,
         timeout=WAIT_FOR_CONNECTION_SECONDS,
-        kwargs=dict(_CONNECTION),
+        kwargs=dict(CONNECTION),
         configure=configure,
         open=False,
     )

@@ -50,3 +50,6 @@ ON CONFLICT DO NOTHING;
 
 -- name: schema_version
 SELECT max(version) FROM schema_migration;
+
+-- name: pause
+SELECT extract(epoch FROM until - now())::float8, reason FROM pause WHERE group_name = %(group)s AND until > now();

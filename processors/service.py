@@ -1,6 +1,8 @@
 """The processor as a process: member of the group for as long as it runs, admin port, probes, lag metrics."""
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +10,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry
 
+from processors.gate import Gate
 from processors.member import Assignment, Member, MemberConfig, OutputFactory
 from processors.pipeline import stopped_within
 from processors.postgres_state import PostgresState, make_pool
@@ -27,6 +30,21 @@ RETRY_SECONDS = (0.5, 5.0)
 log = logger(__name__)
 
 
+def client_id() -> str:
+    """How Kafka's tools name this process, so that operators can tell who is in the group."""
+    return f"ringover-processor-{socket.gethostname()}-{os.getpid()}"
+
+
+async def first_of(*events: asyncio.Event) -> None:
+    """Wait until one of the events is set."""
+    tasks = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
 class ProcessorService:
     """Wires settings, adapters and pipelines together; `run` is the whole life of a processor."""
 
@@ -34,11 +52,12 @@ class ProcessorService:
         self._settings = settings
         self._make_output = make_output
         self._topics = TopicNames(settings.kafka_topic_prefix)
-        self._options: Mapping[str, Any] = client_options(settings, client_id="ringover-processor")
+        self._options: Mapping[str, Any] = client_options(settings, client_id=client_id())
         self._metrics = ProcessorMetrics(CollectorRegistry())
         self._assignment = Assignment()
         self._problems: dict[str, str] = {"state": "PostgreSQL: not asked yet", "kafka": "Kafka: not asked yet"}
         self._stopping = asyncio.Event()
+        self._gate = Gate(settings.database_url.get_secret_value(), settings.processor_group)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Process until `stop` is set.
@@ -66,6 +85,7 @@ class ProcessorService:
                     group.create_task(watch_loop_lag(self._metrics.loop_lag)),
                     group.create_task(self._probe_state(state)),
                     group.create_task(self._probe_kafka()),
+                    group.create_task(self._gate.watch()),
                 ]
                 await self._stay(state, stop)
                 for task in background:
@@ -83,7 +103,9 @@ class ProcessorService:
             return "stopping"
         if self._problems:
             return "; ".join(self._problems.values())
-        return None if self._assignment.joined else "not yet in the consumer group"
+        if self._assignment.joined:
+            return None
+        return f"paused: {self._gate.reason}" if self._gate.closed.is_set() else "not yet in the consumer group"
 
     async def _stay(self, state: PostgresState, stop: asyncio.Event) -> None:
         """Be a member of the group, again after whatever passes."""
@@ -91,14 +113,30 @@ class ProcessorService:
         while not stop.is_set():
             try:
                 await state.check()
-                member = Member(self._member_config(), state, self._metrics, self._assignment, self._make_output)
-                await member.stay(stop)
+                await first_of(stop, self._gate.opened)
+                if not stop.is_set():
+                    await self._stay_once(state, stop)
                 wait = RETRY_SECONDS[0]
             except (TransientError, FencedError) as error:
                 self._metrics.retries.labels(type(error).__name__).inc()
                 log.warning("member.retry", reason=str(error), retry_in=wait)
                 await stopped_within(stop, wait)
                 wait = min(wait * 2, longest)
+
+    async def _stay_once(self, state: PostgresState, stop: asyncio.Event) -> None:
+        """One stay in the group, until the process is stopped or operators pause it."""
+        leave = asyncio.Event()
+
+        async def tell() -> None:
+            await first_of(stop, self._gate.closed)
+            leave.set()
+
+        telling = asyncio.create_task(tell())
+        try:
+            member = Member(self._member_config(), state, self._metrics, self._assignment, self._make_output)
+            await member.stay(leave)
+        finally:
+            telling.cancel()
 
     def _member_config(self) -> MemberConfig:
         return MemberConfig(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from ops.database import database_errors
 from ops.demo.observed import Observed, Seen, StateRow
 from ops.demo.progress import Steps
 from ops.demo.services import Access
@@ -15,7 +16,6 @@ from ops.demo.traffic import post_load, post_scenario
 from ops.demo.workload import Step, expected, flatten
 from ops.errors import OpsError
 from ops.lag_kafka import read_lag
-from ops.migrate import database_errors
 from ops.tail import TailOptions, follow
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames

@@ -28,6 +28,7 @@ ADAPTERS = {
     "ingress.kafka": {"aiokafka"},
     "ingress.protocol": {"aiohttp"},
     "ingress.reading": {"aiohttp"},
+    "processors.gate": {"psycopg"},
     "processors.kafka_log": {"aiokafka"},
     "processors.kafka_output": {"aiokafka"},
     "processors.member": {"aiokafka"},

@@ -1,0 +1,76 @@
+"""Operators' word to the processors of a group: work, or let go for a while.
+
+A pause is a row with an end (table `pause`). NOTIFY wakes the processors at once, and a look every second finds what a
+lost notification did not tell. While PostgreSQL is away the last known word holds, until its end.
+"""
+
+import asyncio
+import time
+
+import psycopg
+
+from processors.postgres_state import CONNECTION, QUERIES
+from runtime.logs import logger
+
+CHANNEL = "ringover_pause"
+LOOK_EVERY_SECONDS = 1.0
+RETRY_SECONDS = 2.0
+ANSWER_SECONDS = 5.0
+
+log = logger(__name__)
+
+
+class Gate:
+    """`opened` and `closed` are set in turn; closed until PostgreSQL has been asked once."""
+
+    def __init__(self, database_url: str, group: str) -> None:
+        self.opened = asyncio.Event()
+        self.closed = asyncio.Event()
+        self.closed.set()
+        self._database_url = database_url
+        self._group = group
+        self._ends = float("inf")  # time.monotonic() at which the known pause ends
+        self.reason = "not asked yet"
+
+    async def watch(self) -> None:
+        """Keep the gate as operators want it, for ever. PostgreSQL being away is no error."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(self._database_url, **CONNECTION) as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    while True:
+                        await self._look(connection)
+                        async for _ in connection.notifies(timeout=LOOK_EVERY_SECONDS, stop_after=1):
+                            pass
+            except (psycopg.Error, TimeoutError) as error:
+                log.debug("gate.unavailable", reason=type(error).__name__)
+                self._expire()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _look(self, connection: psycopg.AsyncConnection) -> None:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            cursor = await connection.execute(QUERIES["pause"], {"group": self._group})
+            row = await cursor.fetchone()
+        if row is None:
+            self._open()
+        else:
+            seconds, reason = row
+            self._ends = time.monotonic() + seconds
+            self._close(reason)
+
+    def _expire(self) -> None:
+        if self.closed.is_set() and time.monotonic() > self._ends:
+            self._open()
+
+    def _open(self) -> None:
+        if not self.opened.is_set():
+            log.info("gate.opened")
+            self.closed.clear()
+            self.opened.set()
+
+    def _close(self, reason: str) -> None:
+        self.reason = reason
+        if not self.closed.is_set():
+            log.warning("gate.closed", reason=reason)
+            self.opened.clear()
+            self.closed.set()
