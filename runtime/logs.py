@@ -29,7 +29,7 @@ def configure(*, service: str, level: str = "info", style: Literal["auto", "json
     renderer: list[Processor] = (
         [structlog.dev.ConsoleRenderer()]
         if as_text
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [structlog.processors.format_exc_info, _lead, structlog.processors.JSONRenderer()]
     )
     structlog.configure(
         processors=[*shared, _cut, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -62,6 +62,11 @@ def _add_service(service: str) -> Processor:
         return event
 
     return add
+
+
+def _lead(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Put first what a reader looks for first."""
+    return {name: event[name] for name in ("ts", "level", "event") if name in event} | dict(event)
 
 
 def _cut(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
