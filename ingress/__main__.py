@@ -1,7 +1,6 @@
 """`ringover-ingress`: the composition root of the ingress."""
 
 import asyncio
-import gc
 import sys
 from collections.abc import Callable
 
@@ -16,7 +15,7 @@ from ingress.settings import IngressSettings
 from runtime import logs
 from runtime.admin import admin_server
 from runtime.kafka import client_options
-from runtime.lifecycle import Stop, watch_loop_lag
+from runtime.lifecycle import Stop, calm_garbage_collection, watch_loop_lag
 from runtime.metrics import IngressMetrics
 from runtime.process import run_process
 from schemas.topics import TopicNames
@@ -75,8 +74,7 @@ async def serve(settings: IngressSettings, stop: Stop) -> None:
             drain_seconds=settings.ingress_drain_seconds,
         ):
             log.info("ingress.started")
-            gc.collect()
-            gc.freeze()  # what lives as long as the process need not be looked at again
+            calm_garbage_collection()
             await stop.wait()
             log.info("ingress.draining")
         for task in tasks:

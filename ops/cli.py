@@ -5,7 +5,7 @@ import typer
 import typer.main
 from typer.core import TyperGroup
 
-from ops.commands import demo, lag, migrate, send, tail, topics
+from ops.commands import calls, dead_letters, demo, diff, lag, migrate, rewind, send, state, tail, top, topics
 from ops.errors import EXIT_CODES
 
 app = typer.Typer(
@@ -43,6 +43,12 @@ app.command(epilog=EXIT_CODES)(migrate.migrate)
 app.command(epilog=EXIT_CODES)(lag.lag)
 app.command(epilog=EXIT_CODES)(send.send)
 app.command(epilog=EXIT_CODES)(tail.tail)
+app.add_typer(calls.app, name="calls")
+app.command(hidden=True, epilog=EXIT_CODES)(diff.diff)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(rewind.app, name="rewind")
+app.add_typer(state.app, name="state")
+app.command(epilog=EXIT_CODES)(top.top)
 app.command(epilog=EXIT_CODES)(demo.demo)
 app.add_typer(
     typer.Typer(cls=DevstackGroup, no_args_is_help=True),

@@ -103,6 +103,7 @@ async def reader(
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",  # callers always seek; this serves records deleted under a slow reader
                 isolation_level=isolation,
+                fetch_max_wait_ms=50,  # a bounded read must not wait for records that are not there
                 max_partition_fetch_bytes=MAX_MESSAGE_BYTES + 64 * 1024,
             )
         try:

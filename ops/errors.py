@@ -4,12 +4,16 @@ EXIT_OK = 0
 EXIT_FAILED = 1  # could not be done: broker or database away, webhook refused, check failed
 EXIT_USAGE = 2  # wrong options or settings (also what typer and runtime.settings answer)
 EXIT_DIFFERS = 3  # what exists is not what this version expects; nothing was touched
-EXIT_NOT_FOUND = 4  # no such group or topic
+EXIT_NOT_FOUND = 4  # no such group, topic, call or key
+EXIT_STALE = 5  # the plan no longer fits what exists; nothing was touched
+EXIT_REFUSED = 6  # something is still active, or it would be unsafe; nothing was touched
 
 #: For every command's --help.
 EXIT_CODES = (
     "Exit codes: 0 done; 1 could not be done; 2 wrong usage or settings; "
-    "3 what exists differs from what this version expects, nothing was touched; 4 no such group or topic."
+    "3 what exists differs from what this version expects, nothing was touched; "
+    "4 no such group, topic, call or key; 5 the plan is stale, nothing was touched; "
+    "6 refused: something is still active, or it would be unsafe."
 )
 
 
@@ -43,3 +47,15 @@ class UsageError(OpsError):
     """The options or the input make no sense together."""
 
     exit_code = EXIT_USAGE
+
+
+class StaleError(OpsError):
+    """What exists has changed since the plan was made."""
+
+    exit_code = EXIT_STALE
+
+
+class UnsafeError(OpsError):
+    """Something is still active, or the guarantee would suffer."""
+
+    exit_code = EXIT_REFUSED

@@ -1,11 +1,10 @@
 """`ringover-processor`: the composition root of the processor."""
 
-import gc
 import sys
 
 from processors.service import ProcessorService
 from processors.settings import ProcessorSettings
-from runtime.lifecycle import Stop
+from runtime.lifecycle import Stop, calm_garbage_collection
 from runtime.process import run_process
 
 
@@ -23,7 +22,7 @@ async def serve(settings: ProcessorSettings, stop: Stop) -> None:
         AddressInUseError: the admin port is taken.
     """
     service = ProcessorService(settings)
-    gc.freeze()  # what lives as long as the process need not be looked at again
+    calm_garbage_collection()
     await service.run(stop)
 
 

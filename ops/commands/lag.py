@@ -7,39 +7,41 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ops.commands.common import OutputOption, reported
-from ops.output import OutputFormat, say, stdout, table, write_json
+from ops.output import OutputFormat, say, stdout, write_json
 
 if TYPE_CHECKING:
     from ops.lag import GroupLag
 
-COLUMNS = ("partition", "committed", "log end", "lag (records)", "lag (time)", "")
-
 
 def lag(
+    *,
     group: Annotated[str | None, typer.Option(help="Consumer group; default: PROCESSOR_GROUP.")] = None,
     topic: Annotated[str | None, typer.Option(help="Full topic name; default: the raw topic.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C (exit code 0).")] = False,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between looks.")] = 2.0,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Lag of a consumer group per partition: committed offset, log end, records behind, time behind.
 
     The time is the age of the oldest record not yet processed, by the broker's clock. A partition without a commit
     counts as a whole. A group or topic that does not exist ends with exit code 4.
+    With --watch also the pace of each partition and the time until it has caught up; `-o json` is one line per look.
     """
     from ops.lag import as_json
     from ops.lag_kafka import read_lag
+    from ops.lag_live import watch_lag
     from ops.settings import GroupSettings
     from runtime.settings import KafkaSettings, load
     from schemas.topics import TopicNames
 
     settings = load(KafkaSettings)
+    group = group or load(GroupSettings).processor_group
+    topic = topic or TopicNames(settings.kafka_topic_prefix).raw
     with reported():
-        found = asyncio.run(
-            read_lag(
-                settings,
-                group=group or load(GroupSettings).processor_group,
-                topic=topic or TopicNames(settings.kafka_topic_prefix).raw,
-            )
-        )
+        if watch:
+            asyncio.run(watch_lag(settings, group, topic, every=every, as_lines=output is OutputFormat.JSON))
+            return
+        found = asyncio.run(read_lag(settings, group=group, topic=topic))
     if output is OutputFormat.JSON:
         write_json(as_json(found))
     else:
@@ -48,24 +50,10 @@ def lag(
 
 def print_lag(lag: "GroupLag") -> None:
     """The table, the sum and what retention took."""
-    from ops.lag import bar, duration
+    from ops.lag_table import expired_line, lag_table, total_line
 
-    most = max((partition.records for partition in lag.partitions), default=0)
-    rows = [
-        (
-            partition.partition,
-            "none" if partition.committed is None else partition.committed,
-            partition.log_end,
-            partition.records,
-            duration(partition.seconds),
-            bar(partition.records, most),
-        )
-        for partition in lag.partitions
-    ]
-    title = f"{lag.group} on {lag.topic} ({lag.state})"
-    stdout().print(table(title, COLUMNS, rows, right=COLUMNS[:5]))
-    worst = f", worst: partition {lag.worst.partition}" if lag.worst else ""
-    stdout().print(f"total: {lag.records} records, {duration(lag.seconds)}{worst}", markup=False)
-    expired = sum(partition.expired for partition in lag.partitions)
-    if expired:
-        say(f"warning: retention deleted {expired} offsets that this group never processed")
+    stdout().print(lag_table(lag))
+    stdout().print(total_line(lag), markup=False)
+    line = expired_line(lag)
+    if line:
+        say(line)

@@ -1,0 +1,1 @@
+"""What is known of one call, and emitting its events again."""

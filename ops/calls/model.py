@@ -1,0 +1,98 @@
+"""The values that the parts of `calls` hand to each other. Nothing here decides or does anything."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from processors.model import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One record of any topic, with its place. `timestamp` is the broker's time of the raw record, in ms."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """One claim as the state table has it. `records`: webhooks counted for its key, the owner included."""
+
+    key: str
+    partition: int
+    offset: int
+    time: datetime
+    content_hash: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything that the topics and the state table have of one call.
+
+    `outputs`: normalized events and dead letters. `committed`: the group's offset in the call's partition, None if it
+    has none; `raw_end`: where that partition ends. `conflicts`: offsets of conflicts that the state table has.
+    """
+
+    call_id: str
+    raw_topic: str
+    partition: int
+    since_ms: int
+    committed: int | None
+    raw_end: int
+    raw: Sequence[Seen]
+    outputs: Sequence[Seen]
+    claims: Sequence[ClaimRow]
+    conflicts: frozenset[int]
+
+
+class Standing(StrEnum):
+    """What today's code makes of a webhook."""
+
+    EVENT = "event"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    DEAD_LETTER = "dead letter"
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One raw record of the call and what became of it.
+
+    `owner`: offset of the record that owns its key, None for dead letters. `events`, `dead_letters`: what the topics
+    hold of it, one for each pass.
+    """
+
+    record: Seen
+    verdict: Verdict
+    standing: Standing
+    owner: int | None
+    processed: bool
+    events: tuple[Seen, ...]
+    dead_letters: tuple[Seen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A call: its webhooks in raw order, and outputs whose raw record is not in what was scanned."""
+
+    found: Found
+    webhooks: tuple[Webhook, ...]
+    strays: tuple[Seen, ...]
+
+    @property
+    def unprocessed(self) -> tuple[Webhook, ...]:
+        """Webhooks that the processors have not come to yet."""
+        return tuple(webhook for webhook in self.webhooks if not webhook.processed)
+
+    @property
+    def known(self) -> bool:
+        """Whether anything at all is known of the call."""
+        return bool(self.webhooks or self.strays or self.found.claims)

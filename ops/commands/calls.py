@@ -1,0 +1,138 @@
+# ruff: noqa: PLC0415 - a command imports what it works with when it runs: --help must be quick
+"""`ringover-ops calls`: what is known of one call, and its events once more."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.commands.common import OutputOption, reported
+from ops.errors import EXIT_CODES, EXIT_NOT_FOUND, NotFoundError
+from ops.output import OutputFormat, say, stdout, table, write_json, write_text
+
+if TYPE_CHECKING:
+    from ops.calls.model import Story
+    from ops.calls.replay import ReplayPlan
+    from processors.settings import ProcessorSettings
+    from schemas.topics import TopicNames
+
+app = typer.Typer(no_args_is_help=True)
+
+CallId = Annotated[str, typer.Argument(help="Ringover's call.id.", metavar="CALL_ID")]
+Since = Annotated[str, typer.Option(help="How far back to look: 90s, 15m, 2h, 3d.")]
+EVENT_COLUMNS = ("topic", "raw offset", "event", "stored", "offset")
+
+
+@app.callback()
+def calls() -> None:
+    """One call: what came in, what became of it, and its events once more."""
+
+
+@app.command(epilog=EXIT_CODES)
+def show(
+    call_id: CallId,
+    since: Since = "30d",
+    reveal: Annotated[bool, typer.Option("--reveal", help="Whole numbers, transcripts and bodies.")] = False,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Everything known of a call, in raw order: did we get it, and what did we do with it?
+
+    Its webhooks with the verdict of this version's code, what the topics hold of each (once for every pass), and its
+    claims. Reads the call's partition of each topic. A call that nothing is known of ends with exit code 4.
+    """
+    from ops.calls.show import as_json, render
+    from ops.calls.story import summary
+
+    with reported():
+        story = _story(_settings(), call_id, since)
+    line = summary(story, since=since)
+    if output is OutputFormat.JSON:
+        write_json(as_json(story, summary=line, reveal=reveal))
+    else:
+        write_text(line)
+        for grid in render(story, reveal=reveal):
+            stdout().print(grid)
+    if not story.known:
+        raise typer.Exit(EXIT_NOT_FOUND)
+
+
+@app.command(epilog=EXIT_CODES)
+def replay(
+    call_id: CallId,
+    since: Since = "30d",
+    execute: Annotated[bool, typer.Option("--execute", help="Emit them; without it, only the plan is shown.")] = False,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Emit a call's events once more, byte for byte as every pass does, without moving any group.
+
+    All in one transaction, in raw order, on the partition they are on. Duplicates stay silent, dead letters are not
+    repeated, nothing is claimed. Refused with exit code 6 while webhooks of the call are not processed yet; exit code
+    4 when the call has no event.
+    """
+    from ops.calls.emit import emit
+    from ops.calls.replay import as_json, plan_replay
+    from ops.calls.story import counted
+    from schemas.topics import TopicNames
+
+    settings = _settings()
+    names = TopicNames(settings.kafka_topic_prefix)
+    places: list[int] | None = None
+    with reported():
+        plan = plan_replay(_story(settings, call_id, since))
+        _check(plan, since)
+        if execute:
+            places = asyncio.run(emit(settings, settings.processor_group, plan.partition, plan.outputs(names)))
+    if output is OutputFormat.JSON:
+        write_json(as_json(plan, names, places))
+    else:
+        _print_plan(plan, names, places)
+    for note in plan.notes:
+        say(f"note: {note}")
+    said = "emitted again" if execute else "to emit again; --execute does it"
+    say(f"{counted(len(plan.owners), 'event')} of call {call_id} {said}")
+
+
+def _check(plan: "ReplayPlan", since: str) -> None:
+    from ops.errors import UnsafeError
+
+    if plan.refusal:
+        raise UnsafeError(plan.refusal)
+    if not plan.owners:
+        why = "; ".join(plan.notes) or "nothing valid was received of it"
+        raise NotFoundError(f"no event of call {plan.call_id} in the last {since}: {why}")
+
+
+def _print_plan(plan: "ReplayPlan", names: "TopicNames", places: list[int] | None) -> None:
+    from ops.calls.show import verdict_words
+    from ops.times import shown_ms
+
+    rows = [
+        (
+            f"{topic}/{plan.partition}",
+            owner.record.offset,
+            verdict_words(owner),
+            shown_ms(event.timestamp_ms),
+            "-" if places is None else places[index],
+        )
+        for index, (owner, (topic, event)) in enumerate(zip(plan.owners, plan.outputs(names), strict=True))
+    ]
+    title = f"Events of call {plan.call_id}"
+    stdout().print(table(title, EVENT_COLUMNS, rows, right=("raw offset", "offset")))
+
+
+def _settings() -> "ProcessorSettings":
+    from processors.settings import ProcessorSettings
+    from runtime.settings import load
+
+    return load(ProcessorSettings)
+
+
+def _story(settings: "ProcessorSettings", call_id: str, since: str) -> "Story":
+    from ops.calls.progress import shown_progress
+    from ops.calls.read import read_call
+    from ops.calls.story import tell
+    from ops.times import parse_age
+
+    age_ms = int(parse_age(since).total_seconds() * 1000)
+    with shown_progress(f"looking for call {call_id}") as on_progress:
+        return tell(asyncio.run(read_call(settings, call_id, age_ms=age_ms, on_progress=on_progress)))

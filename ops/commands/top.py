@@ -1,0 +1,30 @@
+# ruff: noqa: PLC0415 - a command imports what it works with when it runs: --help must be quick
+"""`ringover-ops top`: the whole pipeline on one screen."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from ops.commands.common import OutputOption, reported
+from ops.output import OutputFormat
+
+
+def top(
+    *,
+    every: Annotated[float, typer.Option(min=0.2, help="Seconds between looks; rates are over this time.")] = 2.0,
+    once: Annotated[bool, typer.Option("--once", help="One picture, after two looks, and end.")] = False,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Rates, lag, and who processes what, live until Ctrl-C (exit code 0).
+
+    Webhooks and processed records are counted by offsets, events and dead letters by reading what is new. Duplicates
+    are derived: processed, less events, less the processors' dead letters. `-o json` is one object per look and line.
+    """
+    from ops.state.place import StateSettings
+    from ops.top.live import top as run
+    from runtime.settings import load
+
+    settings = load(StateSettings)
+    with reported():
+        asyncio.run(run(settings, every=every, once=once, as_lines=output is OutputFormat.JSON))

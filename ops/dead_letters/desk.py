@@ -1,0 +1,56 @@
+"""Where the dead-letter commands work: the topic, the book and what both belong to, opened together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from ops.clients import admin_client, reader
+from ops.database import database
+from ops.dead_letters.book import Book
+from ops.dead_letters.raw import partition_of
+from ops.dead_letters.topic import DeadLetterTopic
+from ops.topics_kafka import partitions_of
+from runtime.settings import DatabaseSettings, KafkaSettings
+from schemas.topics import TopicNames
+
+
+class DeskSettings(KafkaSettings, DatabaseSettings):
+    """What the dead-letter commands read from the environment."""
+
+    processor_log_id: str | None = Field(default=None, description="As the processors have it")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """An open dead-letter topic and its book. `log_name` is the raw log's in the state table."""
+
+    settings: DeskSettings
+    names: TopicNames
+    topic: DeadLetterTopic
+    book: Book
+    raw_partitions: int
+    log_name: str
+
+    def partition_of(self, key: bytes) -> int:
+        """Where the raw topic puts a key."""
+        return partition_of(key, self.raw_partitions)
+
+
+@asynccontextmanager
+async def open_desk(settings: DeskSettings) -> AsyncIterator[Desk]:
+    """Open everything that reading needs; errors inside the context are converted to `OpsError`."""
+    names = TopicNames(settings.kafka_topic_prefix)
+    async with admin_client(settings) as admin:
+        partitions = await partitions_of(admin, names.dead_letter)
+        raw_partitions = await partitions_of(admin, names.raw)
+    async with database(settings) as connection, reader(settings, isolation="read_committed") as consumer:
+        yield Desk(
+            settings,
+            names,
+            DeadLetterTopic(consumer, names.dead_letter, partitions),
+            Book(connection, names.dead_letter),
+            raw_partitions,
+            settings.processor_log_id or f"{names.raw}@1",
+        )

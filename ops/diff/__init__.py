@@ -1,0 +1,1 @@
+"""Today's code over the raw log, in memory, against what the topics hold."""

@@ -1,0 +1,42 @@
+"""`lag --watch`: looks at the lag again and again."""
+
+from datetime import UTC, datetime
+
+from rich.console import Group
+from rich.text import Text
+
+from ops.errors import UnreachableError
+from ops.lag import GroupLag
+from ops.lag_kafka import read_lag
+from ops.lag_table import expired_line, lag_table, total_line
+from ops.lag_watch import paces, total_pace, watch_json
+from ops.live import pictures, stopped, ticks
+from ops.output import say, write_line
+from runtime.settings import KafkaSettings
+
+
+async def watch_lag(settings: KafkaSettings, group: str, topic: str, *, every: float, as_lines: bool) -> None:
+    """Until SIGINT or SIGTERM; `as_lines`: one JSON object per look. A broker that is away is waited for.
+
+    Raises:
+        OpsError: the first look failed, or the group or topic is gone.
+    """
+    stop = stopped()
+    last: tuple[float, GroupLag] | None = None
+    with pictures(wanted=not as_lines) as draw:
+        async for now in ticks(stop, every):
+            try:
+                found = await read_lag(settings, group=group, topic=topic)
+            except UnreachableError as error:
+                if last is None:
+                    raise
+                say(f"warning: {error}")
+                continue
+            before, seconds = (found, 0.0) if last is None else (last[1], now - last[0])
+            last = (now, found)
+            pace, total = paces(before, found, seconds), total_pace(before, found, seconds)
+            if as_lines:
+                write_line(watch_json(found, pace, total, at=datetime.now(UTC).isoformat(timespec="milliseconds")))
+            else:
+                lines = [Text(line) for line in (total_line(found, total), expired_line(found)) if line]
+                draw(Group(lag_table(found, pace), *lines))

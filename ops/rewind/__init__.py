@@ -1,0 +1,1 @@
+"""Rewind: move a consumer group's committed offsets, first as a plan, then safely."""

@@ -1,0 +1,173 @@
+"""Carries a plan out. Each step leaves the group, should the tool die there, with either all old or all new offsets."""
+
+import asyncio
+import shlex
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from aiokafka import TopicPartition
+
+from ops.clients import kafka_errors
+from ops.errors import OpsError, UnsafeError
+from ops.rewind import audit
+from ops.rewind.facts_kafka import scope
+from ops.rewind.lease import Lease
+from ops.rewind.offsets_kafka import commit_together, take_over
+from ops.rewind.place import Place
+from ops.rewind.plan import Plan, changed
+from ops.rewind.prepare import World, targets
+from ops.rewind.request import Done, Request, refuse, stale, who
+
+POLL_SECONDS = 0.2
+SAY_EVERY_SECONDS = 5.0
+TRIES = 3  # commits that a zombie may spoil; see `Execution.move`
+
+Answer = TypeVar("Answer")
+
+
+class Execution:
+    """One rewind of the processors' group. `run` goes through the steps; each is a method of its own."""
+
+    def __init__(self, world: World, plan: Plan, request: Request, say: Callable[[str], None]) -> None:
+        assert world.state is not None
+        self._world = world
+        self._state = world.state
+        self._place = world.place
+        self._plan = plan
+        self._request = request
+        self._say = say
+        self._lease = Lease(world.state, plan.group, who(), request.timing)
+        self._all: list[TopicPartition] = []
+
+    async def run(self) -> Done:
+        """Pause, wait, take over, verify, note, move, and let the processors go on.
+
+        Raises:
+            StaleError: a target is another one by now; nothing was touched.
+            UnsafeError: the group did not get empty, or somebody else has paused it; nothing was touched.
+            OpsError: a server is away. The message says what is known of the offsets.
+        """
+        await self.pause()
+        keeping = asyncio.create_task(self._lease.keep())
+        try:
+            rewind_id = await self._prepare()
+        except BaseException:
+            keeping.cancel()
+            with suppress(OpsError):
+                await self._lease.release()  # else the lease ends by itself
+            raise
+        try:
+            # Not to be broken off by Ctrl-C: it takes a moment, and its result must be known.
+            return await unbroken(self._conclude(rewind_id))
+        finally:
+            keeping.cancel()
+
+    async def _prepare(self) -> int:
+        await self.wait_until_empty()
+        await self.take_over()
+        await self.verify()
+        return await self.note()
+
+    async def _conclude(self, rewind_id: int) -> Done:
+        try:
+            with kafka_errors(self._place.settings):
+                await self.move()
+            await self.finish(rewind_id)
+        except OpsError as error:
+            # The lease is left to end by itself: until then nobody can commit over what is still under way.
+            raise type(error)(
+                f"{error}; rewind {rewind_id} may be done or not, `ringover-ops rewind log` tells; "
+                f"the processors go on within {self._request.timing.commit:g} s"
+            ) from error
+        return Done(rewind_id, self._plan)
+
+    async def pause(self) -> None:
+        """Ask the processors to let go."""
+        await self._lease.take()
+
+    async def wait_until_empty(self) -> None:
+        """Wait until nobody is in the group, and say who still is."""
+        loop = asyncio.get_running_loop()
+        deadline, say_at = loop.time() + self._request.timeout, loop.time() + 1.0
+        while not (found := await self._world.group.state()).empty:
+            self._lease.check()
+            left = ", ".join(found.members) or f"state {found.state}"
+            if loop.time() > deadline:
+                raise UnsafeError(
+                    f"after {self._request.timeout:g} s group {self._plan.group} is not empty: {left}; nothing was "
+                    "touched, the processors go on"
+                )
+            if loop.time() > say_at:
+                self._say(f"waiting for {left}")
+                say_at = loop.time() + SAY_EVERY_SECONDS
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def take_over(self) -> None:
+        """Make every process powerless that still thinks a partition is its own."""
+        self._lease.check()
+        self._all = await scope(self._world.admin, Place(self._place.settings, self._place.group, self._place.topic))
+        await take_over(self._place, self._all)
+
+    async def verify(self) -> None:
+        """Compute the targets again, now that nothing moves: they must be those that were shown."""
+        fresh = await targets(self._world, self._request.goal)
+        different = changed(self._plan.moves, fresh)
+        if different:
+            raise stale(different)
+        shown = self._plan
+        self._plan = Plan(shown.group, shown.topic, shown.goal, fresh, shown.forecast, shown.rate)
+        refuse(self._plan, self._request, self._place)
+        self._lease.check()
+
+    async def note(self) -> int:
+        """Write the audit's row, before anything moves."""
+        return await audit.begin(self._state, self._plan, who=who(), arguments=shlex.join(sys.argv[1:]))
+
+    async def move(self) -> None:
+        """Commit all targets at once, and make sure that they stay.
+
+        A zombie that has just come back may take its partition over between our takeover and our commit, and commit
+        over it. So: take over once more, look, and commit again if need be.
+
+        Raises:
+            OpsError: the last try failed.
+        """
+        failure: OpsError = UnsafeError(f"another process committed over the new offsets {TRIES} times")
+        for _ in range(TRIES):
+            await self._lease.renew_for_commit()
+            try:
+                await self.commit()
+            except OpsError as error:
+                failure = error  # whether it was done shows now
+            await take_over(self._place, self._all)
+            now = await self._world.group.committed(self._world.partitions)
+            if all(now[partition] == offset for partition, offset in self._plan.targets.items()):
+                return
+        raise failure
+
+    async def commit(self) -> None:
+        """One transaction."""
+        await commit_together(self._place, self._plan.targets)
+
+    async def finish(self, rewind_id: int) -> None:
+        """Note that it is done, and let the processors go on."""
+        await audit.moved(self._state, rewind_id)
+        await self._lease.release()
+
+
+async def unbroken(work: Coroutine[Any, Any, Answer]) -> Answer:
+    """Finish `work` even if we are cancelled meanwhile; the cancellation comes after."""
+    task = asyncio.create_task(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            cancelled = error
+        except OpsError:
+            break
+    if cancelled is not None and task.exception() is None:
+        raise cancelled
+    return task.result()

@@ -1,0 +1,65 @@
+"""Watches the processors pass the old offsets again."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ops.rewind.plan import Plan
+from ops.rewind.prepare import World
+
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """How far the pass is; `seconds` since it began."""
+
+    records: int
+    of: int
+    seconds: float
+
+    @property
+    def done(self) -> bool:
+        """Whether every old offset has been passed."""
+        return self.records >= self.of
+
+    @property
+    def rate(self) -> float:
+        """Records a second so far."""
+        return self.records / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it will take at that rate; None before anything happened."""
+        return (self.of - self.records) / self.rate if self.rate else None
+
+
+def passed(plan: Plan, now: Mapping[int, int | None], seconds: float) -> Passed:
+    """How much of what a plan repeats has been processed again, by the committed offsets of now. Pure."""
+    records = 0
+    for move in plan.moves:
+        offset = now.get(move.partition)
+        if move.moves and move.records and move.target is not None and offset is not None:
+            records += min(max(0, offset - move.target), move.records)
+    return Passed(records, sum(move.records for move in plan.moves if move.moves), seconds)
+
+
+async def follow(world: World, plan: Plan, show: Callable[[Passed], None]) -> Passed:
+    """Look until everything is passed again, or until Ctrl-C (SIGINT, SIGTERM), which leaves the processors at it."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    began = time.monotonic()
+    while True:
+        standing = passed(plan, await world.group.committed(world.partitions), time.monotonic() - began)
+        show(standing)
+        if standing.done or stop.is_set():
+            return standing
+        try:
+            async with asyncio.timeout(POLL_SECONDS):
+                await stop.wait()
+        except TimeoutError:
+            continue

@@ -1,0 +1,86 @@
+"""Reads what will come out of the records read again: owners from the state table, dead letters from their topic."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from ops.rewind.place import Place
+from ops.rewind.plan import Forecast, Move
+from ops.scan import Range, scan, since
+from schemas import dead_letter
+from schemas.headers import header
+
+# One range over all partitions, so that the block ranges of claim_by_place are used; the join then looks closely.
+OWNERS = """
+SELECT count(*) FROM claim AS c
+JOIN unnest(%(partitions)s::int[], %(starts)s::bigint[], %(ends)s::bigint[]) AS r (partition, first, past)
+  ON c.partition = r.partition AND c.owner_offset >= r.first AND c.owner_offset < r.past
+WHERE c.log_id = %(log_id)s AND c.owner_offset >= %(first)s AND c.owner_offset < %(past)s
+"""
+PROGRESS = "SELECT partition, next_offset FROM progress JOIN log USING (log_id) WHERE name = %(name)s"
+
+Ranges = Mapping[int, Range]
+
+
+async def progress_of(connection: psycopg.AsyncConnection, log_name: str) -> dict[int, int]:
+    """How far each partition was claimed."""
+    cursor = await connection.execute(PROGRESS, {"name": log_name})
+    return dict(await cursor.fetchall())
+
+
+async def forecast(
+    connection: psycopg.AsyncConnection, consumer: AIOKafkaConsumer, place: Place, moves: Sequence[Move]
+) -> Forecast:
+    """What will come out of the records that `moves` makes the processors read again."""
+    again = {m.partition: Range(m.target, m.target + m.records) for m in moves if m.target is not None and m.records}
+    times = {m.partition: m.target_ms for m in moves if m.target_ms is not None}
+    return Forecast(
+        records=sum(len(wanted) for wanted in again.values()),
+        events=await _owners(connection, place.log_name, again),
+        dead_letters=await _dead_letters(consumer, place, again, times),
+    )
+
+
+async def _owners(connection: psycopg.AsyncConnection, log_name: str, again: Ranges) -> int:
+    cursor = await connection.execute("SELECT log_id FROM log WHERE name = %(name)s", {"name": log_name})
+    log = await cursor.fetchone()
+    if log is None or not again:
+        return 0
+    parameters = {
+        "log_id": log[0],
+        "partitions": list(again),
+        "starts": [wanted.start for wanted in again.values()],
+        "ends": [wanted.end for wanted in again.values()],
+        "first": min(wanted.start for wanted in again.values()),
+        "past": max(wanted.end for wanted in again.values()),
+    }
+    cursor = await connection.execute(OWNERS, parameters)
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def _dead_letters(consumer: AIOKafkaConsumer, place: Place, again: Ranges, times: Mapping[int, int]) -> int:
+    """How many raw records of the ranges became dead letters: each is written again on every pass, and counts once.
+
+    A dead letter has its raw record's timestamp, so none of the range comes before the first one that late.
+    """
+    found: set[tuple[int, int]] = set()
+    ranges: dict[TopicPartition, Range] = {}
+    for number in again.keys() & times.keys():
+        partition = TopicPartition(place.names.dead_letter, number)
+        ranges |= await since(consumer, [partition], times[number])
+    async for records in scan(consumer, ranges):
+        found.update(_origins(records, place))
+    return sum(number in again and again[number].start <= offset < again[number].end for number, offset in found)
+
+
+def _origins(records: Iterable[ConsumerRecord], place: Place) -> Iterable[tuple[int, int]]:
+    """Partition and offset of the raw records that this group gave up."""
+    topic, group = place.topic.encode(), place.group.encode()
+    for record in records:
+        if header(record.headers, dead_letter.TOPIC) == topic and header(record.headers, dead_letter.GROUP) == group:
+            yield (
+                int(header(record.headers, dead_letter.PARTITION) or -1),
+                int(header(record.headers, dead_letter.OFFSET) or -1),
+            )

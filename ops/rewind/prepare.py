@@ -1,0 +1,75 @@
+"""Makes a plan of what the servers say; changes nothing."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from ops.clients import admin_client, reader
+from ops.database import database_errors
+from ops.rewind import audit
+from ops.rewind.facts_kafka import read_facts, scope, timestamps
+from ops.rewind.forecast import forecast, progress_of
+from ops.rewind.goals import Goal, describe
+from ops.rewind.group_kafka import Group
+from ops.rewind.place import Place, state_of
+from ops.rewind.plan import Move, Plan, dated, plan_moves
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The open connections of one command, its group and partitions; `state` is None for some groups downstream."""
+
+    place: Place
+    admin: AIOKafkaAdminClient
+    consumer: AIOKafkaConsumer
+    state: psycopg.AsyncConnection | None
+    group: Group
+    partitions: Sequence[TopicPartition]
+
+
+@asynccontextmanager
+async def world_of(place: Place) -> AsyncIterator[World]:
+    """Connect to everything.
+
+    Raises:
+        NotFoundError: no such group, topic or partition.
+        OpsError: a server is away or refuses.
+    """
+    async with (
+        state_of(place) as state,
+        admin_client(place.settings) as admin,
+        reader(place.settings, isolation="read_committed") as consumer,
+    ):
+        group = await Group.find(admin, place.group)
+        yield World(place, admin, consumer, state, group, await scope(admin, place))
+
+
+async def targets(world: World, goal: Goal) -> tuple[Move, ...]:
+    """The moves as they would be now, without times and forecast: quick.
+
+    Raises:
+        UnsafeError: a target is beyond the log's end.
+        NotFoundError: the goal is another group's offsets, and there is no such group.
+    """
+    progress: dict[int, int] = {}
+    if world.place.ours and world.state is not None:
+        with database_errors():
+            progress = await progress_of(world.state, world.place.log_name)
+    return plan_moves(goal, await read_facts(world.group, world.consumer, world.partitions, goal, progress=progress))
+
+
+async def prepare(world: World, goal: Goal) -> Plan:
+    """The whole plan; raises as `targets`."""
+    moves = await targets(world, goal)
+    moves = dated(goal, moves, await timestamps(world.consumer, world.place.topic, moves))
+    plan = Plan(world.place.group, world.place.topic, describe(goal), moves)
+    if not world.place.ours or world.state is None:
+        return plan
+    with database_errors():
+        expected = await forecast(world.state, world.consumer, world.place, moves)
+        rate = await audit.rate(world.state, group=plan.group, topic=plan.topic)
+    return Plan(plan.group, plan.topic, plan.goal, moves, expected, rate)

@@ -1,0 +1,123 @@
+"""Claims ranges of the raw log again: a process of its own, because normalizing is bound by one core.
+
+`python -m ops.state.rebuild_worker RATE PARTITION:START:END...` (rate 0: no limit); settings from the environment. Each
+batch is one line on stdout: how many records it had. When the parent dies, so does the next line, and with it we.
+"""
+
+import asyncio
+import gc
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+from ops.clients import reader
+from ops.errors import OpsError
+from ops.scan import Range, scan
+from ops.state.meter import Throttle
+from ops.state.place import StateSettings
+from processors.decide import claims_of, decide
+from processors.model import Batch
+from processors.normalize import normalize
+from processors.postgres_state import PartitionState, PostgresState, make_pool
+from runtime.errors import PipelineError
+from runtime.settings import load
+from schemas.topics import TopicNames
+
+BATCH_RECORDS = 2000
+# Batches are many small objects and no circles: collecting seldom halves the time.
+GC_THRESHOLD = (100_000, 50, 50)
+LANES = 2  # partitions at once: one normalizes while PostgreSQL answers the other
+
+
+class Rebuilder:
+    """Claims one partition after another, in order, as a takeover's healing does."""
+
+    def __init__(self, settings: StateSettings, state: PostgresState, told: Callable[[int], None]) -> None:
+        self._settings = settings
+        self._state = state
+        self._told = told
+        self._topics = TopicNames(settings.kafka_topic_prefix)
+        self.throttle = Throttle(None)
+
+    async def partition(self, number: int, wanted: Range) -> None:
+        """Claim [start, end) of one partition; what is claimed already stays as it is."""
+        claims = self._state.partition(number)
+        await claims.open(wanted.start)
+        source = TopicPartition(self._settings.raw_topic, number)
+        position = wanted.start
+        async with reader(self._settings, isolation="read_committed") as consumer:
+            async for chunk in scan(consumer, {source: wanted}):
+                for begin in range(0, len(chunk), BATCH_RECORDS):
+                    position = await self._batch(claims, number, position, chunk[begin : begin + BATCH_RECORDS])
+        await claims.claim(position, wanted.end, ())  # what is left are transaction markers
+
+    async def _batch(self, claims: PartitionState, number: int, first: int, records: Sequence[ConsumerRecord]) -> int:
+        source = f"{self._settings.raw_topic}/{number}"
+        verdicts = [normalize(record, source=source) for record in records]
+        batch = Batch(number, first, records[-1].offset + 1, records, verdicts)
+        owners = await claims.claim(first, batch.next_offset, claims_of(batch, counted_until=0))
+        decision = decide(batch, owners, topics=self._topics, group=self._settings.processor_group)
+        if decision.conflicts:
+            await claims.note_conflicts(decision.conflicts)
+        self._told(len(records))
+        await asyncio.sleep(self.throttle.wait_seconds(len(records), time.monotonic()))
+        return batch.next_offset
+
+
+async def work(settings: StateSettings, ranges: Sequence[tuple[int, Range]], rate: int) -> None:
+    """Rebuild the ranges, some at once; lines on stdout tell how it goes."""
+    waiting = iter(ranges)
+    pool = make_pool(settings.database_url.get_secret_value(), connections=LANES)
+    await pool.open()
+    state = PostgresState(pool, settings.log_name)
+    rebuilder = Rebuilder(settings, state, tell)
+    rebuilder.throttle = Throttle(rate or None)
+
+    async def lane() -> None:
+        for number, wanted in waiting:
+            await rebuilder.partition(number, wanted)
+
+    try:
+        await state.check()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(LANES):
+                group.create_task(lane())
+    finally:
+        await pool.close(timeout=2)
+
+
+def tell(count: int) -> None:
+    """One line for the parent."""
+    sys.stdout.write(f"{count}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Parse, work, and end with one line when something stands against it."""
+    gc.set_threshold(*GC_THRESHOLD)
+    rate, *arguments = sys.argv[1:]
+    ranges = []
+    for argument in arguments:
+        partition, start, end = (int(number) for number in argument.split(":"))
+        ranges.append((partition, Range(start, end)))
+    code = 0
+    try:
+        asyncio.run(work(load(StateSettings), ranges, int(rate)))
+    except* (PipelineError, OpsError) as group:
+        sys.stderr.write(f"{_first(group)}\n")
+        code = 1
+    except* (BrokenPipeError, KeyboardInterrupt):
+        code = 1
+    raise SystemExit(code)
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+if __name__ == "__main__":
+    main()

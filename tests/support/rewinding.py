@@ -1,0 +1,134 @@
+"""Rewinds in tests: the command as a process, and topics that hold several passes, judged by the reference model."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import ConsumerRecord
+
+from schemas.dead_letter import OFFSET
+from schemas.headers import header
+from tests.support.kafka import as_raw, read_topic
+from tests.support.reference_model import Event, Expected, expected
+from tests.support.verdict import Place, _assert_same, _dead, _judge_state, _wanted_dead
+
+RUN_SECONDS = 90.0
+
+Pass = Mapping[int, tuple[int, int | None]]  # by partition: raw offsets [start, end) of a pass; None: to the end
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert self.out, self.err
+        return json.loads(self.out)
+
+
+@asynccontextmanager
+async def started(env: Mapping[str, str], *arguments: str, module: str = "ops") -> AsyncIterator[Process]:
+    """`ringover-ops rewind` as a process, gone at the end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module, "rewind", *arguments),
+        env={**os.environ, **env, "NO_COLOR": "1"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(RUN_SECONDS):
+            yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def rewind(env: Mapping[str, str], *arguments: str, module: str = "ops", expect: int | None = 0) -> Ran:
+    """Run `ringover-ops rewind` to its end."""
+    async with started(env, *arguments, module=module) as process:
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    ran = Ran(process.returncode, out.decode(), err.decode())
+    assert expect is None or ran.code == expect, f"{ran.code}\n{ran.out}\n{ran.err}"
+    assert "Traceback" not in ran.err, ran.err
+    return ran
+
+
+async def rewind_until(env: Mapping[str, str], *arguments: str, said: str) -> Ran:
+    """Run `ringover-ops rewind` until it says something, then press Ctrl-C."""
+    async with started(env, *arguments) as process:
+        assert process.stderr is not None
+        heard = b""
+        while said.encode() not in heard:
+            line = await process.stderr.readline()
+            assert line, heard.decode()
+            heard += line
+        process.send_signal(signal.SIGINT)
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ran(process.returncode, out.decode(), (heard + err).decode())
+
+
+def whole_pass(ends: Mapping[int, int | None]) -> Pass:
+    return {partition: (0, end) for partition, end in ends.items()}
+
+
+async def judge_passes(place: Place, passes: Sequence[Pass]) -> Expected:
+    """Assert that every output topic holds exactly these passes over the raw log, one after another."""
+    raw = as_raw(await read_topic(place.bootstrap_servers, place.topics.raw))
+    model = expected(raw, place.topics.raw)
+    for name, topic in (("call", place.topics.call), ("recording", place.topics.recording)):
+        found = [(r.partition, r.key, r.value, tuple(r.headers)) for r in await _read(place, topic)]
+        events = [event for event in model.events if event.topic == name]
+        wanted = [(e.partition, e.key, e.value, e.headers) for e in _in_passes(events, passes)]
+        _assert_same(topic, found, wanted)
+    dead = await _read(place, place.topics.dead_letter)
+    found_offsets = [(r.partition, int(header(r.headers, OFFSET) or -1)) for r in dead]
+    wanted_dead = [
+        one
+        for partition in sorted({p for p, _ in found_offsets} | {d.raw.partition for d in model.dead_letters})
+        for one_pass in passes
+        for one in model.dead_letters
+        if one.raw.partition == partition and _within(one_pass, partition, one.raw.offset)
+    ]
+    _assert_same("offsets of dead letters", found_offsets, [(d.raw.partition, d.raw.offset) for d in wanted_dead])
+    _assert_same(place.topics.dead_letter, _dead(dead), _wanted_dead(wanted_dead))
+    _judge_state(place, model, raw)
+    return model
+
+
+def _in_passes(events: Sequence[Event], passes: Sequence[Pass]) -> list[Event]:
+    """By partition, then by pass, then by offset: as they must lie on the topic."""
+    return [
+        event
+        for partition in sorted({event.partition for event in events})
+        for one_pass in passes
+        for event in events
+        if event.partition == partition and _within(one_pass, partition, source_offset(event))
+    ]
+
+
+def _within(one_pass: Pass, partition: int, offset: int) -> bool:
+    start, end = one_pass.get(partition, (0, 0))
+    return start <= offset and (end is None or offset < end)
+
+
+def source_offset(event: Event) -> int:
+    return int(dict(event.headers)["ce_sourceoffset"].decode().rpartition("/")[2])
+
+
+async def _read(place: Place, topic: str) -> list[ConsumerRecord]:
+    return await read_topic(place.bootstrap_servers, topic)

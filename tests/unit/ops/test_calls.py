@@ -1,0 +1,307 @@
+"""What is told of a call, and what of it would be emitted again: from values alone."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+
+from ops.calls.masking import masked, shown_value
+from ops.calls.model import ClaimRow, Found, Seen, Standing, Story
+from ops.calls.partition import partition_of
+from ops.calls.replay import as_json as plan_json
+from ops.calls.replay import plan_replay
+from ops.calls.show import as_json, render, verdict_words
+from ops.calls.story import event_of, passes, remark, source_of, summary, tell
+from processors.model import Normalized, Record
+from processors.normalize import normalize
+from schemas.dead_letter import Code, Origin, Reason, Stage, reason_headers
+from schemas.topics import TopicNames
+from tests.support.kafka import Webhook, raw_headers
+from tests.support.traffic import ended, recording, started
+
+RAW, CALL, RECORDING, DEAD = "ringover.raw.v1", "ringover.call.v1", "ringover.recording.v1", "ringover.dead-letter.v1"
+PARTITION = 2
+GARBAGE = Webhook("call-started", "a", b'{"event":"call.started"}')
+
+
+def raw(offset: int, webhook: Webhook) -> Seen:
+    headers = raw_headers(webhook.slug)
+    return Seen(RAW, PARTITION, offset, 1000 + offset, webhook.key.encode(), webhook.body, headers)
+
+
+def normalized(record: Seen) -> Normalized:
+    verdict = normalize(record, source=f"{RAW}/{PARTITION}")
+    assert isinstance(verdict, Normalized)
+    return verdict
+
+
+def event(record: Seen, offset: int, *, value: bytes | None = None) -> Seen:
+    made = normalized(record)
+    topic = RECORDING if "recording" in made.event_type.value else CALL
+    return Seen(topic, PARTITION, offset, record.timestamp, record.key, value or made.value, made.headers)
+
+
+def dead(record: Seen, offset: int) -> Seen:
+    reason = Reason(Stage.NORMALIZE, Code.FIELD_MISSING, "timestamp: Field required")
+    headers = [*record.headers, *reason_headers(reason, Origin(RAW, PARTITION, record.offset, "group"))]
+    return Seen(DEAD, PARTITION, offset, record.timestamp, record.key, record.value, headers)
+
+
+def claim(record: Seen, records: int = 1) -> ClaimRow:
+    made = normalized(record)
+    time = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    return ClaimRow(made.claim_key, PARTITION, record.offset, time, made.content_hash, records)
+
+
+def found(
+    *records: Seen, outputs: tuple[Seen, ...] = (), claims: tuple[ClaimRow, ...] = (), committed: int = 0
+) -> Found:
+    return Found("a", RAW, PARTITION, 0, committed, 20, records, outputs, claims, frozenset())
+
+
+FIRST, AGAIN, OTHER = raw(4, started("a")), raw(6, started("a")), raw(7, started("a", second=5))
+END, CONFLICT, BAD = raw(8, ended("a")), raw(9, ended("a", duration=61)), raw(3, GARBAGE)
+WHOLE = found(
+    BAD,
+    FIRST,
+    AGAIN,
+    END,
+    CONFLICT,
+    outputs=(dead(BAD, 0), event(FIRST, 10), event(FIRST, 12), event(END, 11)),
+    claims=(claim(FIRST, 2), claim(END, 2)),
+    committed=10,
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "hashed"),  # of Kafka's own UtilsTest.testMurmur2
+    [("21", -973932308), ("foobar", -790332482), ("a-little-bit-long-string", -985981536), ("abc", 479470107)],
+)
+def test_the_partition_is_the_java_client_s(key: str, hashed: int) -> None:
+    assert partition_of(key, 12) == (hashed & 0x7FFFFFFF) % 12
+
+
+def test_story_gives_each_webhook_its_verdict_and_its_outputs() -> None:
+    story = tell(WHOLE)
+
+    assert [webhook.standing.value for webhook in story.webhooks] == [
+        "dead letter",
+        "event",
+        "duplicate",
+        "event",
+        "conflict",
+    ]
+    assert [webhook.owner for webhook in story.webhooks] == [None, 4, 4, 8, 8]
+    assert [[seen.offset for seen in webhook.events] for webhook in story.webhooks] == [[], [10, 12], [], [11], []]
+    assert [len(webhook.dead_letters) for webhook in story.webhooks] == [1, 0, 0, 0, 0]
+    assert all(remark(webhook) is None for webhook in story.webhooks)
+    assert summary(story, since="30d") == (
+        "call a: 5 webhooks received, 2 events, 1 duplicate, 1 conflict, 1 dead letter; all processed"
+    )
+
+
+def test_without_a_claim_the_first_valid_record_will_own() -> None:
+    story = tell(found(BAD, FIRST, AGAIN))
+
+    assert [webhook.standing for webhook in story.webhooks] == [
+        Standing.DEAD_LETTER,
+        Standing.EVENT,
+        Standing.DUPLICATE,
+    ]
+    assert summary(story, since="30d").endswith("; not processed yet: the group is 20 offsets behind in partition 2")
+
+
+@pytest.mark.parametrize(
+    ("story", "said"),
+    [
+        (found(), "nothing known of call a in the last 2d"),
+        (found(FIRST, claims=(claim(FIRST),), outputs=(event(FIRST, 1),), committed=5), "1 event; all processed"),
+        (found(FIRST, AGAIN, committed=5), "1 not processed yet: the group is 15 offsets behind in partition 2"),
+        (found(FIRST, committed=5), "all processed, 1 not as today's code would do it"),
+        (
+            found(claims=(claim(FIRST),), outputs=(event(FIRST, 1),), committed=20),
+            "call a: 0 webhooks received, but 1 claim and 1 output of earlier; all processed",
+        ),
+    ],
+)
+def test_summary(story: Found, said: str) -> None:
+    assert summary(tell(story), since="2d").endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("story", "said"),
+    [
+        (found(FIRST), "not processed yet"),
+        (found(FIRST, committed=5), "today's code makes an event of it, but none is on the topics"),
+        (found(FIRST, outputs=(event(FIRST, 1, value=b"{}"),), committed=5), "today's code would emit other bytes"),
+        (found(FIRST, outputs=(event(FIRST, 1, value=b"{}"), event(FIRST, 2)), committed=5), None),
+        (found(BAD, committed=5), "today's code makes a dead letter of it, but none is on the topic"),
+        (
+            found(AGAIN, claims=(claim(FIRST),), outputs=(event(AGAIN, 1),), committed=9),
+            "its event was emitted; today's code would not emit it",
+        ),
+    ],
+)
+def test_remark_says_where_topics_and_today_s_code_differ(story: Found, said: str | None) -> None:
+    assert remark(tell(story).webhooks[0]) == said
+
+
+@pytest.mark.parametrize(
+    ("record", "source"),
+    [
+        (event(FIRST, 1), 4),
+        (dead(BAD, 1), 3),
+        (replace(event(FIRST, 1), partition=1), None),
+        (replace(FIRST, topic=CALL), None),
+        (replace(FIRST, headers=[("ce_sourceoffset", b"other/2/4")]), None),
+        (replace(FIRST, headers=[("ce_sourceoffset", f"{RAW}/2/\xb2".encode())]), None),
+        (replace(FIRST, headers=[("ce_sourceoffset", b"\xff")]), None),
+    ],
+)
+def test_source_of_an_output(record: Seen, source: int | None) -> None:
+    assert source_of(record, RAW) == source
+
+
+def test_event_is_what_a_pass_writes() -> None:
+    webhook = tell(WHOLE).webhooks[1]
+
+    made = normalized(FIRST)
+    assert event_of(webhook) == Record(FIRST.key, made.value, made.headers, FIRST.timestamp)
+
+
+def test_passes_groups_by_place() -> None:
+    assert passes((event(FIRST, 10), event(FIRST, 12), dead(BAD, 0))) == (
+        f"{CALL}/2 at 10, 12 (2 passes); {DEAD}/2 at 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("from_e164", "+33601020304", "•••0304"),
+        ("caller", "+33601020304", "•••0304"),
+        ("from_e164", None, None),
+        ("transcript_text", "Bonjour, je souhaite prendre rendez-vous", "Bonjour, je souhaite pr…"),
+        ("queue_id", "q_1", "q_1"),
+        ("duration_sec", 33601020304, 33601020304),
+    ],
+)
+def test_masking(name: str, value: object, shown: object) -> None:
+    assert masked(name, value, reveal=False) == shown
+    assert masked(name, value, reveal=True) == value
+
+
+@pytest.mark.parametrize("value", [None, b"{", b"[]", b"1"])
+def test_a_value_that_is_no_object_has_no_fields(value: bytes | None) -> None:
+    assert shown_value(value, reveal=True) == {}
+
+
+def test_json_of_a_story_hides_numbers_and_bodies() -> None:
+    story = tell(WHOLE)
+
+    hidden = orjson.dumps(as_json(story, summary="s", reveal=False)).decode()
+    assert "+33601020304" not in hidden
+    assert '"body"' not in hidden
+    assert "+33601020304" in orjson.dumps(as_json(story, summary="s", reveal=True)).decode()
+    assert [verdict_words(webhook) for webhook in story.webhooks] == [
+        "dead letter field_missing: timestamp: Field required",
+        "event call.started",
+        "duplicate of 4 (call.started)",
+        "event call.ended",
+        "conflict of 8 (call.ended)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("story", "titles"),
+    [
+        (WHOLE, [f"{RAW}/2", "On the topics, by raw offset", "Claims"]),
+        (found(FIRST), [f"{RAW}/2"]),
+        (found(outputs=(event(FIRST, 1),)), ["On the topics, by raw offset"]),
+        (found(), []),
+    ],
+)
+def test_tables_leave_out_what_is_empty(story: Found, titles: list[str]) -> None:
+    assert [grid.title for grid in render(tell(story), reveal=False)] == titles
+
+
+def test_replay_takes_the_owners_in_raw_order() -> None:
+    media = raw(12, recording("a", "r"))
+    story = tell(replace(WHOLE, raw=[*WHOLE.raw, media], claims=[*WHOLE.claims, claim(media)], committed=13))
+
+    plan = plan_replay(story)
+
+    assert (plan.refusal, plan.notes) == (None, ())
+    outputs = plan.outputs(TopicNames())
+    assert [(topic, record.timestamp_ms) for topic, record in outputs] == [
+        (CALL, 1004),
+        (CALL, 1008),
+        (RECORDING, 1012),
+    ]
+    listed = plan_json(plan, TopicNames(), [7, 8, 9])
+    assert isinstance(listed["events"], list)
+    assert [(item["raw_offset"], item["offset"]) for item in listed["events"]] == [(4, 7), (8, 8), (12, 9)]
+
+
+@pytest.mark.parametrize(
+    ("story", "refusal"),
+    [
+        (
+            replace(WHOLE, committed=9),
+            "not processed yet: 1 of the call's 5 webhooks, from raw offset 9 of partition 2 on",
+        ),
+        (
+            replace(WHOLE, committed=None),
+            "not processed yet: 5 of the call's 5 webhooks, from raw offset 3 of partition 2 on",
+        ),
+        (replace(WHOLE, committed=10), None),
+    ],
+)
+def test_replay_is_refused_while_webhooks_wait(story: Found, refusal: str | None) -> None:
+    plan = plan_replay(tell(story))
+
+    assert (plan.refusal or "").startswith(refusal or "")
+    assert (plan.refusal is None) is (refusal is None)
+
+
+@pytest.mark.parametrize(
+    ("story", "owners", "note"),
+    [
+        (found(FIRST, committed=9), [], "1 valid webhook without a claim"),
+        (found(END, claims=(claim(FIRST), claim(END)), committed=9), [8], "1 claim with an owner older than"),
+        (
+            found(
+                BAD,
+                outputs=(replace(event(FIRST, 1), headers=[("ce_sourceoffset", f"{RAW}/2/3".encode())]),),
+                committed=9,
+            ),
+            [],
+            "1 event of webhooks that today's code rejects",
+        ),
+        (found(AGAIN, claims=(claim(FIRST),), committed=9), [], "1 claim with an owner older than"),
+    ],
+)
+def test_replay_notes_what_it_leaves_out(story: Found, owners: list[int], note: str) -> None:
+    plan = plan_replay(tell(story))
+
+    assert [owner.record.offset for owner in plan.owners] == owners
+    assert [said for said in plan.notes if said.startswith(note)]
+
+
+def test_an_output_whose_webhook_was_not_read_is_a_stray() -> None:
+    story: Story = tell(found(FIRST, outputs=(event(OTHER, 3),)))
+
+    assert [seen.offset for seen in story.strays] == [3]
+    assert story.known
+
+
+def test_received_text_cannot_move_the_cursor() -> None:
+    rude = replace(event(END, 1), value=b'{"call_id":"a","hangup_cause":"\\u001b[2J"}')
+    body = replace(BAD, value=b"\x1b[2J")
+
+    grids = list(render(tell(found(body, END, outputs=(rude,), committed=9)), reveal=True))
+
+    shown = "".join(str(cell) for grid in grids for column in grid.columns for cell in column.cells)
+    assert "\x1b" not in shown
+    assert "hangup_cause=·[2J" in shown

@@ -1,0 +1,85 @@
+"""The command line of `calls` and `diff`: help, usage errors, one line for what is away."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ops.calls import progress
+from ops.cli import app
+
+NOBODY = "127.0.0.1:1"  # a port that no broker listens on
+SERVERS = {"KAFKA_BOOTSTRAP_SERVERS": NOBODY, "DATABASE_URL": f"postgresql://user:hunter2@{NOBODY}/db"}
+
+
+def run(*arguments: str, **env: str) -> Result:
+    cleared = dict.fromkeys(("KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL"), None)
+    return CliRunner().invoke(app, arguments, env={**cleared, "NO_COLOR": "1", "TERM": "dumb", **env})
+
+
+@pytest.mark.parametrize("command", [["calls", "show"], ["calls", "replay"], ["diff"]])
+def test_help_names_the_exit_codes(command: list[str]) -> None:
+    result = run(*command, "--help")
+
+    assert result.exit_code == 0
+    assert "Exit codes" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["calls", "show"], "CALL_ID"),
+        (["calls", "show", "a", "--since", "yesterday"], "'yesterday' is not an age"),
+        (["calls", "replay", "a", "--since", "1"], "'1' is not an age"),
+        (["diff", "--examples", "-1"], "--examples"),
+    ],
+)
+def test_usage_errors_end_with_2_and_name_the_mistake(command: list[str], said: str) -> None:
+    result = run(*command, **SERVERS)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_settings_are_needed() -> None:
+    assert run("calls", "show", "a").exit_code == 2
+
+
+@pytest.mark.parametrize("command", [["calls", "show", "a"], ["calls", "replay", "a", "--execute"], ["diff"]])
+def test_a_missing_broker_is_one_line(command: list[str]) -> None:
+    result = run(*command, **SERVERS)
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"error: no broker answers in time at {NOBODY} (KAFKA_BOOTSTRAP_SERVERS)\n"
+
+
+@pytest.mark.parametrize("command", [["calls", "show"], ["diff"]])
+def test_help_does_not_load_the_clients(command: list[str]) -> None:
+    heavy = {"aiokafka", "psycopg", "pydantic_settings"}
+    script = (
+        "import sys\nfrom ops.cli import app\n"
+        f"try:\n    app({[*command, '--help']!r})\nexcept SystemExit:\n    pass\n"
+        f"sys.stderr.write(' '.join(sorted({heavy!r} & set(sys.modules))))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stderr == ""
+
+
+def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    with progress.shown_progress("comparing") as on_progress:
+        on_progress(50, 200)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 60.0)
+    with progress.shown_progress("comparing") as on_progress:
+        on_progress(100, 200)
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("comparing: 50 of 200 records, ")
+    assert err.count("\n") == 1

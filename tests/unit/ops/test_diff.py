@@ -1,0 +1,248 @@
+"""What a diff makes of what the topics hold and what today's code makes: from values alone."""
+
+from collections.abc import Sequence
+
+import orjson
+import pytest
+
+from ops.calls.model import Seen
+from ops.diff.compare import PartitionDiff, field_changes, to_dead_letter, to_event, to_silence
+from ops.diff.index import OutputIndex, fingerprint
+from ops.diff.model import DiffResult, Example, FieldChange, Kind, Output, Place, Transition
+from ops.diff.show import as_json, note, render, summary
+from ops.scan import Range
+from processors.model import Normalized, Owner, Record, Rejected, Verdict
+from processors.normalize import normalize
+from schemas.dead_letter import Code, Reason, Stage
+from schemas.identity import ClaimKey, EventType
+from schemas.topics import TopicNames
+from tests.support.kafka import raw_headers
+from tests.support.traffic import started
+
+KEY = ClaimKey("ringover:call.started:a")
+TOPIC = "ringover.call.v1"
+BAD = Rejected(Reason(Stage.NORMALIZE, Code.NUMBER_INVALID, "no"))
+
+
+def raw(offset: int) -> Seen:
+    return Seen("ringover.raw.v1", 0, offset, 1000 + offset, b"a", b"{}", [])
+
+
+def valid(value: bytes = b"{}", key: ClaimKey = KEY) -> Normalized:
+    return Normalized(EventType.CALL_STARTED, key, value, [], hash(value))
+
+
+def compare(
+    verdicts: Sequence[Verdict],
+    *,
+    events: Sequence[int] = (),
+    dead: dict[int, str] | None = None,
+    claims: dict[ClaimKey, int] | None = None,
+    examples: int = 10,
+) -> tuple[DiffResult, PartitionDiff]:
+    """Records 10, 11, ... with these verdicts; `events`: offsets that have an event with value `{}` on the topic."""
+    index = OutputIndex(0, Range(10, 10 + len(verdicts)))
+    for place, offset in enumerate(events):
+        index.add_event(offset, TOPIC, place, fingerprint(TOPIC, b"a", b"{}", [], 1000 + offset))
+    for offset, code in (dead or {}).items():
+        index.add_dead_letter(offset, code)
+    result = DiffResult()
+    comparing = PartitionDiff(index, TopicNames(), result, partition=0, start=10, examples=examples)
+    owners = {key: Owner(0, offset, 0) for key, offset in (claims or {}).items()}
+    for number, verdict in enumerate(verdicts):  # in batches of one: what is known must carry over
+        comparing.feed([raw(10 + number)], [verdict], owners)
+    return result, comparing
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "events", "dead", "claims", "kinds"),
+    [
+        ([valid()], [10], {}, {KEY: 10}, [Kind.SAME]),
+        ([valid(b"[]")], [10], {}, {KEY: 10}, [Kind.CHANGED]),
+        ([valid()], [], {}, {}, [Kind.NEW]),
+        ([valid()], [], {10: "not_json"}, {}, [Kind.NEW]),
+        ([valid()], [10], {10: "not_json"}, {KEY: 10}, [Kind.SAME]),
+        ([valid(), valid()], [10], {}, {KEY: 10}, [Kind.SAME, Kind.SILENT]),
+        ([valid(), valid()], [11], {10: "not_json"}, {KEY: 11}, [Kind.DEAD_GONE, Kind.SAME]),
+        ([BAD, valid()], [10], {}, {KEY: 10}, [Kind.GONE, Kind.SILENT]),
+        ([valid()], [], {}, {KEY: 9}, [Kind.SILENT]),
+        ([valid()], [10], {}, {KEY: 9}, [Kind.GONE]),
+        ([valid()], [], {10: "not_json"}, {KEY: 9}, [Kind.DEAD_GONE]),
+        ([BAD], [], {10: "number_invalid"}, {}, [Kind.DEAD_SAME]),
+        ([BAD], [10], {10: "number_invalid"}, {}, [Kind.DEAD_SAME]),
+        ([BAD], [], {10: "not_json"}, {}, [Kind.DEAD_CHANGED]),
+        ([BAD], [], {}, {}, [Kind.DEAD_NEW]),
+        ([valid(), valid(key=ClaimKey("other"))], [10, 11], {}, {KEY: 10}, [Kind.SAME, Kind.SAME]),
+    ],
+)
+def test_kinds(
+    verdicts: list[Verdict], events: list[int], dead: dict[int, str], claims: dict[ClaimKey, int], kinds: list[Kind]
+) -> None:
+    result, _ = compare(verdicts, events=events, dead=dead, claims=claims)
+
+    assert {kind: count for kind, count in result.counts.items() if count} == {k: kinds.count(k) for k in kinds}
+    assert result.records == len(verdicts)
+    assert result.differs is not {*kinds}.issubset({Kind.SAME, Kind.SILENT, Kind.DEAD_SAME})
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "claims", "moved"),
+    [
+        ([valid(), valid()], {KEY: 10}, 0),
+        ([valid(), valid()], {}, 0),
+        ([valid(), valid()], {KEY: 11}, 2),  # 10 was a dead letter when 11 was claimed
+        ([BAD, valid()], {KEY: 10}, 1),  # the owner is a dead letter today
+        ([valid()], {KEY: 3}, 0),
+    ],
+)
+def test_owners_that_move_are_counted(verdicts: list[Verdict], claims: dict[ClaimKey, int], moved: int) -> None:
+    result, _ = compare(verdicts, claims=claims)
+
+    assert result.owners_moved == moved
+    assert (note(result) is None) is (moved == 0)
+
+
+def test_examples_are_bounded_and_changed_ones_wait_for_their_bytes() -> None:
+    verdicts: list[Verdict] = [BAD, valid(b"1"), valid(b"2", ClaimKey("b")), valid(b"3", ClaimKey("c"))]
+
+    result, comparing = compare(verdicts, events=[11, 12, 13], examples=3)
+
+    assert [example.offset for example in result.examples] == [10]
+    assert [(pending.example.offset, pending.before) for pending in comparing.pending] == [
+        (11, Place(TOPIC, 0, 0)),
+        (12, Place(TOPIC, 0, 1)),
+    ]
+    assert result.count(Kind.CHANGED) == 3
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        (to_event(None, "not_json", 5), Transition(Kind.NEW, code_before="not_json")),
+        (to_event(5, "not_json", 5), Transition(Kind.SAME)),
+        (to_dead_letter(5, None, "not_json"), Transition(Kind.GONE, code_after="not_json")),
+        (to_dead_letter(5, "too_deep", "not_json"), Transition(Kind.GONE, code_after="not_json")),
+        (to_dead_letter(None, "too_deep", "not_json"), Transition(Kind.DEAD_CHANGED, "too_deep", "not_json")),
+        (to_silence(None, "too_deep"), Transition(Kind.DEAD_GONE, code_before="too_deep")),
+        (to_silence(5, "too_deep"), Transition(Kind.GONE)),
+    ],
+)
+def test_transitions_carry_codes(found: Transition, wanted: Transition) -> None:
+    assert found == wanted
+
+
+def test_index_keeps_the_latest_pass_and_only_its_range() -> None:
+    index = OutputIndex(3, Range(10, 12))
+
+    for offset, (topic, content) in enumerate([("call", 1), ("recording", 2), ("call", -3)]):
+        index.add_event(10, topic, offset, content)
+    index.add_event(9, "call", 8, 1)
+    index.add_event(12, "call", 9, 1)
+    index.add_dead_letter(11, "not_json")
+    index.add_dead_letter(11, "too_deep")
+    index.add_dead_letter(12, "not_json")
+
+    assert (index.event(10), index.event_place(10), index.dead_letter(10)) == (-3, Place("call", 3, 2), None)
+    assert (index.event(11), index.dead_letter(11)) == (None, "too_deep")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "horizon", "kind"),
+    [
+        (valid(), {TOPIC: 1009.0}, Kind.NEW),
+        (valid(), {TOPIC: 1010.0}, Kind.REMOVED),
+        (valid(), {"ringover.dead-letter.v1": 2000.0}, Kind.NEW),
+        (BAD, {"ringover.dead-letter.v1": 2000.0}, Kind.REMOVED),
+        (BAD, {TOPIC: 2000.0}, Kind.DEAD_NEW),
+    ],
+)
+def test_what_retention_removed_is_not_new(verdict: Verdict, horizon: dict[str, float], kind: Kind) -> None:
+    result = DiffResult()
+    index = OutputIndex(0, Range(10, 11), horizon)
+
+    PartitionDiff(index, TopicNames(), result, partition=0, start=10, examples=1).feed([raw(10)], [verdict], {})
+
+    assert result.count(kind) == 1
+
+
+def test_fingerprint_sees_everything_that_a_consumer_sees() -> None:
+    plain = fingerprint("t", b"k", b"v", [("h", b"1")], 5)
+
+    others = [
+        fingerprint("u", b"k", b"v", [("h", b"1")], 5),
+        fingerprint("t", None, b"v", [("h", b"1")], 5),
+        fingerprint("t", b"", b"v", [("h", b"1")], 5),
+        fingerprint("t", b"kv", b"", [("h", b"1")], 5),
+        fingerprint("t", b"k", b"v", [("h1", b"")], 5),
+        fingerprint("t", b"k", b"v", [], 5),
+        fingerprint("t", b"k", b"v", [("h", b"1")], 6),
+    ]
+
+    assert fingerprint("t", b"k", b"v", [("h", b"1")], 5) == plain
+    assert len({plain, *others}) == len(others) + 1
+
+
+def test_field_changes_name_what_differs() -> None:
+    before = Output("call", Record(b"a", b'{"x":1,"gone":2,"same":3}', [("ce_id", b"1"), ("ce_type", b"t")], 5))
+    after = Output("call", Record(b"a", b'{"x":2,"same":3,"added":null}', [("ce_id", b"2"), ("ce_type", b"t")], 5))
+
+    assert set(field_changes(before, after)) == {
+        FieldChange("header ce_id", "1", "2"),
+        FieldChange("x", 1, 2),
+        FieldChange("gone", 2, None),
+        FieldChange("added", None, None),
+    }
+    broken = Output("recording", Record(None, b"\xff", [], 6))
+    assert {change.name for change in field_changes(before, broken)} >= {"topic", "key", "timestamp_ms", "value"}
+
+
+def test_shown_values_are_masked_unless_revealed() -> None:
+    result = DiffResult(records=1)
+    result.transitions[Transition(Kind.CHANGED)] += 1
+    result.transitions[Transition(Kind.NEW, code_before="number_invalid")] += 2
+    changes = (FieldChange("from_e164", "+33601020304", "+33601020305"), FieldChange("queue_id", "q", None))
+    result.examples.append(Example(1, 7, "call", Transition(Kind.CHANGED), changes))
+
+    hidden = orjson.dumps(as_json(result)).decode()
+    assert "+3360102030" not in hidden
+    assert "•••0304" in hidden
+    assert "+33601020305" in orjson.dumps(as_json(result, reveal=True)).decode()
+    assert [(item["from"], item["to"], item["records"]) for item in _transitions(result)] == [
+        ("dead letter number_invalid", "event", 2),
+        ("event", "event", 1),
+    ]
+    assert len(list(render(result))) == 3
+    assert summary(result).startswith(
+        "a pass of today's code over 1 raw records differs; events: 0 identical, 1 changed"
+    )
+
+
+def test_nothing_that_differs_is_one_table() -> None:
+    result, _ = compare([valid(), valid(), BAD], events=[10], dead={12: "number_invalid"}, claims={KEY: 10})
+
+    assert not result.differs
+    assert len(list(render(result))) == 1
+    assert summary(result) == (
+        "a pass of today's code over 3 raw records is the same; "
+        "events: 1 identical, 0 changed, 0 new, 0 no longer; dead letters: 1"
+    )
+
+
+def test_the_fingerprint_of_an_event_is_that_of_a_pass() -> None:
+    webhook = started("a")
+    record = Seen("ringover.raw.v1", 0, 10, 1010, b"a", webhook.body, raw_headers(webhook.slug))
+    verdict = normalize(record, source="ringover.raw.v1/0")
+    assert isinstance(verdict, Normalized)
+    index = OutputIndex(0, Range(10, 11))
+    index.add_event(10, TOPIC, 0, fingerprint(TOPIC, record.key, verdict.value, verdict.headers, record.timestamp))
+    result = DiffResult()
+
+    PartitionDiff(index, TopicNames(), result, partition=0, start=10, examples=1).feed([record], [verdict], {})
+
+    assert result.count(Kind.SAME) == 1
+
+
+def _transitions(result: DiffResult) -> list[dict[str, object]]:
+    listed = as_json(result)["transitions"]
+    assert isinstance(listed, list)
+    return listed
