@@ -5,7 +5,7 @@ import typer
 import typer.main
 from typer.core import TyperGroup
 
-from ops.commands import calls, dead_letters, demo, diff, lag, migrate, rewind, send, state, tail, top, topics
+from ops.commands import calls, dead_letters, demo, lag, migrate, rewind, send, state, tail, top, topics
 from ops.errors import EXIT_CODES
 
 app = typer.Typer(
@@ -44,7 +44,6 @@ app.command(epilog=EXIT_CODES)(lag.lag)
 app.command(epilog=EXIT_CODES)(send.send)
 app.command(epilog=EXIT_CODES)(tail.tail)
 app.add_typer(calls.app, name="calls")
-app.command(hidden=True, epilog=EXIT_CODES)(diff.diff)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(rewind.app, name="rewind")
 app.add_typer(state.app, name="state")

@@ -1,32 +1,19 @@
 """Reads what the lag of a group is computed from: group state, committed offsets, log ends, record timestamps."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import (
-    GroupCoordinatorNotAvailableError,
-    GroupLoadInProgressError,
-    NotCoordinatorForGroupError,
-    for_code,
-)
 
 from ops.clients import admin_client, reader
-from ops.errors import NotFoundError
+from ops.groups import Group
 from ops.lag import GroupLag, PartitionOffsets, next_unprocessed, partition_lag
 from ops.topics_kafka import partitions_of
 from runtime.settings import KafkaSettings
 
-NO_OFFSET = -1  # OffsetFetch's answer for a partition without a commit
-DEAD = "Dead"  # DescribeGroups' answer for a group that does not exist: not an error
-COORDINATOR_SECONDS = 10
 TIMESTAMP_SECONDS = 5.0
 POLL_MS = 200
-
-_COORDINATOR_MOVES = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
 
 
 async def read_lag(settings: KafkaSettings, *, group: str, topic: str) -> GroupLag:
@@ -39,26 +26,16 @@ async def read_lag(settings: KafkaSettings, *, group: str, topic: str) -> GroupL
     async with admin_client(settings) as admin:
         count = await partitions_of(admin, topic)
         partitions = [TopicPartition(topic, number) for number in range(count)]
-        state = await _state(admin, group, await coordinator_of(admin, group))
+        found = Group(admin, group)
+        state = (await found.existing()).state
         # Committed before the log end: the other way round, a busy group would show a negative lag.
-        committed = await committed_offsets(admin, group, partitions)
+        committed = await found.committed(partitions)
     async with reader(settings, isolation="read_uncommitted") as consumer:
         return await lag_of_commits(consumer, partitions, committed, group=group, state=state)
 
 
-async def committed_offsets(
-    admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
-) -> dict[int, int]:
-    """What the group has committed, by partition, where it has."""
-    coordinator = await coordinator_of(admin, group)
-    found = await admin.list_consumer_group_offsets(group, coordinator, list(partitions))
-    return {
-        partition.partition: found[partition].offset for partition in partitions if found[partition].offset != NO_OFFSET
-    }
-
-
 async def _offsets(
-    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], committed: Mapping[int, int]
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], committed: Mapping[int, int | None]
 ) -> list[PartitionOffsets]:
     starts = await consumer.beginning_offsets(list(partitions))
     ends = await consumer.end_offsets(list(partitions))
@@ -76,7 +53,7 @@ async def _offsets(
 async def lag_of_commits(
     consumer: AIOKafkaConsumer,
     partitions: Sequence[TopicPartition],
-    committed: Mapping[int, int],
+    committed: Mapping[int, int | None],
     *,
     group: str,
     state: str,
@@ -97,54 +74,6 @@ def group_lag(
         for found in offsets
     )
     return GroupLag(group=group, topic=topic, state=state, partitions=tuple(lags))
-
-
-async def coordinator_of(admin: AIOKafkaAdminClient, group: str) -> int:
-    """The broker that coordinates the group."""
-    # A cluster that never had a group creates the offsets topic at this question and answers "not yet".
-    async with asyncio.timeout(COORDINATOR_SECONDS):
-        while True:
-            try:
-                return int(await admin.find_coordinator(group))
-            except _COORDINATOR_MOVES:
-                await asyncio.sleep(POLL_MS / 1000)
-
-
-@dataclass(frozen=True, slots=True)
-class GroupMember:
-    """One process of a group; `assignment` is the client protocol's bytes, None while the group rebalances."""
-
-    client_id: str
-    host: str
-    assignment: bytes | None
-
-
-async def describe_group(
-    admin: AIOKafkaAdminClient, group: str, coordinator: int | None = None
-) -> tuple[str, list[GroupMember]]:
-    """State and members of a group; an unknown group is `Dead`, which is no error to Kafka."""
-    if coordinator is None:
-        coordinator = await coordinator_of(admin, group)
-    async with asyncio.timeout(COORDINATOR_SECONDS):
-        while True:
-            (response,) = await admin.describe_consumer_groups([group], coordinator)
-            code, _group, state, _type, _protocol, members, *_ = response.groups[0]
-            if code in {error.errno for error in _COORDINATOR_MOVES}:
-                await asyncio.sleep(POLL_MS / 1000)
-                continue
-            if code:
-                raise for_code(code)
-            # member id, [instance id from version 4 on,] client id, host, metadata, assignment
-            return str(state), [GroupMember(member[-4], member[-3], member[-1] or None) for member in members]
-
-
-async def _state(admin: AIOKafkaAdminClient, group: str, coordinator: int) -> str:
-    state, _members = await describe_group(admin, group, coordinator)
-    if state == DEAD:
-        raise NotFoundError(
-            f"no consumer group {group}: it never committed, or it expired (option --group, PROCESSOR_GROUP)"
-        )
-    return state
 
 
 async def oldest_timestamps(consumer: AIOKafkaConsumer, topic: str, offsets: list[PartitionOffsets]) -> dict[int, int]:

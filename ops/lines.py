@@ -10,15 +10,12 @@ from dataclasses import dataclass
 
 import orjson
 
+from ops.masking import masked
 from ops.output import shorten
 from schemas import dead_letter
 from schemas.headers import header
 
-DIGITS_SHOWN = 4
-TRANSCRIPT_CHARACTERS = 24
 VALUE_CHARACTERS = 60
-_NUMBERS = ("from_e164", "to_e164")
-_TRANSCRIPT = "transcript_text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +28,6 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
-
-
-def mask_number(number: str) -> str:
-    """`+33601020304` becomes `•••0304`: the length is personal data too."""
-    return f"•••{number[-DIGITS_SHOWN:]}" if len(number) > DIGITS_SHOWN else "•••"
 
 
 def human_line(record: Record, *, reveal: bool) -> str:
@@ -75,12 +67,8 @@ def _dead_letter_line(record: Record, *, reveal: bool) -> str:
 
 
 def _field(name: str, value: object, *, reveal: bool) -> str:
-    if isinstance(value, str) and not reveal:
-        if name in _NUMBERS:
-            value = mask_number(value)
-        elif name == _TRANSCRIPT:
-            value = shorten(value, TRANSCRIPT_CHARACTERS)
-    return f"{name}={'-' if value is None else value}"
+    shown = masked(name, value, reveal=reveal)
+    return f"{name}={'-' if shown is None else shown}"
 
 
 def _header_text(record: Record, name: str) -> str:

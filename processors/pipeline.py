@@ -84,7 +84,7 @@ class PartitionPipeline:
             RefusedError: going on would break the guarantee.
         """
         self._stop = stop
-        position = await take_over(self._ports.raw, self._ports.state, self._ports.output, heal=self._heal)
+        position = await self._take_over()
         self._counted_until = max(position, await self._ports.state.progress() or 0)
         self._metrics.takeovers.inc()
         self._standing.position = position
@@ -108,6 +108,12 @@ class PartitionPipeline:
             if committing is not None:
                 await _settle(committing)
             self._standing.pending.clear()
+
+    async def _take_over(self) -> int:
+        try:
+            return await take_over(self._ports.raw, self._ports.state, self._ports.output, heal=self._heal)
+        except RefusedError as error:
+            raise RefusedError(f"{self._source}: {error}") from error
 
     async def _judge(self, records: Sequence[RawRecord], position: int) -> Batch:
         if records[0].offset != position:

@@ -69,7 +69,7 @@ class ProcessorService:
         settings = self._settings
         pool = make_pool(settings.database_url.get_secret_value(), connections=settings.processor_database_connections)
         await pool.open()
-        state = PostgresState(pool, settings.processor_log_id or f"{self._topics.raw}@1")
+        state = PostgresState(pool, settings.log_name)
         try:
             async with (
                 admin_server(

@@ -3,9 +3,30 @@
 from pydantic import Field
 
 from runtime.settings import DatabaseSettings, KafkaSettings, LogSettings
+from schemas.topics import TopicNames
 
 
-class ProcessorSettings(KafkaSettings, DatabaseSettings, LogSettings):
+class RawLogSettings(KafkaSettings):
+    """Which raw log it is, for everything that asks the state table about it."""
+
+    processor_log_id: str | None = Field(
+        default=None,
+        description="Identity of the raw log in the state table; default `<raw topic>@1`. "
+        "Change it when the topic was deleted and made again",
+    )
+
+    @property
+    def raw_topic(self) -> str:
+        """Full name of the raw topic."""
+        return TopicNames(self.kafka_topic_prefix).raw
+
+    @property
+    def log_name(self) -> str:
+        """The raw log's name in the state table."""
+        return self.processor_log_id or f"{self.raw_topic}@1"
+
+
+class ProcessorSettings(RawLogSettings, DatabaseSettings, LogSettings):
     """Everything the processor reads from the environment."""
 
     processor_group: str = Field(default="ringover-normalizer", min_length=1, description="Consumer group")
@@ -19,8 +40,3 @@ class ProcessorSettings(KafkaSettings, DatabaseSettings, LogSettings):
         default=8, ge=1, le=60, description="Time to finish open transactions on SIGTERM"
     )
     processor_database_connections: int = Field(default=4, ge=1, le=64, description="Connections to PostgreSQL")
-    processor_log_id: str | None = Field(
-        default=None,
-        description="Identity of the raw log in the state table; default `<raw topic>@1`. "
-        "Change it when the topic was deleted and made again",
-    )

@@ -58,12 +58,12 @@ def plan_takeover(committed: int | None, progress: int | None, bounds: Bounds) -
             return Initialize(bounds.start)
         return Refuse(
             f"the group has no committed offset, but records up to {progress} were processed: the offsets expired or "
-            "the group is new; commit offsets for the group, then start again"
+            "the group is new; set them with `ringover-ops rewind`"
         )
     if committed < bounds.start:
         return Refuse(
-            f"records {committed} to {bounds.start - 1} were removed by retention before they were processed; "
-            f"commit offset {bounds.start} to go on without them"
+            f"records {committed} to {bounds.start - 1} were removed by retention before they were processed; to go on "
+            f"without them: `ringover-ops rewind --to-offset {bounds.start} --skip-unprocessed` for this partition"
         )
     if progress is None or progress < committed:
         return Heal(max(progress or 0, bounds.start), committed)

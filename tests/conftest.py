@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient
 from psycopg import sql
 
 from ops.migrate import migrate, packaged_migrations
 from schemas.topics import TOPICS, TopicNames
 from tests.support.infrastructure import Infrastructure, infrastructure
+from tests.support.kafka import create_topics
 
 TEST_PARTITIONS = 3
 SERVER_DIRECTORIES = {"integration", "e2e"}
@@ -63,13 +64,9 @@ def topic_prefix() -> str:
 async def topics(kafka_bootstrap_servers: str, topic_prefix: str) -> AsyncIterator[TopicNames]:
     """The topics of the registry under a prefix of the test's own, deleted afterwards."""
     names = TopicNames(topic_prefix)
+    await create_topics(kafka_bootstrap_servers, names, partitions=TEST_PARTITIONS)
+    yield names
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap_servers)
     await admin.start()
-    try:
-        await admin.create_topics(
-            [NewTopic(names.of(topic), TEST_PARTITIONS, 1, topic_configs=topic.config) for topic in TOPICS]
-        )
-        yield names
-        await admin.delete_topics([names.of(topic) for topic in TOPICS])
-    finally:
-        await admin.close()
+    await admin.delete_topics([names.of(topic) for topic in TOPICS])
+    await admin.close()

@@ -1,16 +1,9 @@
 """Reads everything of one call: its partition of each topic once, and its claims."""
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 
 from aiokafka import ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import (
-    GroupCoordinatorNotAvailableError,
-    GroupLoadInProgressError,
-    NotCoordinatorForGroupError,
-)
 
 from ops.calls.claims import claims_of_call, conflicts_of, log_number
 from ops.calls.model import ClaimRow, Found, Seen
@@ -18,20 +11,11 @@ from ops.calls.partition import partition_of
 from ops.calls.progress import OnProgress
 from ops.clients import admin_client, reader
 from ops.database import database
+from ops.groups import Group
 from ops.scan import Range, scan, since
 from ops.topics_kafka import partitions_of
 from processors.settings import ProcessorSettings
 from schemas.topics import TopicNames
-
-COORDINATOR_SECONDS = 10
-POLL_SECONDS = 0.2
-
-_COORDINATOR_MOVES = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
-
-
-def log_name(settings: ProcessorSettings) -> str:
-    """The raw log's name in the state table, as the processors name it."""
-    return settings.processor_log_id or f"{TopicNames(settings.kafka_topic_prefix).raw}@1"
 
 
 async def read_call(settings: ProcessorSettings, call_id: str, *, age_ms: int, on_progress: OnProgress) -> Found:
@@ -46,7 +30,7 @@ async def read_call(settings: ProcessorSettings, call_id: str, *, age_ms: int, o
         number = partition_of(call_id, await partitions_of(admin, names.raw))
         raw = TopicPartition(names.raw, number)
         # Before the topics: what is committed by now has its outputs on them.
-        committed = (await committed_offsets(admin, settings.processor_group, [raw])).get(raw)
+        committed = (await Group(admin, settings.processor_group).committed([raw]))[number]
     claims, conflicts = await _claims(settings, call_id, number)
     partitions = [raw, *(TopicPartition(topic, number) for topic in (names.call, names.recording, names.dead_letter))]
     found, raw_end = await _records(settings, partitions, call_id.encode(), since_ms, on_progress)
@@ -64,23 +48,9 @@ async def read_call(settings: ProcessorSettings, call_id: str, *, age_ms: int, o
     )
 
 
-async def committed_offsets(
-    admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
-) -> dict[TopicPartition, int]:
-    """The group's committed offsets, where it has any."""
-    async with asyncio.timeout(COORDINATOR_SECONDS):
-        while True:
-            try:
-                found = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
-            except _COORDINATOR_MOVES:  # a new cluster makes its offsets topic at this question
-                await asyncio.sleep(POLL_SECONDS)
-                continue
-            return {partition: answer.offset for partition, answer in found.items() if answer.offset >= 0}
-
-
 async def _claims(settings: ProcessorSettings, call_id: str, partition: int) -> tuple[list[ClaimRow], frozenset[int]]:
     async with database(settings) as connection:
-        log_id = await log_number(connection, log_name(settings))
+        log_id = await log_number(connection, settings.log_name)
         claims = await claims_of_call(connection, log_id, call_id)
         return claims, await conflicts_of(connection, log_id, partition, [claim.key for claim in claims])
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from ops.calls.masking import shown_value
 from ops.calls.model import Seen, Story, Webhook
 from ops.calls.story import is_dead_letter, passes, remark, source_of
+from ops.masking import shown_value
 from ops.output import shorten, table
 from ops.times import shown, shown_ms
 from processors.model import Rejected

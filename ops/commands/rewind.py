@@ -1,17 +1,18 @@
 # ruff: noqa: PLC0415 - a command imports what it works with when it runs: --help must be quick
 """`ringover-ops rewind`: moves a consumer group's committed offsets, as a plan first."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops.commands.common import OutputOption, reported
-from ops.errors import EXIT_CODES, UsageError
+from ops.errors import EXIT_CODES, EXIT_DIFFERS, UsageError
 from ops.output import OutputFormat
 
 if TYPE_CHECKING:
-    from ops.rewind.run import Options
+    from ops.rewind.run import Asked, Options
 
 app = typer.Typer()
 
@@ -46,6 +47,11 @@ def rewind(
     skip_unprocessed: SkipOption = False,
     timeout: TimeoutOption = 60.0,
     no_wait: NoWaitOption = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Move nothing: run this version's code over the range and compare.")
+    ] = False,
+    examples: Annotated[int, typer.Option(min=0, help="With --diff: how many differences to show.")] = 10,
+    reveal: Annotated[bool, typer.Option("--reveal", help="With --diff: whole numbers and transcripts.")] = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Move a group's committed offsets: processors emit again what they emitted before, byte for byte.
@@ -53,10 +59,14 @@ def rewind(
     Shows the plan; --execute does it. The processors are paused for a moment, and all offsets move at once or not at
     all: if this tool dies, they go on with either the old offsets or the new ones. Groups of teams downstream can be
     moved while none of their consumers runs.
+
+    --diff says how many events of the range would come out identical, changed, new or no longer with this version's
+    code, and ends with exit code 3 when anything would differ.
     """
     if context.invoked_subcommand is not None:
-        return
+        return None
     from ops.rewind.goals import GoalOptions
+    from ops.rewind.run import Asked
     from ops.rewind.run import rewind as run
 
     goal = GoalOptions(
@@ -68,9 +78,28 @@ def rewind(
         shift=shift_by,
         other_group=to_group,
     )
+    asked = Asked(goal, from_file, group, topic)
+    if diff:
+        with reported():
+            if execute:
+                raise UsageError("--diff moves nothing: leave out --execute")
+        return _compare(asked, examples=examples, reveal=reveal, output=output)
     options = _options(output, execute, skip_unprocessed, timeout, no_wait)
     with reported():
-        run(goal, from_file, group, topic, options, plan_out=plan_out)
+        run(asked, replace(options, plan_out=plan_out))
+    return None
+
+
+def _compare(asked: "Asked", *, examples: int, reveal: bool, output: OutputFormat) -> None:
+    from ops.calls.progress import shown_progress
+    from ops.diff.show import print_diff
+    from ops.rewind.run import compare
+
+    with reported(), shown_progress("comparing") as on_progress:
+        result = compare(asked, examples=examples, on_progress=on_progress)
+    print_diff(result, output, reveal=reveal)
+    if result.differs:
+        raise typer.Exit(EXIT_DIFFERS)
 
 
 @app.command(epilog=EXIT_CODES)

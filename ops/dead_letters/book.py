@@ -1,12 +1,9 @@
 """The book of replays in PostgreSQL (table `replay`): a dead letter is sent at most once, whatever crashes.
 
 A row is written before its record is sent and gets the record's offset afterwards. A row without one is unsettled:
-the record may or may not be in the raw log, and `ops.dead_letters.settle` looks there before anything else is sent.
+the record may or may not be in the raw log, and `ops.dead_letters.replay` looks there before anything else is sent.
 """
 
-import getpass
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +14,7 @@ import psycopg
 from ops.dead_letters.letters import LetterId
 from ops.dead_letters.plan import Outgoing
 from ops.errors import UnsafeError
+from ops.who import who
 from schemas.identity import ClaimKey
 
 LOCK_CLASS = 0x444C  # "DL"; the second number of the lock is a hash of the topic
@@ -110,7 +108,7 @@ class Book:
             "raw_ends": [raw_ends[record.partition] for record in records],
         }
         cursor = await self._connection.execute(
-            _BEGIN, {**self._ids([record.letter_id for record in records]), **places, "who": who(kind)}
+            _BEGIN, {**self._ids([record.letter_id for record in records]), **places, "who": signed(kind)}
         )
         return {LetterId(partition, offset) for partition, offset in await cursor.fetchall()}
 
@@ -138,10 +136,6 @@ class Book:
         }
 
 
-def who(kind: Kind) -> str:
-    """Who runs this, for the book."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user id without a name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()} {kind}"
+def signed(kind: Kind) -> str:
+    """Who runs this and how, for the column `who`."""
+    return f"{who()} {kind}"

@@ -4,22 +4,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from pydantic import Field
-
 from ops.clients import admin_client, reader
 from ops.database import database
 from ops.dead_letters.book import Book
 from ops.dead_letters.raw import partition_of
 from ops.dead_letters.topic import DeadLetterTopic
 from ops.topics_kafka import partitions_of
-from runtime.settings import DatabaseSettings, KafkaSettings
+from processors.settings import RawLogSettings
+from runtime.settings import DatabaseSettings
 from schemas.topics import TopicNames
 
 
-class DeskSettings(KafkaSettings, DatabaseSettings):
+class DeskSettings(RawLogSettings, DatabaseSettings):
     """What the dead-letter commands read from the environment."""
-
-    processor_log_id: str | None = Field(default=None, description="As the processors have it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +49,5 @@ async def open_desk(settings: DeskSettings) -> AsyncIterator[Desk]:
             DeadLetterTopic(consumer, names.dead_letter, partitions),
             Book(connection, names.dead_letter),
             raw_partitions,
-            settings.processor_log_id or f"{names.raw}@1",
+            settings.log_name,
         )

@@ -7,11 +7,10 @@ where the specification has a harmless field, and only if it looks like one. Eve
 import re
 from collections.abc import Callable, Mapping
 
-from ops.lines import mask_number
+from ops.masking import HIDDEN, mask_number
 from schemas import headers
 from schemas.fields import utc_timestamp
 
-HIDDEN = "•••"
 DEPTH_SHOWN = 6  # the specification's bodies have 3 levels
 
 _NUMBER = re.compile(r"\+?[0-9][0-9 ().-]{4,24}")

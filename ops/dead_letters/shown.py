@@ -7,7 +7,8 @@ import orjson
 from ops.dead_letters.book import Entry
 from ops.dead_letters.fate import Fate, NoPlace, StillBad, WouldBeEvent
 from ops.dead_letters.letters import Letter, LetterId
-from ops.dead_letters.masking import HIDDEN, masked, masked_header, shown_id
+from ops.dead_letters.masking import masked, masked_header, shown_id
+from ops.masking import HIDDEN
 from ops.output import shorten
 from ops.times import shown, shown_ms
 from schemas import headers

@@ -11,7 +11,6 @@ from psycopg import AsyncConnection
 
 from ops.calls.claims import log_number, owners_of
 from ops.calls.progress import OnProgress
-from ops.calls.read import log_name
 from ops.calls.story import source_of
 from ops.clients import reader
 from ops.database import database
@@ -87,7 +86,7 @@ async def diff(
             consumer=consumer,
             lookups=lookups,
             connection=connection,
-            log_id=await log_number(connection, log_name(settings)),
+            log_id=await log_number(connection, settings.log_name),
             normalize=normalize,
             examples=examples,
             on_progress=on_progress,

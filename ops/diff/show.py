@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from ops.calls.masking import masked
 from ops.diff.model import DiffResult, Example, FieldChange, Kind, Transition
-from ops.output import shorten, table
+from ops.masking import masked
+from ops.output import OutputFormat, say, shorten, stdout, table, write_json, write_text
 
 _COUNTS = ("what today's code would do", "raw records")
 _TRANSITIONS = ("what changes", "from", "to", "raw records")
@@ -135,3 +135,16 @@ def _sides(change: FieldChange, *, reveal: bool) -> tuple[object, object]:
 def _printable(value: object) -> object:
     """A received value for a table: unable to move the terminal's cursor, and cut where it is endless."""
     return shorten(value, VALUE_CHARACTERS) if isinstance(value, str) else value
+
+
+def print_diff(result: DiffResult, output: OutputFormat, *, reveal: bool) -> None:
+    """The result on stdout, what it does not say by itself on stderr."""
+    if output is OutputFormat.JSON:
+        write_json(as_json(result, reveal=reveal))
+    else:
+        write_text(summary(result))
+        for grid in render(result, reveal=reveal):
+            stdout().print(grid)
+    said = note(result)
+    if said:
+        say(f"note: {said}")

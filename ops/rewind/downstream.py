@@ -8,7 +8,8 @@ from ops.rewind import audit
 from ops.rewind.offsets_kafka import commit_plainly
 from ops.rewind.plan import Plan, changed
 from ops.rewind.prepare import World, targets
-from ops.rewind.request import Done, Request, stale, who
+from ops.rewind.request import Done, Request, stale
+from ops.who import who
 
 
 async def execute_plainly(world: World, plan: Plan, request: Request) -> Done:
@@ -21,8 +22,7 @@ async def execute_plainly(world: World, plan: Plan, request: Request) -> Done:
     found = await world.group.state()
     if not found.empty:
         raise UnsafeError(
-            f"group {plan.group} is active ({found.state}): {', '.join(found.members)}; stop its consumers, then try "
-            "again"
+            f"group {plan.group} is active ({found.state}): {found.names}; stop its consumers, then try again"
         )
     fresh = await targets(world, request.goal)
     different = changed(plan.moves, fresh)

@@ -4,21 +4,22 @@ import asyncio
 import shlex
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, TypeVar
 
 from aiokafka import TopicPartition
 
 from ops.clients import kafka_errors
 from ops.errors import OpsError, UnsafeError
+from ops.pause import Lease
 from ops.rewind import audit
 from ops.rewind.facts_kafka import scope
-from ops.rewind.lease import Lease
 from ops.rewind.offsets_kafka import commit_together, take_over
 from ops.rewind.place import Place
 from ops.rewind.plan import Plan, changed
 from ops.rewind.prepare import World, targets
-from ops.rewind.request import Done, Request, refuse, stale, who
+from ops.rewind.request import Done, Request, refuse, stale
+from ops.who import who
 
 POLL_SECONDS = 0.2
 SAY_EVERY_SECONDS = 5.0
@@ -38,7 +39,7 @@ class Execution:
         self._plan = plan
         self._request = request
         self._say = say
-        self._lease = Lease(world.state, plan.group, who(), request.timing)
+        self._lease = Lease(lambda: nullcontext(self._state), plan.group, f"rewind by {who()}", request.timing)
         self._all: list[TopicPartition] = []
 
     async def run(self) -> Done:
@@ -93,7 +94,7 @@ class Execution:
         deadline, say_at = loop.time() + self._request.timeout, loop.time() + 1.0
         while not (found := await self._world.group.state()).empty:
             self._lease.check()
-            left = ", ".join(found.members) or f"state {found.state}"
+            left = found.names or f"state {found.state}"
             if loop.time() > deadline:
                 raise UnsafeError(
                     f"after {self._request.timeout:g} s group {self._plan.group} is not empty: {left}; nothing was "

@@ -7,8 +7,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from ops.errors import NotFoundError
+from ops.groups import Group
 from ops.rewind.goals import Goal, ToGroup, ToTime
-from ops.rewind.group_kafka import Group
 from ops.rewind.place import Place
 from ops.rewind.plan import Facts, Move
 from ops.topics_kafka import partitions_of

@@ -13,7 +13,7 @@ from ops.rewind.place import Place
 from processors.kafka_output import START_SECONDS, transactional_id
 from runtime.kafka import client_options, close_consumer, close_producer
 
-TRANSACTION_TIMEOUT_MS = 5_000  # see lease.Timing.commit
+TRANSACTION_TIMEOUT_MS = 5_000  # see ops.pause.Timing.commit
 COMMIT_SECONDS = 10.0
 AT_ONCE = 16  # producers that start at the same time
 

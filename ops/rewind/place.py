@@ -10,15 +10,15 @@ from pydantic import Field, SecretStr
 from ops.database import database
 from ops.errors import UsageError
 from ops.settings import GroupSettings
-from runtime.settings import DatabaseSettings, KafkaSettings
+from processors.settings import RawLogSettings
+from runtime.settings import DatabaseSettings
 from schemas.topics import TopicNames
 
 
-class RewindSettings(KafkaSettings, GroupSettings):
+class RewindSettings(RawLogSettings, GroupSettings):
     """What the command reads from the environment; the database is needed for the processors' group only."""
 
     database_url: SecretStr | None = Field(default=None, description="PostgreSQL connection URI of the state table")
-    processor_log_id: str | None = Field(default=None, description="Identity of the raw log in the state table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Place:
     @property
     def log_name(self) -> str:
         """The raw log's name in the state table."""
-        return self.settings.processor_log_id or f"{self.names.raw}@1"
+        return self.settings.log_name
 
 
 @asynccontextmanager

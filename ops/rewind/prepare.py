@@ -10,11 +10,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from ops.clients import admin_client, reader
 from ops.database import database_errors
+from ops.groups import Group
 from ops.rewind import audit
 from ops.rewind.facts_kafka import read_facts, scope, timestamps
 from ops.rewind.forecast import forecast, progress_of
 from ops.rewind.goals import Goal, describe
-from ops.rewind.group_kafka import Group
 from ops.rewind.place import Place, state_of
 from ops.rewind.plan import Move, Plan, dated, plan_moves
 
@@ -44,8 +44,22 @@ async def world_of(place: Place) -> AsyncIterator[World]:
         admin_client(place.settings) as admin,
         reader(place.settings, isolation="read_committed") as consumer,
     ):
-        group = await Group.find(admin, place.group)
+        group = Group(admin, place.group)
+        if not await _known(place, state):
+            await group.existing()
         yield World(place, admin, consumer, state, group, await scope(admin, place))
+
+
+async def _known(place: Place, state: psycopg.AsyncConnection | None) -> bool:
+    """Whether the state table knows what the group processed.
+
+    Its offsets may then be gone (they expire when nobody commits for `offsets.retention.minutes`), or the group may be
+    a new one on a known log: processors refuse to guess where to begin, and a rewind is how operators tell them.
+    """
+    if not place.ours or state is None:
+        return False
+    with database_errors():
+        return bool(await progress_of(state, place.log_name))
 
 
 async def targets(world: World, goal: Goal) -> tuple[Move, ...]:

@@ -1,13 +1,10 @@
 """What was asked for, what came of it, and when it must be refused."""
 
-import getpass
-import os
-import socket
 from dataclasses import dataclass, field
 
 from ops.errors import StaleError
+from ops.pause import Timing
 from ops.rewind.goals import Goal, ToTargets
-from ops.rewind.lease import Timing
 from ops.rewind.place import Place
 from ops.rewind.plan import Plan, refuse_skipping
 
@@ -28,15 +25,6 @@ class Done:
 
     rewind_id: int | None
     plan: Plan
-
-
-def who() -> str:
-    """Who we are, for the audit."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user without a name, as in containers
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
 
 
 def refuse(plan: Plan, request: Request, place: Place) -> None:

@@ -8,9 +8,13 @@ from pathlib import Path
 import orjson
 from aiokafka import TopicPartition
 
+from ops.calls.progress import OnProgress
 from ops.clients import admin_client
 from ops.database import database
+from ops.diff.model import DiffResult
+from ops.diff.run import diff
 from ops.errors import NotFoundError, OpsError, StaleError, UsageError
+from ops.groups import Group
 from ops.output import OutputFormat, say, write_json
 from ops.rewind import audit
 from ops.rewind.documents import PlanFile, plan_document, read_plan
@@ -18,13 +22,14 @@ from ops.rewind.downstream import execute_plainly
 from ops.rewind.execute import Execution
 from ops.rewind.follow import follow
 from ops.rewind.goals import Goal, GoalOptions, Undo, goal_of, parse_scope
-from ops.rewind.group_kafka import Group
 from ops.rewind.log import Entry, entry_document, passed_again
 from ops.rewind.place import Place, RewindSettings
 from ops.rewind.plan import Plan
-from ops.rewind.prepare import World, prepare, world_of
+from ops.rewind.prepare import World, prepare, targets, world_of
 from ops.rewind.request import Done, Request, refuse, refuse_unkept
 from ops.rewind.show import ProgressBar, say_plan, show_log, show_plan
+from ops.scan import Range
+from processors.settings import ProcessorSettings
 from runtime.settings import DatabaseSettings, load
 
 Offsets = dict[int, int | None]
@@ -42,27 +47,56 @@ class Options:
     plan_out: Path | None = None
 
 
-def rewind(
-    goal: GoalOptions,
-    file: Path | None,
-    group: str | None,
-    topic: str | None,
-    options: Options,
-    *,
-    plan_out: Path | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line names: a goal, or a plan's file with one; group and topic None: the processors' own."""
+
+    goal: GoalOptions
+    file: Path | None = None
+    group: str | None = None
+    topic: str | None = None
+
+
+def rewind(asked: Asked, options: Options) -> None:
     """Plan a rewind, and carry it out if that is asked for."""
-    options = replace(options, plan_out=plan_out)
+    place, goal = _place_and_goal(asked)
+    asyncio.run(_plan_and_do(place, goal, options))
+
+
+def compare(asked: Asked, *, examples: int, on_progress: OnProgress) -> DiffResult:
+    """What this version's code would emit in the pass that a rewind begins, beside what the topics hold.
+
+    Raises:
+        UsageError: these are not the processors' offsets.
+        OpsError: a server is away or refuses.
+    """
+    place, goal = _place_and_goal(asked)
+    if not place.ours:
+        raise UsageError("--diff is about what the processors emit; leave out --group and --topic of others")
+    settings = load(ProcessorSettings)
+
+    async def run() -> DiffResult:
+        async with world_of(place) as world:
+            moves = await targets(world, goal)
+        again = {m.partition: Range(m.target, m.target + m.records) for m in moves if m.target is not None}
+        return await diff(settings, again, examples=examples, on_progress=on_progress)
+
+    return asyncio.run(run())
+
+
+def _place_and_goal(asked: Asked) -> tuple[Place, Goal]:
+    """Raises UsageError: what is named cannot be, or does not fit together."""
     settings = load(RewindSettings)
-    scope_topic, partitions = parse_scope(topic) if topic is not None else (None, None)
-    place = Place(settings, group or settings.processor_group, "", partitions)
+    scope_topic, partitions = parse_scope(asked.topic) if asked.topic is not None else (None, None)
+    place = Place(settings, asked.group or settings.processor_group, "", partitions)
     place = replace(place, topic=scope_topic or place.names.raw)
-    if file is not None:
-        found = _read_file(file)
-        _check_same(found, group, scope_topic, file)
+    goal = asked.goal
+    if asked.file is not None:
+        found = _read_file(asked.file)
+        _check_same(found, asked.group, scope_topic, asked.file)
         goal = replace(goal, file=found.goal)
         place = replace(place, group=found.group, topic=found.topic)
-    asyncio.run(_plan_and_do(place, goal_of(goal, now=datetime.now(UTC)), options))
+    return place, goal_of(goal, now=datetime.now(UTC))
 
 
 def undo(rewind_id: int, options: Options) -> None:

@@ -11,31 +11,20 @@ from pydantic import Field
 
 from ops.clients import admin_client, reader
 from ops.errors import NotFoundError
-from ops.lag_kafka import committed_offsets
+from ops.groups import Group
 from ops.scan import Range, whole_topic
 from ops.topics_kafka import partitions_of
 from processors.postgres_state import load_queries
-from runtime.settings import DatabaseSettings, KafkaSettings
-from schemas.topics import TopicNames
+from processors.settings import RawLogSettings
+from runtime.settings import DatabaseSettings
 
 QUERIES = load_queries(resources.files("ops.state").joinpath("queries.sql").read_text(encoding="utf-8"))
 
 
-class StateSettings(KafkaSettings, DatabaseSettings):
+class StateSettings(RawLogSettings, DatabaseSettings):
     """Kafka, PostgreSQL, and the processors' own names for group and log."""
 
     processor_group: str = Field(default="ringover-normalizer", description="Consumer group of the processors")
-    processor_log_id: str | None = Field(default=None, description="Identity of the raw log in the state table")
-
-    @property
-    def raw_topic(self) -> str:
-        """Full name of the raw topic."""
-        return TopicNames(self.kafka_topic_prefix).raw
-
-    @property
-    def log_name(self) -> str:
-        """The log's name in the state table, as the processors choose it."""
-        return self.processor_log_id or f"{self.raw_topic}@1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +70,10 @@ async def log_offsets(settings: StateSettings) -> LogOffsets:
     async with admin_client(settings) as admin:
         count = await partitions_of(admin, settings.raw_topic)
         partitions = [TopicPartition(settings.raw_topic, number) for number in range(count)]
-        committed = await committed_offsets(admin, settings.processor_group, partitions)
+        committed = await Group(admin, settings.processor_group).committed(partitions)
     async with reader(settings, isolation="read_uncommitted") as consumer:
         whole = await whole_topic(consumer, partitions)
-    return LogOffsets({partition.partition: found for partition, found in whole.items()}, committed)
+    return LogOffsets(
+        {partition.partition: found for partition, found in whole.items()},
+        {number: offset for number, offset in committed.items() if offset is not None},
+    )

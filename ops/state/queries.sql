@@ -107,17 +107,3 @@ WHERE log_id = %(log_id)s AND partition = %(partition)s
 -- name: owners_of_keys
 SELECT idempotency_key, partition, owner_offset, content_hash FROM claim
 WHERE log_id = %(log_id)s AND idempotency_key = ANY(%(keys)s);
-
--- name: take_pause
--- Only when nobody else holds one: a pause that has ended is nobody's.
-INSERT INTO pause AS p (group_name, until, reason)
-VALUES (%(group)s, now() + make_interval(secs => %(seconds)s), %(reason)s)
-ON CONFLICT (group_name) DO UPDATE SET until = EXCLUDED.until, reason = EXCLUDED.reason
-WHERE p.until <= now() OR p.reason = EXCLUDED.reason
-RETURNING 1;
-
--- name: pause_of_group
-SELECT extract(epoch FROM until - now())::float8, reason FROM pause WHERE group_name = %(group)s AND until > now();
-
--- name: end_pause
-DELETE FROM pause WHERE group_name = %(group)s AND reason = %(reason)s;

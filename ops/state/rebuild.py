@@ -18,8 +18,8 @@ import psycopg
 
 from ops.database import database
 from ops.errors import NotFoundError, OpsError, UnsafeError
-from ops.state.lease import paused
 from ops.state.meter import Advance, metered
+from ops.state.paused import paused
 from ops.state.place import LogOffsets, StateSettings, log_id, log_offsets, progress_of, query
 from ops.state.rebuild_plan import PartitionPlan, obstacle, plan_rebuild, shares
 

@@ -11,9 +11,11 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
 from ops.clients import admin_client, reader
 from ops.database import database
-from ops.lag_kafka import GroupMember, committed_offsets, describe_group, lag_of_commits
+from ops.groups import Group, GroupMember
+from ops.lag_kafka import lag_of_commits
+from ops.pause import holder_of
 from ops.scan import Range, scan
-from ops.state.place import StateSettings, query
+from ops.state.place import StateSettings
 from ops.top.look import Look, Pause, Process, Written
 from ops.topics_kafka import partitions_of
 from schemas.dead_letter import TOPIC as ORIGIN_TOPIC
@@ -45,16 +47,17 @@ class Observer:
             OpsError: Kafka or PostgreSQL is away or refuses.
         """
         group = self.settings.processor_group
-        state, members = await describe_group(self.admin, group)
-        committed = await committed_offsets(self.admin, group, self.raw)
+        found = Group(self.admin, group)
+        now = await found.state()
+        committed = await found.committed(self.raw)
         written = await self._written()
-        lag = await lag_of_commits(self.log, self.raw, committed, group=group, state=state)
-        rows = await query(self.connection, "pause_of_group", {"group": group})
+        lag = await lag_of_commits(self.log, self.raw, committed, group=group, state=now.state)
+        holder = await holder_of(self.connection, group)
         return Look(
             at=at,
             lag=lag,
-            processes=sorted((process(member, self.settings.raw_topic) for member in members), key=_name),
-            pause=Pause(rows[0][1], rows[0][0]) if rows else None,
+            processes=sorted((process(member, self.settings.raw_topic) for member in now.members), key=_name),
+            pause=None if holder is None else Pause(holder.reason, holder.seconds_left),
             written=written,
         )
 

@@ -1,14 +1,12 @@
 """One call from an operator's side, with real processes: what is known of it, and its events once more."""
 
-import asyncio
-import os
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from aiokafka import ConsumerRecord
 
+from tests.support.cli import Ran, run
 from tests.support.kafka import Webhook, as_raw, read_topic, store
 from tests.support.processes import Programs
 from tests.support.reference_model import expected
@@ -169,15 +167,5 @@ async def _json(programs: Programs, *arguments: str) -> tuple[int, dict[str, Any
     return code, orjson.loads(out), talk
 
 
-async def _calls(programs: Programs, *arguments: str) -> tuple[int, str, str]:
-    """Run `ringover-ops calls ...`: exit code, stdout, stderr."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ops", "calls", *arguments),
-        env={**os.environ, **programs.env, "NO_COLOR": "1"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+async def _calls(programs: Programs, *arguments: str) -> Ran:
+    return await run(programs.env, "calls", *arguments)

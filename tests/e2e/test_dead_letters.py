@@ -1,12 +1,9 @@
 """Operators look at dead letters, send them back and repair them: the real command line on real servers."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from schemas.dead_letter import CODE, OFFSET, STAGE, TOPIC
 from schemas.dead_letter import PARTITION as ORIGIN_PARTITION
 from schemas.headers import Headers, header
 from tests.conftest import TEST_PARTITIONS
+from tests.support import cli
 from tests.support.kafka import Webhook, as_raw, producer, raw_headers, read_topic, store
 from tests.support.load import post_all
 from tests.support.processes import Programs
@@ -32,8 +30,7 @@ from tests.support.waiting import until
 
 CANARY_NUMBER = "+33655443322"
 CANARY_TEXT = "the patient said a secret"
-ENTRY = ("-m", "ops")
-FAULTY = ("-m", "tests.support.faulty_replay")
+FAULTY = "tests.support.faulty_replay"
 
 
 @dataclass(frozen=True)
@@ -45,22 +42,9 @@ class Old:
     origin: int | None
 
 
-def ops(programs: Programs, *arguments: str, entry: Sequence[str] = ENTRY, **env: str) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, *entry, "dead-letters", *arguments],
-        env={**os.environ, **programs.env, **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-async def run(
-    programs: Programs, *arguments: str, code: int = 0, entry: Sequence[str] = ENTRY, **env: str
-) -> tuple[str, str]:
-    process = ops(programs, *arguments, entry=entry, **env)
-    out, err = await asyncio.to_thread(process.communicate, timeout=60)
-    assert process.returncode == code, err.decode()
-    return out.decode(), err.decode()
+async def run(programs: Programs, *arguments: str, code: int = 0, module: str = "ops", **env: str) -> tuple[str, str]:
+    _, out, err = await cli.run({**programs.env, **env}, "dead-letters", *arguments, module=module, expect=code)
+    return out, err
 
 
 async def run_json(programs: Programs, *arguments: str, code: int = 0) -> Any:
@@ -237,7 +221,7 @@ async def test_a_killed_replay_goes_on_and_repeats_nothing(place: Place, program
         calls = [f"{point}-{call}" for call in range(20)]
         await dead(place, [Old(started(call), point, 100 * number + at) for at, call in enumerate(calls)])
         fault = {"FAULT_POINT": point, "FAULT_SIGNAL": "KILL"}
-        await run(programs, "replay", "--code", point, "--execute", entry=FAULTY, code=-signal.SIGKILL, **fault)
+        await run(programs, "replay", "--code", point, "--execute", module=FAULTY, code=-signal.SIGKILL, **fault)
         count += 20
         if point == "half":  # the other points wait for real
             time_passes(place)
@@ -262,7 +246,7 @@ async def test_ctrl_c_ends_a_replay_after_the_chunk_at_hand(place: Place, progra
     await dead(place, [Old(started(f"call-{number}"), "old", number) for number in range(count)])
 
     fault = {"FAULT_POINT": "begun", "FAULT_SIGNAL": "INT"}
-    _, said = await run(programs, "replay", "--all", "--execute", entry=FAULTY, code=1, **fault)
+    _, said = await run(programs, "replay", "--all", "--execute", module=FAULTY, code=1, **fault)
     assert f"sent: {CHUNK_RECORDS} of {count}" in said
     done = await run_json(programs, "replay", "--all", "--execute")
 
@@ -274,22 +258,21 @@ async def test_ctrl_c_ends_a_replay_after_the_chunk_at_hand(place: Place, progra
 async def test_of_two_tools_at_once_the_second_is_refused(place: Place, programs: Programs) -> None:
     await dead(place, [Old(started("one"), "old", 1)])
     fault = {"FAULT_POINT": "begun", "FAULT_SIGNAL": "STOP"}
-    first = ops(programs, "replay", "--all", "--execute", entry=FAULTY, **fault)
+    env = {**programs.env, **fault}
+    async with cli.started(env, "dead-letters", "replay", "--all", "--execute", module=FAULTY) as first:
+        state = Path(f"/proc/{first.pid}/stat")  # proc(5): T is stopped by a signal
 
-    state = Path(f"/proc/{first.pid}/stat")  # proc(5): T is stopped by a signal
+        async def frozen() -> bool:
+            assert first.returncode is None
+            return (await asyncio.to_thread(state.read_text)).rpartition(")")[2].split()[0] == "T"
 
-    async def frozen() -> bool:
-        assert first.poll() is None
-        return (await asyncio.to_thread(state.read_text)).rpartition(")")[2].split()[0] == "T"
-
-    try:
         await until(frozen, what="the first tool stands still")
         _, said = await run(programs, "replay", "--all", "--execute", code=6)
         assert said.startswith("error: another replay or import")
         await run(programs, "replay", "--all")  # a plan needs no lock
-    finally:
         first.send_signal(signal.SIGCONT)
-        await asyncio.to_thread(first.communicate, timeout=30)
+        async with asyncio.timeout(30):
+            await first.communicate()
     assert first.returncode == 0
     assert list((await markers(place)).values()) == [1]
 
@@ -319,11 +302,11 @@ async def test_export_repair_import(place: Place, programs: Programs, tmp_path: 
     plan = await run_json(programs, "import", str(repaired))
     assert (plan["to_send"], plan["left_out"], plan["sent"]) == (2, 1, None)
     fault = {"FAULT_POINT": "begun", "FAULT_SIGNAL": "KILL"}
-    await run(programs, "import", str(repaired), "--execute", entry=FAULTY, code=-signal.SIGKILL, **fault)
+    await run(programs, "import", str(repaired), "--execute", module=FAULTY, code=-signal.SIGKILL, **fault)
     time_passes(place)
     freed = await run_json(programs, "replay", "--all", "--execute")  # does not have the repaired bodies
     assert (len(freed["settled"]["forgotten"]), freed["sent"]) == (2, 0)
-    await run(programs, "import", str(repaired), "--execute", entry=FAULTY, code=-signal.SIGKILL, **fault)
+    await run(programs, "import", str(repaired), "--execute", module=FAULTY, code=-signal.SIGKILL, **fault)
     time_passes(place)
     done = await run_json(programs, "import", str(repaired), "--execute", code=1)  # one line is refused
     assert (done["settled"]["sent"], done["sent"]) == (2, 0)

@@ -1,9 +1,6 @@
 """Today's code and changed code over a raw log that real processors have processed, against the reference model."""
 
-import asyncio
-import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +19,7 @@ from ops.scan import Range
 from processors.model import RawRecord, Verdict
 from processors.normalize import normalize
 from processors.settings import ProcessorSettings
+from tests.support.cli import run
 from tests.support.kafka import Webhook, as_raw, producer, read_topic, store
 from tests.support.processes import Programs
 from tests.support.reference_model import Expected, Raw, expected
@@ -41,8 +39,8 @@ async def test_diff_finds_nothing_with_the_code_of_the_pass(place: Place, progra
     ranges = {partition: Range(0, end) for partition, end in _ends(raw).items()}
 
     # Of the first call once more: several passes count once.
-    assert (await _ops(programs, "calls", "replay", webhooks[0].key, "--execute"))[0] == 0
-    code, out, _ = await _ops(programs, "diff", "-o", "json")
+    assert (await run(programs.env, "calls", "replay", webhooks[0].key, "--execute"))[0] == 0
+    code, out, _ = await run(programs.env, "rewind", "--to-earliest", "--diff", "-o", "json")
     assert code == 0
     found = orjson.loads(out)
     assert (found["records"], found["differs"], found["examples"]) == (count, False, [])
@@ -87,7 +85,7 @@ async def test_diff_counts_what_changed_code_would_do(place: Place, programs: Pr
     async with producer(place.bootstrap_servers) as client:
         at = {"partition": event.partition, "headers": list(event.headers)}
         await client.send_and_wait(place.topics.call, value, event.key, **at)
-    code, out, _ = await _ops(programs, "diff", "-o", "json")
+    code, out, _ = await run(programs.env, "rewind", "--to-earliest", "--diff", "-o", "json")
     one = orjson.loads(out)
     assert (code, one["events"]["changed"], one["events"]["identical"]) == (3, 1, len(model.events) - 1)
     fields = {field["name"]: (field["before"], field["after"]) for field in one["examples"][0]["fields"]}
@@ -185,16 +183,3 @@ def _settings(place: Place) -> ProcessorSettings:
         database_url=SecretStr(place.database_url),
         processor_group=place.group,
     )
-
-
-async def _ops(programs: Programs, *arguments: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ops", *arguments),
-        env={**os.environ, **programs.env, "NO_COLOR": "1"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()

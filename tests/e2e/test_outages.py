@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ops.devstack.stack import Devstack, DevstackConfig
 from ops.migrate import migrate, packaged_migrations
-from schemas.topics import TOPICS, TopicNames
-from tests.support.kafka import store
+from schemas.topics import TopicNames
+from tests.support.kafka import create_topics, store
 from tests.support.processes import Program, Programs
 from tests.support.traffic import traffic
 from tests.support.verdict import Place, judge, processed
@@ -27,10 +26,7 @@ def stack() -> Iterator[Devstack]:
 @pytest.fixture
 async def place(stack: Devstack, topic_prefix: str) -> Place:
     names = TopicNames(topic_prefix)
-    admin = AIOKafkaAdminClient(bootstrap_servers=stack.kafka_bootstrap_servers)
-    await admin.start()
-    await admin.create_topics([NewTopic(names.of(topic), 3, 1, topic_configs=topic.config) for topic in TOPICS])
-    await admin.close()
+    await create_topics(stack.kafka_bootstrap_servers, names, partitions=3)
     return Place(stack.kafka_bootstrap_servers, stack.database_url, names, group=f"{topic_prefix}normalizer")
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.support.cli import started
 from tests.support.kafka import store
 from tests.support.processes import Program, Programs
-from tests.support.rewinding import Pass, judge_passes, rewind, started, whole_pass
+from tests.support.rewinding import RUN_SECONDS, Pass, judge_passes, rewind, whole_pass
 from tests.support.traffic import traffic
 from tests.support.verdict import Place, committed_offsets, processed
 from tests.support.waiting import until
@@ -111,7 +112,7 @@ async def test_a_tool_that_was_frozen_for_longer_than_its_lease_touches_nothing(
     await processed(place, count)
     ends = await committed_offsets(place)
     env = {**programs.env, "FAULT_POINT": "after:note", "FAULT_SIGNAL": "STOP"}
-    async with started(env, "--to-earliest", "--execute", module=FAULTY) as tool:
+    async with started(env, "rewind", "--to-earliest", "--execute", module=FAULTY, seconds=RUN_SECONDS) as tool:
         await until(lambda: _frozen(tool.pid), what="the frozen tool")
         await until(lambda: _lease_over(place), what="the end of the lease")
         count += await store(place.bootstrap_servers, place.topics.raw, traffic(seed=55, calls=20))

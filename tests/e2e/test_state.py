@@ -1,18 +1,16 @@
 """`ringover-ops state` on a pipeline that runs: show, stats, verify, compact, rebuild, with the model as oracle."""
 
 import asyncio
-import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 
 import psycopg
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
+from tests.support import cli
+from tests.support.cli import Ran
 from tests.support.kafka import store
 from tests.support.processes import Programs
 from tests.support.traffic import ended, recording, traffic
@@ -20,35 +18,8 @@ from tests.support.verdict import Place, committed_offsets, duplicates_counted, 
 from tests.support.waiting import until
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):  # type: ignore[no-untyped-def]  # whatever the command printed
-        return json.loads(self.out)
-
-
-async def started(programs: Programs, *arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "ops", "state", *arguments),
-        env={**os.environ, **programs.env, "NO_COLOR": "1"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def run(programs: Programs, *arguments: str) -> Done:
-    process = await started(programs, *arguments)
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    assert b"Traceback" not in err, err.decode()
-    return Done(process.returncode, out.decode(), err.decode())
+async def run(programs: Programs, *arguments: str) -> Ran:
+    return await cli.run(programs.env, "state", *arguments, seconds=90)
 
 
 def execute(place: Place, statement: str, *parameters: object) -> list[tuple[object, ...]]:
@@ -223,7 +194,7 @@ async def test_rebuild_with_wipe_keeps_claims_that_the_log_cannot_tell_any_more(
 async def test_rebuild_killed_in_the_middle_is_healed_by_the_processors(place: Place, programs: Programs) -> None:
     count = await ran(place, programs, 407, 3000, processors=2)
     before = await committed_offsets(place)
-    tool = await started(programs, "rebuild", "--wipe", "--execute", "--rate", "1000")
+    tool = await cli.start(programs.env, "state", "rebuild", "--wipe", "--execute", "--rate", "1000")
 
     async def in_the_middle() -> bool:
         assert tool.returncode is None, await tool.communicate()

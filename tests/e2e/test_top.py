@@ -2,27 +2,16 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from typing import Any
 
+from tests.support.cli import start
 from tests.support.kafka import store
 from tests.support.processes import Programs
 from tests.support.traffic import traffic
 from tests.support.verdict import Place, processed
 
 EVERY = 0.5
-
-
-async def started(programs: Programs, *arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "ops", *arguments),
-        env={**os.environ, **programs.env, "NO_COLOR": "1"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
 
 
 async def test_top_shows_rates_processors_and_the_pause(place: Place, programs: Programs) -> None:
@@ -32,7 +21,7 @@ async def test_top_shows_rates_processors_and_the_pause(place: Place, programs: 
         await processor.ready()
     await processed(place, count)
 
-    watching = await started(programs, "top", "--every", str(EVERY), "-o", "json")
+    watching = await start(programs.env, "top", "--every", str(EVERY), "-o", "json")
     assert watching.stdout is not None
     first = json.loads(await watching.stdout.readline())
     stored = await store(place.bootstrap_servers, place.topics.raw, traffic(502, 400))
@@ -59,7 +48,7 @@ async def test_top_shows_rates_processors_and_the_pause(place: Place, programs: 
 async def test_top_once_is_one_picture(place: Place, programs: Programs) -> None:
     await programs.processor().ready()
 
-    picture = await started(programs, "top", "--once", "--every", "0.3")
+    picture = await start(programs.env, "top", "--once", "--every", "0.3")
     out, err = await picture.communicate()
 
     assert picture.returncode == 0, err.decode()
@@ -72,7 +61,7 @@ async def test_lag_watch_is_one_json_line_per_look_until_interrupted(place: Plac
     await programs.processor().ready()
     await processed(place, count)
 
-    watching = await started(programs, "lag", "--watch", "--every", "0.3", "-o", "json")
+    watching = await start(programs.env, "lag", "--watch", "--every", "0.3", "-o", "json")
     assert watching.stdout is not None
     looks = [json.loads(await watching.stdout.readline()) for _ in range(3)]
     watching.send_signal(signal.SIGINT)

@@ -13,8 +13,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from ops.__main__ import main
+from ops.pause import Timing
 from ops.rewind.execute import Execution
-from ops.rewind.lease import Timing
 from ops.rewind.request import Request
 
 WHEN, _, STEP = os.environ["FAULT_POINT"].partition(":")

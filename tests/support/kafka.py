@@ -5,9 +5,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from schemas.headers import Headers, RawHeaders
+from schemas.topics import TOPICS, TopicNames
 from tests.support.reference_model import Raw
+from tests.support.waiting import until
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,26 @@ async def producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
         yield client
     finally:
         await client.stop()
+
+
+async def create_topics(bootstrap_servers: str, names: TopicNames, *, partitions: int) -> None:
+    """Make the registry's topics, and wait until each partition has a leader: only then can clients use them."""
+    wanted = {names.of(topic): topic.config for topic in TOPICS}
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=wanted[name]) for name in wanted])
+
+        async def led() -> bool:
+            found = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
+            return all(
+                len(found.get(name, ())) == partitions and all(part["leader"] >= 0 for part in found[name])
+                for name in wanted
+            )
+
+        await until(led, what="leaders of the new topics")
+    finally:
+        await admin.close()
 
 
 async def store(bootstrap_servers: str, topic: str, webhooks: Iterable[Webhook]) -> int:

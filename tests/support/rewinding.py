@@ -1,75 +1,30 @@
 """Rewinds in tests: the command as a process, and topics that hold several passes, judged by the reference model."""
 
-import asyncio
-import json
-import os
 import signal
-import sys
-from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from aiokafka import ConsumerRecord
 
 from schemas.dead_letter import OFFSET
 from schemas.headers import header
+from tests.support.cli import Ran, run, started
 from tests.support.kafka import as_raw, read_topic
 from tests.support.reference_model import Event, Expected, expected
-from tests.support.verdict import Place, _assert_same, _dead, _judge_state, _wanted_dead
+from tests.support.verdict import Place, assert_same, dead_letters_found, dead_letters_wanted, judge_state
 
 RUN_SECONDS = 90.0
 
 Pass = Mapping[int, tuple[int, int | None]]  # by partition: raw offsets [start, end) of a pass; None: to the end
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        assert self.out, self.err
-        return json.loads(self.out)
-
-
-@asynccontextmanager
-async def started(env: Mapping[str, str], *arguments: str, module: str = "ops") -> AsyncIterator[Process]:
-    """`ringover-ops rewind` as a process, gone at the end."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, "rewind", *arguments),
-        env={**os.environ, **env, "NO_COLOR": "1"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(RUN_SECONDS):
-            yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
 async def rewind(env: Mapping[str, str], *arguments: str, module: str = "ops", expect: int | None = 0) -> Ran:
     """Run `ringover-ops rewind` to its end."""
-    async with started(env, *arguments, module=module) as process:
-        out, err = await process.communicate()
-    assert process.returncode is not None
-    ran = Ran(process.returncode, out.decode(), err.decode())
-    assert expect is None or ran.code == expect, f"{ran.code}\n{ran.out}\n{ran.err}"
-    assert "Traceback" not in ran.err, ran.err
-    return ran
+    return await run(env, "rewind", *arguments, module=module, expect=expect, seconds=RUN_SECONDS)
 
 
 async def rewind_until(env: Mapping[str, str], *arguments: str, said: str) -> Ran:
     """Run `ringover-ops rewind` until it says something, then press Ctrl-C."""
-    async with started(env, *arguments) as process:
+    async with started(env, "rewind", *arguments, seconds=RUN_SECONDS) as process:
         assert process.stderr is not None
         heard = b""
         while said.encode() not in heard:
@@ -94,7 +49,7 @@ async def judge_passes(place: Place, passes: Sequence[Pass]) -> Expected:
         found = [(r.partition, r.key, r.value, tuple(r.headers)) for r in await _read(place, topic)]
         events = [event for event in model.events if event.topic == name]
         wanted = [(e.partition, e.key, e.value, e.headers) for e in _in_passes(events, passes)]
-        _assert_same(topic, found, wanted)
+        assert_same(topic, found, wanted)
     dead = await _read(place, place.topics.dead_letter)
     found_offsets = [(r.partition, int(header(r.headers, OFFSET) or -1)) for r in dead]
     wanted_dead = [
@@ -104,9 +59,9 @@ async def judge_passes(place: Place, passes: Sequence[Pass]) -> Expected:
         for one in model.dead_letters
         if one.raw.partition == partition and _within(one_pass, partition, one.raw.offset)
     ]
-    _assert_same("offsets of dead letters", found_offsets, [(d.raw.partition, d.raw.offset) for d in wanted_dead])
-    _assert_same(place.topics.dead_letter, _dead(dead), _wanted_dead(wanted_dead))
-    _judge_state(place, model, raw)
+    assert_same("offsets of dead letters", found_offsets, [(d.raw.partition, d.raw.offset) for d in wanted_dead])
+    assert_same(place.topics.dead_letter, dead_letters_found(dead), dead_letters_wanted(wanted_dead))
+    judge_state(place, model, raw)
     return model
 
 

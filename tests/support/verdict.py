@@ -64,14 +64,14 @@ async def judge(place: Place) -> Expected:
     for name, topic in (("call", place.topics.call), ("recording", place.topics.recording)):
         found = [_event(name, record) for record in await read_topic(place.bootstrap_servers, topic)]
         wanted = [event for event in model.events if event.topic == name]
-        _assert_same(topic, _by_partition(found), _by_partition(wanted))
+        assert_same(topic, _by_partition(found), _by_partition(wanted))
     dead = [
         r
         for r in await read_topic(place.bootstrap_servers, place.topics.dead_letter)
         if header(r.headers, ORIGIN_TOPIC)
     ]
-    _assert_same(place.topics.dead_letter, _dead(dead), _wanted_dead(model.dead_letters))
-    _judge_state(place, model, raw)
+    assert_same(place.topics.dead_letter, dead_letters_found(dead), dead_letters_wanted(model.dead_letters))
+    judge_state(place, model, raw)
     ends: dict[int, int] = defaultdict(int)
     for record in raw:
         ends[record.partition] = record.offset + 1
@@ -80,7 +80,7 @@ async def judge(place: Place) -> Expected:
     return model
 
 
-def _judge_state(place: Place, model: Expected, raw: Sequence[Raw]) -> None:
+def judge_state(place: Place, model: Expected, raw: Sequence[Raw]) -> None:
     """The claims are the min-offset function of the log; progress is not behind; counts are exact or not below."""
     name = [f"{place.topics.raw}@1"]
     with psycopg.connect(place.database_url) as connection:
@@ -118,7 +118,9 @@ def _by_partition(events: Sequence[Event]) -> dict[int, list[Event]]:
     return dict(found)
 
 
-def _dead(records: Sequence[ConsumerRecord]) -> list[tuple[int, bytes | None, bytes, tuple[object, ...], str]]:
+def dead_letters_found(
+    records: Sequence[ConsumerRecord],
+) -> list[tuple[int, bytes | None, bytes, tuple[object, ...], str]]:
     found = []
     for r in records:
         originals = tuple(pair for pair in r.headers if not pair[0].startswith(PREFIX))
@@ -127,11 +129,11 @@ def _dead(records: Sequence[ConsumerRecord]) -> list[tuple[int, bytes | None, by
     return found
 
 
-def _wanted_dead(dead: Sequence[Dead]) -> list[tuple[int, bytes | None, bytes, tuple[object, ...], str]]:
+def dead_letters_wanted(dead: Sequence[Dead]) -> list[tuple[int, bytes | None, bytes, tuple[object, ...], str]]:
     return [(d.raw.partition, d.raw.key, d.raw.value, tuple(d.raw.headers), d.code) for d in dead]
 
 
-def _assert_same(topic: str, found: object, wanted: object) -> None:
+def assert_same(topic: str, found: object, wanted: object) -> None:
     """Compare whole topics without printing megabytes when they differ."""
     if found == wanted:
         return

@@ -1,4 +1,4 @@
-"""The command line of `calls` and `diff`: help, usage errors, one line for what is away."""
+"""The command line of `calls` and `rewind --diff`: help, usage errors, one line for what is away."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ def run(*arguments: str, **env: str) -> Result:
     return CliRunner().invoke(app, arguments, env={**cleared, "NO_COLOR": "1", "TERM": "dumb", **env})
 
 
-@pytest.mark.parametrize("command", [["calls", "show"], ["calls", "replay"], ["diff"]])
+@pytest.mark.parametrize("command", [["calls", "show"], ["calls", "replay"], ["rewind"]])
 def test_help_names_the_exit_codes(command: list[str]) -> None:
     result = run(*command, "--help")
 
@@ -32,7 +32,9 @@ def test_help_names_the_exit_codes(command: list[str]) -> None:
         (["calls", "show"], "CALL_ID"),
         (["calls", "show", "a", "--since", "yesterday"], "'yesterday' is not an age"),
         (["calls", "replay", "a", "--since", "1"], "'1' is not an age"),
-        (["diff", "--examples", "-1"], "--examples"),
+        (["rewind", "--to-earliest", "--diff", "--examples", "-1"], "--examples"),
+        (["rewind", "--to-earliest", "--diff", "--execute"], "leave out --execute"),
+        (["rewind", "--to-earliest", "--diff", "--group", "billing"], "--diff is about what the processors emit"),
     ],
 )
 def test_usage_errors_end_with_2_and_name_the_mistake(command: list[str], said: str) -> None:
@@ -47,7 +49,7 @@ def test_settings_are_needed() -> None:
     assert run("calls", "show", "a").exit_code == 2
 
 
-@pytest.mark.parametrize("command", [["calls", "show", "a"], ["calls", "replay", "a", "--execute"], ["diff"]])
+@pytest.mark.parametrize("command", [["calls", "show", "a"], ["calls", "replay", "a", "--execute"]])
 def test_a_missing_broker_is_one_line(command: list[str]) -> None:
     result = run(*command, **SERVERS)
 
@@ -55,7 +57,7 @@ def test_a_missing_broker_is_one_line(command: list[str]) -> None:
     assert result.stderr == f"error: no broker answers in time at {NOBODY} (KAFKA_BOOTSTRAP_SERVERS)\n"
 
 
-@pytest.mark.parametrize("command", [["calls", "show"], ["diff"]])
+@pytest.mark.parametrize("command", [["calls", "show"], ["rewind"]])
 def test_help_does_not_load_the_clients(command: list[str]) -> None:
     heavy = {"aiokafka", "psycopg", "pydantic_settings"}
     script = (

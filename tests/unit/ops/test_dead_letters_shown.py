@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from ops.dead_letters.book import Entry, Kind, who
+from ops.dead_letters.book import Entry, Kind, signed
 from ops.dead_letters.fate import fate_of
 from ops.dead_letters.jsonl import line_of, read_lines
 from ops.dead_letters.letters import Letter, LetterId, Origin, Why
@@ -105,7 +105,7 @@ def test_where_it_was_replayed_is_told() -> None:
     assert (replayed(entry) or "").startswith("partition 2, offset 12 of the raw topic, 2026-01-02 00:00:00 UTC")
     assert (replayed(unsettled) or "").endswith("by me@here import, not settled yet")
     assert (entry.kind, unsettled.kind) == (Kind.REPLAY, Kind.IMPORT)
-    assert who(Kind.IMPORT).endswith(" import")
+    assert signed(Kind.IMPORT).endswith(" import")
 
 
 @pytest.mark.parametrize("value", [b'{"a": 1}', b"\xff\xfe", b"", None, '"é•"'.encode()])

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ops.lines import Record, human_line, json_object, mask_number
+from ops.lines import Record, human_line, json_object
+from ops.masking import mask_number
 from schemas.dead_letter import Code, Origin, Reason, Stage, reason_headers
 
 STARTED = Record(

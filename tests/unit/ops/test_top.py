@@ -7,8 +7,8 @@ import pytest
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from rich.console import Console
 
+from ops.groups import GroupMember
 from ops.lag import GroupLag, PartitionLag
-from ops.lag_kafka import GroupMember
 from ops.lag_table import pace_cells, total_line
 from ops.lag_watch import Pace, paces, total_pace, watch_json
 from ops.top.look import Look, Pause, Process, Written, as_json, rates

@@ -69,8 +69,8 @@ def test_plan(committed: int | None, progress: int | None, bounds: tuple[int, in
     ("committed", "progress", "bounds", "words"),
     [
         (11, 11, (0, 10), ["ends at 10", "offset 11", "PROCESSOR_LOG_ID"]),
-        (None, 5, (0, 10), ["no committed offset", "up to 5", "commit offsets"]),
-        (4, 4, (6, 10), ["4 to 5", "removed by retention", "commit offset 6"]),
+        (None, 5, (0, 10), ["no committed offset", "up to 5", "ringover-ops rewind"]),
+        (4, 4, (6, 10), ["4 to 5", "removed by retention", "rewind --to-offset 6 --skip-unprocessed"]),
     ],
 )
 def test_refusal_says_what_was_found_and_what_to_do(

@@ -4,12 +4,19 @@ import re
 
 import orjson
 
-from ops.lines import TRANSCRIPT_CHARACTERS, mask_number
 from ops.output import shorten
 
+HIDDEN = "•••"
+DIGITS_SHOWN = 4
+TRANSCRIPT_CHARACTERS = 24
 _NUMBER_FIELDS = ("from_e164", "to_e164")
 _TRANSCRIPT = "transcript_text"
 _LIKE_A_NUMBER = re.compile(r"\+[0-9]{6,15}")  # under whatever name another version of the code puts it
+
+
+def mask_number(number: str) -> str:
+    """`+33601020304` becomes `•••0304`: the length is personal data too."""
+    return f"{HIDDEN}{number[-DIGITS_SHOWN:]}" if len(number) > DIGITS_SHOWN else HIDDEN
 
 
 def masked(name: str, value: object, *, reveal: bool) -> object:
