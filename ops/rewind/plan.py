@@ -110,7 +110,7 @@ def plan_moves(goal: Goal, facts: Iterable[Facts]) -> tuple[Move, ...]:
     """A move per partition.
 
     Raises:
-        UnsafeError: a target is beyond the end of the log, or cannot be computed.
+        UnsafeError: a target is beyond the end of the log, was named and removed by retention, or cannot be computed.
     """
     return tuple(_move(goal, found) for found in facts)
 
@@ -122,6 +122,12 @@ def _move(goal: Goal, facts: Facts) -> Move:
         return stays
     if wished > facts.log_end:
         raise UnsafeError(f"partition {facts.partition} ends at {facts.log_end}: offset {wished} is beyond its end")
+    if wished < facts.log_start and isinstance(goal, ToOffset):
+        # Whoever names an offset means that record; a time or a distance means "as far back as there is".
+        raise UnsafeError(
+            f"partition {facts.partition} begins at {facts.log_start}: offset {wished} was removed by retention; "
+            "--to-earliest goes to the first record kept"
+        )
     target = max(wished, facts.log_start)
     processed = _processed(goal, facts)
     return replace(

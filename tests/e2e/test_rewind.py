@@ -177,6 +177,8 @@ async def test_a_plan_that_retention_has_overtaken_is_stale(place: Place, progra
     assert not ran.json["executed"]
     assert {item["partition"]: item["target"] for item in ran.json["partitions"]} == {0: 0, 1: 20, 2: 0}
     assert await committed_offsets(place) == old
+    named = await rewind(programs.env, "--to-offset", "5", expect=6)
+    assert "partition 1 begins at 20: offset 5 was removed by retention" in named.err
     since = await rewind(programs.env, "--since", "1h", "-o", "json")
     assert "partition 1: retention has removed" in since.err
     assert [item["target"] for item in since.json["partitions"]] == [0, 20, 0]

@@ -44,7 +44,7 @@ def plan_of(*moves: Move, forecast: Forecast | None = None, rate: Rate | None = 
         (ToLatest(), Facts(0, 100, 10, 100), 100, 0, 0),
         (ToOffset(30), Facts(0, 80, 10, 100), 30, 50, 0),
         (ToOffset(90), Facts(0, 80, 10, 100), 90, 0, 10),
-        (ToOffset(5), Facts(0, 80, 10, 100), 10, 70, 0),
+        (ToOffset(10), Facts(0, 80, 10, 100), 10, 70, 0),
         (ShiftBy(-20), Facts(0, 80, 10, 100), 60, 20, 0),
         (ShiftBy(-200), Facts(0, 80, 10, 100), 10, 70, 0),
         (ShiftBy(3), Facts(0, 80, 10, 100), 83, 0, 3),
@@ -102,6 +102,11 @@ def test_a_target_beyond_the_end_is_refused() -> None:
         plan_moves(ToOffset(101), [Facts(3, 80, 10, 100)])
 
 
+def test_a_named_offset_that_retention_removed_is_refused() -> None:
+    with pytest.raises(UnsafeError, match="partition 3 begins at 10: offset 5 was removed by retention"):
+        plan_moves(ToOffset(5), [Facts(3, 80, 10, 100)])
+
+
 def test_a_shift_needs_a_committed_offset() -> None:
     with pytest.raises(UnsafeError, match="partition 3 has no committed offset"):
         plan_moves(ShiftBy(-1), [Facts(3, None, 10, 100)])
@@ -116,10 +121,10 @@ def test_skipping_is_refused_with_the_number_of_records() -> None:
 
 
 def test_what_retention_took_is_said() -> None:
-    before = plan_moves(ToOffset(5), [Facts(0, 80, 10, 100)])
+    before = plan_moves(ShiftBy(-75), [Facts(0, 80, 10, 100)])
     exact = plan_moves(ToOffset(10), [Facts(0, 80, 10, 100)])
 
-    (line, *_) = talk_of(plan_of(*dated(ToOffset(5), before, {0: NOW_MS})))
+    (line, *_) = talk_of(plan_of(*dated(ShiftBy(-75), before, {0: NOW_MS})))
     assert "partition 0: retention has removed" in line
     assert "earliest kept is offset 10, 2026-11-22 14:00:00 UTC" in line
     assert not exact[0].expired
