@@ -45,6 +45,8 @@ class Observer:
     def answered(self, exchange: Exchange, outcome: Outcome, status: int, seconds: float) -> None:
         """Note one answer; a webhook that went its normal way is logged at debug only."""
         self._durations[exchange.endpoint].observe(seconds)
+        if exchange.key_id is not None:
+            self._metrics.authenticated.labels(exchange.key_id).inc()
         level = self._log.info
         if isinstance(outcome, Problem):
             code = outcome.code

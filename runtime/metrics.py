@@ -32,6 +32,11 @@ class IngressMetrics(ProcessMetrics):
         self.in_flight = Gauge("ringover_http_inflight", "Requests in flight", registry=registry)
         #: Refused requests by problem code.
         self.refused = Counter("ringover_webhook_refused", "Webhooks refused", ["code"], registry=registry)
+        #: Authenticated webhooks by the id of the secret or token that matched: tells when an old one can go. The ids
+        #: are those of the settings, so there are few.
+        self.authenticated = Counter(
+            "ringover_webhook_authenticated", "Webhooks by credential", ["key_id"], registry=registry
+        )
         #: Webhooks stored in the dead-letter topic at once, by reason code.
         self.dead_letters = Counter(
             "ringover_ingress_dead_letters", "Dead letters stored by the ingress", ["code"], registry=registry

@@ -298,3 +298,12 @@ async def test_connection_serves_many_webhooks(client: aiohttp.ClientSession, se
 
     assert len(server.raw) == 3
     assert server.counted("ringover_http_inflight") == 0
+
+
+async def test_credentials_in_use_are_counted_by_id(client: aiohttp.ClientSession, server: Serving) -> None:
+    bearer = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN}"}
+    for headers in (signed(), signed(), bearer, {**bearer, "X-Ringover-Signature": "0" * 64}):
+        await post(client, server, headers=headers)
+
+    counts = [server.counted("ringover_webhook_authenticated_total", key_id=name) for name in ("key-1", "token-1")]
+    assert counts == [2, 1]
