@@ -1,11 +1,11 @@
 # ruff: noqa: PLC0415 - a command imports what it works with when it runs: --help must be quick
 """`ringover-ops migrate`: brings the state table's schema up to date."""
 
-from ops.commands.common import reported
-from ops.output import write_text
+from ops.commands.common import OutputOption, reported
+from ops.output import OutputFormat, write_json, write_text
 
 
-def migrate() -> None:
+def migrate(output: OutputOption = OutputFormat.TABLE) -> None:
     """Apply the numbered SQL files of processors/migrations to DATABASE_URL.
 
     Safe to run again, and from several places at once (advisory lock). Each file is one transaction. A file that was
@@ -16,11 +16,14 @@ def migrate() -> None:
     from runtime.settings import DatabaseSettings, load
 
     settings = load(DatabaseSettings)
+    in_words = output is OutputFormat.TABLE
     with reported():
         done = apply_migrations(
             settings.database_url.get_secret_value(),
             packaged_migrations(),
-            applied=lambda migration: write_text(f"applied {migration.label}"),
+            applied=lambda migration: write_text(f"applied {migration.label}") if in_words else None,
         )
-    if not done:
+    if not in_words:
+        write_json({"applied": [migration.label for migration in done]})
+    elif not done:
         write_text("nothing to do")

@@ -9,6 +9,7 @@ import pytest
 from ops.errors import DiffersError, OpsError
 from ops.migrate import migrate, packaged_migrations
 from ops.migration import Migration
+from tests.support.cli import run
 
 ONE = Migration(1, "one", "CREATE TABLE one (x int); INSERT INTO one VALUES (1)")
 TWO = Migration(2, "two", "CREATE TABLE two (x int)")
@@ -67,3 +68,13 @@ async def test_runners_at_the_same_time_apply_each_file_once(database_url: str) 
 
     assert sorted(migration.version for each in done for migration in each) == [1, 2]
     assert rows(database_url, "SELECT x FROM one") == [(1,)]
+
+
+async def test_the_command_says_what_it_applied(database_url: str) -> None:
+    env = {"DATABASE_URL": database_url}
+    labels = [migration.label for migration in packaged_migrations()]
+
+    first = await run(env, "migrate", "-o", "json", expect=0)
+    assert first.json == {"applied": labels}
+    assert (await run(env, "migrate", "-o", "json", expect=0)).json == {"applied": []}
+    assert (await run(env, "migrate", expect=0)).out == "nothing to do\n"
