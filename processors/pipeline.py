@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from processors.decide import claims_of, count_by_labels, decide
-from processors.model import Batch, DeadLettered, Decision, Emit, Owner, RawRecord
+from processors.model import Batch, Conflict, DeadLettered, Decision, Emit, Owner, RawRecord
 from processors.normalize import normalize
 from processors.ports import Output, RawLog, State
 from processors.takeover import take_over
@@ -138,6 +138,21 @@ class PartitionPipeline:
             await self._patiently(lambda: self._ports.state.note_conflicts(decision.conflicts))
         return decision
 
+    async def _reclaim(self, batch: Batch) -> None:
+        """Claims and conflicts of records whose events and dead letters are committed already."""
+        counted = self._counted_until
+        claims = claims_of(batch, counted_until=counted)
+
+        def conflicts_of(owners: Mapping[ClaimKey, Owner]) -> Sequence[Conflict]:
+            return decide(batch, owners, topics=self._lane.topics, group=self._lane.group).conflicts
+
+        await self._patiently(
+            lambda: self._ports.state.reclaim(
+                batch.first, batch.next_offset, claims, conflicts_of, counted_until=counted
+            )
+        )
+        self._counted_until = max(counted, batch.next_offset)
+
     async def _claim(self, batch: Batch) -> Mapping[ClaimKey, Owner]:
         counted = self._counted_until
         claims = claims_of(batch, counted_until=counted)
@@ -193,7 +208,7 @@ class PartitionPipeline:
             records = [record for record in fetched if record.offset < end]
             if records:
                 batch = await self._judge(records, position)
-                await self._decide(batch)  # for its claims and conflicts; what it would write is committed already
+                await self._reclaim(batch)
                 self._standing.pending.popleft()
                 self._metrics.healed.inc(len(records))
                 position = batch.next_offset

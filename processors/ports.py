@@ -1,6 +1,6 @@
 """What the pipeline needs of the world, one protocol each; adapters and the tests' in-memory versions fulfil them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Record
@@ -61,6 +61,22 @@ class State(Protocol):
 
         Raises:
             StateBehindError: records before `first` have not been claimed; nothing was written.
+        """
+        ...
+
+    async def reclaim(
+        self,
+        first: int,
+        next_offset: int,
+        claims: Sequence[Claim],
+        conflicts_of: Callable[[Mapping[ClaimKey, Owner]], Sequence[Conflict]],
+        *,
+        counted_until: int | None = None,
+    ) -> None:
+        """Claim, and note the conflicts that the owners show, both or neither; raises as `claim`.
+
+        For records whose outcome is committed in Kafka: nobody will judge them again, so a crash between the two would
+        lose the conflicts.
         """
         ...
 

@@ -1,7 +1,8 @@
 """The state table on PostgreSQL: each claim is one autocommit statement, so no lock outlives a frozen process."""
 
+import functools
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Any, LiteralString, cast
@@ -38,6 +39,7 @@ def load_queries(text: str) -> dict[str, LiteralString]:
 
 QUERIES = load_queries(resources.files("processors").joinpath("queries.sql").read_text(encoding="utf-8"))
 
+Execute = Callable[[str, Mapping[str, object]], Awaitable[list[TupleRow]]]
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
 
 
@@ -95,8 +97,13 @@ class PostgresState:
     async def execute(self, query: str, parameters: Mapping[str, object]) -> list[TupleRow]:
         """Run one named statement; raises StateUnavailableError whatever PostgreSQL's objection is."""
         async with _converted(), self._pool.connection() as connection:
-            cursor = await connection.execute(QUERIES[query], parameters)
-            return await cursor.fetchall() if cursor.description else []
+            return await _run(connection, query, parameters)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Execute]:
+        """Several statements, all or none; raises as `execute`. A process that freezes inside loses it after 5 s."""
+        async with _converted(), self._pool.connection() as connection, connection.transaction():
+            yield functools.partial(_run, connection)
 
 
 class PartitionState:
@@ -120,7 +127,31 @@ class PartitionState:
         self, first: int, next_offset: int, claims: Sequence[Claim], *, counted_until: int | None = None
     ) -> Mapping[ClaimKey, Owner]:
         """See ports.State."""
-        rows = await self._state.execute(
+        return await self._claim(self._state.execute, first, next_offset, claims, counted_until)
+
+    async def reclaim(
+        self,
+        first: int,
+        next_offset: int,
+        claims: Sequence[Claim],
+        conflicts_of: Callable[[Mapping[ClaimKey, Owner]], Sequence[Conflict]],
+        *,
+        counted_until: int | None = None,
+    ) -> None:
+        """See ports.State."""
+        async with self._state.transaction() as execute:
+            conflicts = conflicts_of(await self._claim(execute, first, next_offset, claims, counted_until))
+            if conflicts:
+                await self._note(execute, conflicts)
+
+    async def note_conflicts(self, conflicts: Sequence[Conflict]) -> None:
+        """See ports.State."""
+        await self._note(self._state.execute, conflicts)
+
+    async def _claim(
+        self, execute: Execute, first: int, next_offset: int, claims: Sequence[Claim], counted_until: int | None
+    ) -> Mapping[ClaimKey, Owner]:
+        rows = await execute(
             "claim",
             {
                 **self._key,
@@ -140,9 +171,8 @@ class PartitionState:
             )
         return {ClaimKey(key): Owner(partition, offset, content) for key, partition, offset, content in rows if key}
 
-    async def note_conflicts(self, conflicts: Sequence[Conflict]) -> None:
-        """See ports.State."""
-        await self._state.execute(
+    async def _note(self, execute: Execute, conflicts: Sequence[Conflict]) -> None:
+        await execute(
             "note_conflicts",
             {
                 **self._key,
@@ -151,6 +181,13 @@ class PartitionState:
                 "times": [conflict.time_ms for conflict in conflicts],
             },
         )
+
+
+async def _run(
+    connection: psycopg.AsyncConnection[TupleRow], query: str, parameters: Mapping[str, object]
+) -> list[TupleRow]:
+    cursor = await connection.execute(QUERIES[query], parameters)
+    return await cursor.fetchall() if cursor.description else []
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from aiokafka import ConsumerRecord, TopicPartition
 
@@ -18,11 +18,12 @@ from ops.scan import Range, scan
 from ops.state.meter import Throttle
 from ops.state.place import StateSettings
 from processors.decide import claims_of, decide
-from processors.model import Batch
+from processors.model import Batch, Conflict, Owner
 from processors.normalize import normalize
 from processors.postgres_state import PartitionState, PostgresState, make_pool
 from runtime.errors import PipelineError
 from runtime.settings import load
+from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 
 BATCH_RECORDS = 2000
@@ -57,10 +58,11 @@ class Rebuilder:
         source = f"{self._settings.raw_topic}/{number}"
         verdicts = [normalize(record, source=source) for record in records]
         batch = Batch(number, first, records[-1].offset + 1, records, verdicts)
-        owners = await claims.claim(first, batch.next_offset, claims_of(batch, counted_until=0))
-        decision = decide(batch, owners, topics=self._topics, group=self._settings.processor_group)
-        if decision.conflicts:
-            await claims.note_conflicts(decision.conflicts)
+
+        def conflicts_of(owners: Mapping[ClaimKey, Owner]) -> Sequence[Conflict]:
+            return decide(batch, owners, topics=self._topics, group=self._settings.processor_group).conflicts
+
+        await claims.reclaim(first, batch.next_offset, claims_of(batch, counted_until=0), conflicts_of)
         self._told(len(records))
         await asyncio.sleep(self.throttle.wait_seconds(len(records), time.monotonic()))
         return batch.next_offset

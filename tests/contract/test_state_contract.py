@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Protocol, cast
 
@@ -224,6 +224,45 @@ async def test_records_of_an_earlier_pass_do_not_keep_new_ones_from_being_counte
     await state.claim(3, 9, [claim("a", 3, records=1)], counted_until=5)
 
     assert await table.records(key("a")) == 2
+
+
+async def test_reclaim_writes_claims_and_conflicts_together(table: Table) -> None:
+    state = await table.view()
+    await state.open(0)
+    await state.claim(0, 5, [claim("a", 1, content=7)])
+
+    def conflicts_of(found: Mapping[ClaimKey, Owner]) -> Sequence[Conflict]:
+        assert found == {key("a"): Owner(PARTITION, 1, 7), key("b"): Owner(PARTITION, 6, 8)}
+        return [Conflict(key("a"), 5, 0)]
+
+    await state.reclaim(5, 9, [claim("a", 5, content=8), claim("b", 6, content=8)], conflicts_of)
+
+    assert await state.progress() == 9
+    assert await table.conflicts() == [(PARTITION, 5, key("a"))]
+
+
+async def test_reclaim_that_ends_before_its_conflicts_are_noted_writes_nothing(table: Table) -> None:
+    state = await table.view()
+    await state.open(0)
+
+    def conflicts_of(_found: Mapping[ClaimKey, Owner]) -> Sequence[Conflict]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await state.reclaim(0, 5, [claim("a", 1)], conflicts_of)
+
+    assert await state.progress() == 0
+    assert await table.records(key("a")) is None
+
+
+async def test_reclaim_is_refused_like_a_claim_when_something_before_it_is_missing(table: Table) -> None:
+    state = await table.view()
+    await state.open(4)
+
+    with pytest.raises(StateBehindError):
+        await state.reclaim(5, 9, [claim("a", 5)], lambda _found: ())
+
+    assert await state.progress() == 4
 
 
 async def test_claims_of_different_logs_do_not_meet(table: Table) -> None:

@@ -229,6 +229,31 @@ class MemoryState:
         self, first: int, next_offset: int, claims: Sequence[Claim], *, counted_until: int | None = None
     ) -> Mapping[ClaimKey, Owner]:
         await self._hooks.reach(Step.CLAIM)
+        owners = self._claim_all(first, next_offset, claims, counted_until)
+        await self._hooks.reach(Step.CLAIMED)
+        return owners
+
+    async def reclaim(
+        self,
+        first: int,
+        next_offset: int,
+        claims: Sequence[Claim],
+        conflicts_of: Callable[[Mapping[ClaimKey, Owner]], Sequence[Conflict]],
+        *,
+        counted_until: int | None = None,
+    ) -> None:
+        await self._hooks.reach(Step.CLAIM)
+        before = self._database.backup()
+        try:
+            self._note(conflicts_of(self._claim_all(first, next_offset, claims, counted_until)))
+        except BaseException:
+            self._database.restore(before)
+            raise
+        await self._hooks.reach(Step.CLAIMED)
+
+    def _claim_all(
+        self, first: int, next_offset: int, claims: Sequence[Claim], counted_until: int | None
+    ) -> Mapping[ClaimKey, Owner]:
         progress = self._database.progress.get((self._log, self._partition))
         if progress is None or progress < first:
             raise StateBehindError(f"progress is {progress}, records from {first} cannot be claimed")
@@ -236,11 +261,13 @@ class MemoryState:
         uncounted = progress <= (first if counted_until is None else counted_until)
         owners = {claim.key: self._claim(claim, claim.records if uncounted else 0) for claim in claims}
         assert len(owners) == len(claims), "one claim per key"
-        await self._hooks.reach(Step.CLAIMED)
         return owners
 
     async def note_conflicts(self, conflicts: Sequence[Conflict]) -> None:
         await self._hooks.reach(Step.CONFLICTS)
+        self._note(conflicts)
+
+    def _note(self, conflicts: Sequence[Conflict]) -> None:
         for conflict in conflicts:
             self._database.conflicts.setdefault((self._log, self._partition, conflict.offset), conflict.key)
 

@@ -1,6 +1,6 @@
 """The order of steps in a takeover, and where each situation leads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -134,6 +134,17 @@ class World:
         self, first: int, next_offset: int, claims: Sequence[Claim], *, counted_until: int | None = None
     ) -> Mapping[ClaimKey, Owner]:
         raise AssertionError(f"not in a takeover: {first} {next_offset} {claims} {counted_until}")
+
+    async def reclaim(
+        self,
+        first: int,
+        next_offset: int,
+        claims: Sequence[Claim],
+        conflicts_of: Callable[[Mapping[ClaimKey, Owner]], Sequence[Conflict]],
+        *,
+        counted_until: int | None = None,
+    ) -> None:
+        raise AssertionError(f"not in a takeover: {first} {next_offset} {claims} {conflicts_of} {counted_until}")
 
     async def note_conflicts(self, conflicts: Sequence[Conflict]) -> None:
         raise AssertionError(f"not in a takeover: {conflicts}")
