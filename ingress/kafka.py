@@ -24,6 +24,7 @@ from aiokafka.errors import (
 
 from ingress.publisher import Record
 from runtime.errors import PublishError
+from runtime.kafka import close_producer
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
 from schemas.topics import MAX_MESSAGE_BYTES
@@ -32,7 +33,6 @@ PROBE_INTERVAL_SECONDS = 2.0
 PROBE_TIMEOUT_SECONDS = 1.5
 # 10 s of silence: brokers that came back under other addresses are found only by a new producer.
 PROBES_BEFORE_REPLACEMENT = 5
-STOP_SECONDS = 5.0
 FIRST_BACKOFF_SECONDS = 0.1
 MAX_BACKOFF_SECONDS = 5.0
 # Part of the publish deadline that the client gets, so that its error, which names the cause, comes first.
@@ -116,7 +116,7 @@ class KafkaPublisher:
                 try:
                     await self._watch(producer)
                 except asyncio.CancelledError:
-                    await _stop(producer)
+                    await close_producer(producer)
                     raise
                 finally:
                     self._producer = None
@@ -181,7 +181,7 @@ async def _started(options: Mapping[str, Any], seconds: float) -> AIOKafkaProduc
         async with asyncio.timeout(seconds):
             await producer.start()
     except BaseException:
-        await _stop(producer)
+        await close_producer(producer)
         raise
     return producer
 
@@ -202,10 +202,3 @@ async def _retire(producer: AIOKafkaProducer) -> None:
     """
     with suppress(KafkaError, OSError):
         await producer.stop()
-
-
-async def _stop(producer: AIOKafkaProducer) -> None:
-    """Flush and close within a deadline; what is not acknowledged by then was not answered with 202 either."""
-    with suppress(KafkaError, OSError):  # TimeoutError is an OSError
-        async with asyncio.timeout(STOP_SECONDS):
-            await producer.stop()

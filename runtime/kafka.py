@@ -88,16 +88,18 @@ def reading() -> Iterator[None]:
 
 
 async def close_producer(producer: AIOKafkaProducer) -> None:
-    """Flush and close within some seconds, or abandon what is left; never raises a Kafka error."""
-    with suppress(KafkaError):
+    """Flush and close within some seconds, or abandon what is left; never raises for a broker that is away."""
+    with suppress(KafkaError, OSError):
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await producer.stop()
         except TimeoutError:
             # stop() waits for its batches without end. Its sender task must go, or it would try for ever.
             sender = producer._sender  # noqa: SLF001 - the client has no public way to give up
-            if sender is not None:
-                await sender.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    if sender is not None:
+                        await sender.close()  # waits for requests that are under way
             await producer.client.close()
 
 
