@@ -9,11 +9,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from ops.clients import admin_client, reader
 from ops.groups import Group
 from ops.lag import GroupLag, PartitionOffsets, next_unprocessed, partition_lag
+from ops.scan import timestamps_at
 from ops.topics_kafka import partitions_of
 from runtime.settings import KafkaSettings
 
 TIMESTAMP_SECONDS = 5.0
-POLL_MS = 200
 
 
 async def read_lag(settings: KafkaSettings, *, group: str, topic: str) -> GroupLag:
@@ -79,18 +79,4 @@ def group_lag(
 async def oldest_timestamps(consumer: AIOKafkaConsumer, topic: str, offsets: list[PartitionOffsets]) -> dict[int, int]:
     """The broker's timestamp of the first unprocessed record, for each partition that lags and answers in time."""
     starts = {found.partition: next_unprocessed(found) for found in offsets if next_unprocessed(found) < found.log_end}
-    if not starts:
-        return {}
-    assigned = {number: TopicPartition(topic, number) for number in starts}
-    consumer.assign(list(assigned.values()))
-    for number, partition in assigned.items():
-        consumer.seek(partition, starts[number])
-    timestamps: dict[int, int] = {}
-    deadline = time.monotonic() + TIMESTAMP_SECONDS
-    # Not asyncio.timeout: cancelling getmany() breaks the consumer (it never leaves its fetch context).
-    while len(timestamps) < len(assigned) and time.monotonic() < deadline:
-        fetched = await consumer.getmany(timeout_ms=POLL_MS)
-        for partition, records in fetched.items():
-            timestamps.setdefault(partition.partition, records[0].timestamp)
-            consumer.pause(partition)
-    return timestamps
+    return await timestamps_at(consumer, topic, starts, seconds=TIMESTAMP_SECONDS)

@@ -76,3 +76,26 @@ async def scan(
             heard = time.monotonic()
         elif time.monotonic() - heard > SILENCE_SECONDS:
             raise UnreachableError("the broker stopped answering in the middle of a topic")
+
+
+async def timestamps_at(
+    consumer: AIOKafkaConsumer, topic: str, offsets: Mapping[int, int], *, seconds: float
+) -> dict[int, int]:
+    """The broker's timestamp (ms) of the record at an offset of each partition; left out is what takes longer.
+
+    Give only offsets below the end of their partition: there is a record to wait for.
+    """
+    found: dict[int, int] = {}
+    if not offsets:
+        return found
+    assigned = {TopicPartition(topic, number): offset for number, offset in offsets.items()}
+    consumer.assign(list(assigned))
+    for partition, offset in assigned.items():
+        consumer.seek(partition, offset)
+    deadline = time.monotonic() + seconds
+    # Not asyncio.timeout: cancelling getmany() breaks the consumer (it never leaves its fetch context).
+    while len(found) < len(assigned) and time.monotonic() < deadline:
+        for partition, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+            found.setdefault(partition.partition, records[0].timestamp)
+            consumer.pause(partition)
+    return found

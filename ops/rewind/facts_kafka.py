@@ -1,6 +1,5 @@
 """Reads what a plan is made of: committed offsets, the log's bounds, what a goal must look up, times at the targets."""
 
-import time
 from collections.abc import Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -11,9 +10,9 @@ from ops.groups import Group
 from ops.rewind.goals import Goal, ToGroup, ToTime
 from ops.rewind.place import Place
 from ops.rewind.plan import Facts, Move
+from ops.scan import timestamps_at
 from ops.topics_kafka import partitions_of
 
-POLL_MS = 200
 TIMESTAMP_SECONDS = 10.0
 
 
@@ -74,21 +73,5 @@ async def _lookups(
 
 async def timestamps(consumer: AIOKafkaConsumer, topic: str, moves: Sequence[Move]) -> dict[int, int]:
     """The broker's timestamp (ms) of the record at each target, for targets that have one."""
-    left = {
-        TopicPartition(topic, move.partition): move.target
-        for move in moves
-        if move.target is not None and move.target < move.log_end
-    }
-    found: dict[int, int] = {}
-    if not left:
-        return found
-    consumer.assign(list(left))
-    for partition, target in left.items():
-        consumer.seek(partition, target)
-    deadline = time.monotonic() + TIMESTAMP_SECONDS
-    # Not asyncio.timeout: cancelling getmany() breaks the consumer.
-    while len(found) < len(left) and time.monotonic() < deadline:
-        for partition, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
-            found.setdefault(partition.partition, records[0].timestamp)
-            consumer.pause(partition)
-    return found
+    wanted = {m.partition: m.target for m in moves if m.target is not None and m.target < m.log_end}
+    return await timestamps_at(consumer, topic, wanted, seconds=TIMESTAMP_SECONDS)

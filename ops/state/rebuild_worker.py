@@ -5,7 +5,6 @@ batch is one line on stdout: how many records it had. When the parent dies, so d
 """
 
 import asyncio
-import gc
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,13 +21,12 @@ from processors.model import Batch, Conflict, Owner
 from processors.normalize import normalize
 from processors.postgres_state import PartitionState, PostgresState, make_pool
 from runtime.errors import PipelineError
+from runtime.lifecycle import calm_garbage_collection
 from runtime.settings import load
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 
 BATCH_RECORDS = 2000
-# Batches are many small objects and no circles: collecting seldom halves the time.
-GC_THRESHOLD = (100_000, 50, 50)
 LANES = 2  # partitions at once: one normalizes while PostgreSQL answers the other
 
 
@@ -98,7 +96,7 @@ def tell(count: int) -> None:
 
 def main() -> None:
     """Parse, work, and end with one line when something stands against it."""
-    gc.set_threshold(*GC_THRESHOLD)
+    calm_garbage_collection()
     rate, *arguments = sys.argv[1:]
     ranges = []
     for argument in arguments:
