@@ -54,6 +54,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 -
 lock: setup ## write the lock files anew from pyproject.toml
 	@$(LOCK) --extra devstack --group dev --output-file locks/dev.txt
 	@$(LOCK) --output-file locks/runtime.txt
+	@$(LOCK) --group security --output-file locks/security.txt
 
 clean: ## remove .venv and caches of this clone
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
