@@ -1,7 +1,14 @@
-"""PostgreSQL or Kafka away: the processor waits, says so, and goes on by itself. On servers of the module's own."""
+"""PostgreSQL or Kafka away: the processor waits, says so, and goes on by itself. On servers of the module's own.
 
+OUTAGE_SECONDS: how long PostgreSQL is away under load (`make outages` takes a minute).
+"""
+
+import asyncio
+import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -9,11 +16,15 @@ import pytest
 from ops.devstack.stack import Devstack, DevstackConfig
 from ops.migrate import migrate, packaged_migrations
 from schemas.topics import TopicNames
-from tests.support.kafka import create_topics, store
+from tests.support.kafka import create_topics, producer, raw_headers, store
 from tests.support.processes import Program, Programs
 from tests.support.traffic import traffic
 from tests.support.verdict import Place, judge, processed
 from tests.support.waiting import until
+
+OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "8"))
+CATCH_UP_SECONDS = 60.0  # after PostgreSQL's return
+LOAD_PER_SECOND = 300
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +76,32 @@ async def test_postgresql_away(stack: Devstack, place: Place, programs: Programs
     assert processor.log.read_text().count('"partitions.assigned"') == 1  # it never left the group
 
 
+@pytest.mark.timeout(int(OUTAGE_SECONDS + CATCH_UP_SECONDS) + 120)
+async def test_postgresql_away_under_load(stack: Devstack, place: Place, programs: Programs) -> None:
+    processors = [programs.processor(), programs.processor()]
+    for processor in processors:
+        await processor.ready()
+    await _all_partitions_taken(processors, partitions=3)
+    async with _load(place) as stored:
+        await until(lambda: _stored(stored, LOAD_PER_SECOND), what="the load")
+        stack.postgres.kill()
+        try:
+            during = len(stored) + int(OUTAGE_SECONDS * LOAD_PER_SECOND)
+            await until(lambda: _stored(stored, during), seconds=OUTAGE_SECONDS * 3 + 30, what="load in the outage")
+        finally:
+            stack.postgres.start()
+        back = time.monotonic()
+        await processed(place, len(stored), seconds=CATCH_UP_SECONDS)
+    await processed(place, len(stored), seconds=CATCH_UP_SECONDS - (time.monotonic() - back))
+
+    model = await judge(place)  # exactly the model's dead letters: none for the outage
+    assert len(model.events) > OUTAGE_SECONDS * LOAD_PER_SECOND / 2
+    for processor in processors:
+        log = processor.log.read_text()
+        assert processor.running
+        assert '"partitions.revoked"' not in log.partition('"state.unavailable"')[2]  # no rebalance
+
+
 async def test_kafka_away(stack: Devstack, place: Place, programs: Programs) -> None:
     count = await store(place.bootstrap_servers, place.topics.raw, traffic(seed=23, calls=500))
     processor = programs.processor(PROCESSOR_BATCH_RECORDS="20")
@@ -97,6 +134,48 @@ async def test_started_while_both_are_away(stack: Devstack, place: Place, progra
     await processor.ready()
 
     await judge(place)
+
+
+@asynccontextmanager
+async def _load(place: Place) -> AsyncIterator[list[None]]:
+    """Store raw records at a steady rate while the context is open; yields one entry for each that is stored."""
+    stored: list[None] = []
+    done = asyncio.Event()
+
+    async def run() -> None:
+        webhooks = traffic(seed=26, calls=1_000_000)
+        began = time.monotonic()
+        async with producer(place.bootstrap_servers) as client:
+            for number, webhook in enumerate(webhooks):
+                await client.send_and_wait(
+                    place.topics.raw, webhook.body, webhook.key.encode(), headers=raw_headers(webhook.slug)
+                )
+                stored.append(None)
+                if done.is_set():
+                    return
+                ahead = number / LOAD_PER_SECOND - (time.monotonic() - began)
+                if ahead > 0:
+                    await asyncio.sleep(ahead)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(run())
+        try:
+            yield stored
+        finally:
+            done.set()
+
+
+async def _stored(stored: list[None], count: int) -> bool:
+    return len(stored) >= count
+
+
+async def _all_partitions_taken(processors: list[Program], *, partitions: int) -> None:
+    async def taken() -> bool:
+        found = [re.search(r"^ringover_partitions (\S+)$", await p.metrics(), re.MULTILINE) for p in processors]
+        counts = [float(match[1]) if match else 0 for match in found]
+        return sum(counts) == partitions and all(counts)
+
+    await until(taken, what="partitions shared out")
 
 
 async def _not_ready(program: Program, reason: str) -> None:
