@@ -5,7 +5,7 @@ import typer
 import typer.main
 from typer.core import TyperGroup
 
-from ops.commands import calls, dead_letters, demo, lag, migrate, rewind, send, state, tail, top, topics
+from ops.commands import calls, dead_letters, demo, erase, lag, migrate, rewind, send, state, tail, top, topics
 from ops.errors import EXIT_CODES
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ app.add_typer(calls.app, name="calls")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(rewind.app, name="rewind")
 app.add_typer(state.app, name="state")
+app.command(epilog=EXIT_CODES)(erase.erase)
 app.command(epilog=EXIT_CODES)(top.top)
 app.command(epilog=EXIT_CODES)(demo.demo)
 app.add_typer(

@@ -1,0 +1,139 @@
+# ruff: noqa: PLC0415 - a command imports what it works with when it runs: --help must be quick
+"""`ringover-ops erase`: what is held of a call or a number, what can be erased, and until when the rest remains."""
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.commands.common import OutputOption, reported
+from ops.errors import EXIT_NOT_FOUND, UsageError
+from ops.output import OutputFormat, say, stdout, write_json
+
+if TYPE_CHECKING:
+    from ops.erase.book import Erased, Request
+    from ops.erase.plan import ErasePlan
+    from ops.erase.subject import Number
+    from ops.state.place import StateSettings
+
+
+def erase(
+    *,
+    call_id: Annotated[list[str] | None, typer.Option("--call-id", help="Ringover's call.id; may be repeated.")] = None,
+    number: Annotated[
+        str | None, typer.Option(metavar="E164", help="All calls with this number; - reads it from stdin.")
+    ] = None,
+    pending: Annotated[bool, typer.Option("--pending", help="What earlier erasures had to leave.")] = False,
+    execute: Annotated[bool, typer.Option("--execute", help="Do it; without, only the plan is shown.")] = False,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Say where a call or a number is held, erase what can go, and say until when the rest remains.
+
+    Records of the topics cannot be deleted one by one: they leave by retention. Claims go when the raw topic has no
+    record of their call any more; --execute notes the request, and `erase --pending --execute` completes it after that
+    (run it every day). Exit code 4 when nothing is held.
+
+    --number reads every topic twice. On the command line it stays in the shell's history: give `-` instead.
+    """
+    from ops.state.place import StateSettings
+    from runtime.settings import load
+
+    with reported():
+        given = sum((bool(call_id), number is not None, pending))
+        if given != 1:
+            raise UsageError("give one of --call-id, --number and --pending")
+        subject = _number(number)
+        settings = load(StateSettings)
+        if pending:
+            return _pending(settings, execute=execute, output=output)
+        plan = asyncio.run(_plan(settings, frozenset(call_id or ()), subject))
+        erased = _execute(settings, plan, "number" if subject else "call") if execute and plan.known else None
+    _print(plan, erased, output)
+    if not plan.known:
+        say("nothing is held of it here")
+        raise typer.Exit(EXIT_NOT_FOUND)
+    if erased is None:
+        say("nothing was done: this is the plan; --execute carries it out")
+    else:
+        _say_done(plan, erased)
+    return None
+
+
+def _number(text: str | None) -> "Number | None":
+    from ops.erase.subject import parse_number
+
+    if text is None:
+        return None
+    return parse_number(sys.stdin.readline().strip() if text == "-" else text)
+
+
+async def _plan(settings: "StateSettings", call_ids: frozenset[str], number: "Number | None") -> "ErasePlan":
+    from ops.erase.read import calls_of_number, read_plan
+
+    if number is not None:
+        return await read_plan(settings, str(number), await calls_of_number(settings, number), number)
+    subject = f"call {next(iter(call_ids))}" if len(call_ids) == 1 else f"{len(call_ids)} calls"
+    return await read_plan(settings, subject, call_ids)
+
+
+def _execute(settings: "StateSettings", plan: "ErasePlan", kind: str) -> "Erased":
+    from ops.erase.book import execute
+    from ops.who import who
+
+    return asyncio.run(execute(settings, plan, kind=kind, who=who()))
+
+
+def _pending(settings: "StateSettings", *, execute: bool, output: OutputFormat) -> None:
+    from ops.erase.book import complete
+    from ops.erase.show import plan_json, requests_table
+
+    requests, plan = asyncio.run(_open(settings))
+    erased = asyncio.run(complete(settings, plan, requests)) if execute else None
+    if output is OutputFormat.JSON:
+        write_json(plan_json(plan, erased=erased) | {"requests": [request.erasure_id for request in requests]})
+    elif requests:
+        stdout().print(requests_table(requests))
+        _print(plan, erased, output)
+    if erased is None:
+        say(f"{len(requests)} erasures are not complete; --execute erases what can go by now")
+    else:
+        gone = f"{erased.claims} claims and {erased.conflicts} conflicts erased"
+        say(f"{gone}; {len(erased.completed)} of {len(requests)} erasures complete")
+
+
+async def _open(settings: "StateSettings") -> "tuple[list[Request], ErasePlan]":
+    from ops.erase.book import open_requests
+    from ops.erase.plan import ErasePlan
+    from ops.erase.read import read_plan
+
+    requests = await open_requests(settings)
+    if not requests:
+        return requests, ErasePlan("nothing", (), ())
+    call_ids = frozenset(call_id for request in requests for call_id in request.call_ids)
+    return requests, await read_plan(settings, "erasures that are not complete", call_ids)
+
+
+def _print(plan: "ErasePlan", erased: "Erased | None", output: OutputFormat) -> None:
+    from ops.erase.show import calls_line, notes, plan_json, render
+
+    if output is OutputFormat.JSON:
+        write_json(plan_json(plan, erased=erased))
+        return
+    if plan.known:
+        stdout().print(render(plan))
+        say(calls_line(plan))
+    for line in notes(plan):
+        say(line)
+
+
+def _say_done(plan: "ErasePlan", erased: "Erased") -> None:
+    from ops.times import shown
+
+    say(f"erasure {erased.erasure_id}: {erased.claims} claims and {erased.conflicts} conflicts erased")
+    if not plan.remains:
+        say("nothing is left of it here")
+    elif plan.until is not None:
+        say(f"the rest is gone by {shown(plan.until)}; then run `ringover-ops erase --pending --execute`")
+    else:
+        say("the rest stays for ever: give the topics a retention")

@@ -1,0 +1,184 @@
+"""Reads what there is: every topic, aborted records included, and the rows of each call. Changes nothing.
+
+Memory is bounded by the calls found, not by the topics' size.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from ops.calls.claims import claims_of_call, log_number
+from ops.calls.partition import partition_of
+from ops.clients import admin_client, reader
+from ops.database import database
+from ops.erase.book import conflicts_of_call
+from ops.erase.plan import CallState, ErasePlan, Holding, Keeping
+from ops.erase.subject import Number, letter_pattern
+from ops.errors import NotFoundError, UnsafeError
+from ops.scan import Range, scan, whole_topic
+from ops.state.meter import metered
+from ops.state.place import StateSettings
+from ops.topics import TopicSpec
+from ops.topics_kafka import read_topics
+from schemas.topics import TopicNames
+
+MOST_CALLS = 10_000  # a number in more calls than that is one of the company's own
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a scan has found in one topic."""
+
+    keeping: Keeping
+    records: int = 0
+    newest_ms: int = 0
+    peak_ms: int = 0
+
+    def add(self, timestamp_ms: int, peak_ms: int) -> None:
+        """One more record; see `Keeping.until` for the peak."""
+        self.records += 1
+        self.newest_ms = max(self.newest_ms, timestamp_ms)
+        self.peak_ms = max(self.peak_ms, peak_ms)
+
+    def holding(self, topic: str) -> Holding:
+        """The result."""
+        if not self.records:
+            return Holding(topic, 0, None, None)
+        newest = datetime.fromtimestamp(self.newest_ms / 1000, UTC)
+        return Holding(topic, self.records, newest, self.keeping.until(self.peak_ms))
+
+
+@dataclass(slots=True)
+class Sweep:
+    """One reading of everything that may be about some calls."""
+
+    names: TopicNames
+    tallies: Mapping[str, Tally]
+    raw: Counter[str] = field(default_factory=Counter)
+    others: Counter[str] = field(default_factory=Counter)
+    starts: dict[int, int] = field(default_factory=dict)
+
+
+async def calls_of_number(settings: StateSettings, number: Number) -> frozenset[str]:
+    """The calls that mention the number anywhere, in any topic.
+
+    Raises:
+        UnsafeError: so many that it cannot be one person's.
+        OpsError: Kafka is away or refuses, or a topic is missing.
+    """
+    topics = await _topics(settings)
+    mentioned = number.pattern().search
+    found: set[str] = set()
+    async with reader(settings, isolation="read_uncommitted") as consumer:
+        ranges = await whole_topic(consumer, _partitions(topics.values()))
+        with metered(f"searching for {number}", _size(ranges), unit="records") as advance:
+            async for chunk in scan(consumer, ranges):
+                found.update(
+                    _call_ids(
+                        record for record in chunk if mentioned(b"%b|%b" % (record.key or b"", record.value or b""))
+                    )
+                )
+                if len(found) > MOST_CALLS:
+                    raise UnsafeError(
+                        f"more than {MOST_CALLS:,} calls have the {number}: one of your own lines, not a person's?"
+                    )
+                advance(len(chunk))
+    return frozenset(found)
+
+
+async def read_plan(
+    settings: StateSettings, subject: str, call_ids: frozenset[str], number: Number | None = None
+) -> ErasePlan:
+    """Everything about these calls, and dead letters that mention one of them or the number.
+
+    Raises:
+        OpsError: Kafka or PostgreSQL is away or refuses, or a topic is missing.
+    """
+    topics = await _topics(settings)
+    names = TopicNames(settings.kafka_topic_prefix)
+    sweep = Sweep(names, {name: Tally(Keeping.of(topic.config)) for name, topic in topics.items()})
+    count = topics[names.raw].partitions
+    async with reader(settings, isolation="read_uncommitted") as consumer:
+        await _sweep(consumer, sweep, topics, call_ids, number)
+    holdings = tuple(sweep.tallies[name].holding(name) for name in topics)
+    states = await _states(settings, sweep, sorted(call_ids), count)
+    return ErasePlan(subject, holdings, states)
+
+
+async def _topics(settings: StateSettings) -> dict[str, TopicSpec]:
+    names = TopicNames(settings.kafka_topic_prefix)
+    wanted = (names.raw, names.call, names.recording, names.dead_letter)
+    async with admin_client(settings) as admin:
+        found = await read_topics(admin, wanted)
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise NotFoundError(f"no topic {missing[0]}: run `ringover-ops topics apply`, or check KAFKA_TOPIC_PREFIX")
+    return {name: found[name] for name in wanted}
+
+
+async def _sweep(
+    consumer: AIOKafkaConsumer,
+    sweep: Sweep,
+    topics: Mapping[str, TopicSpec],
+    call_ids: frozenset[str],
+    number: Number | None,
+) -> None:
+    raw, letters = topics[sweep.names.raw], topics[sweep.names.dead_letter]
+    of_calls = sorted({partition_of(call_id, raw.partitions) for call_id in call_ids})
+    keyed = [TopicPartition(name, p) for name in topics if name != letters.name for p in of_calls]
+    ranges = await whole_topic(consumer, [*keyed, *_partitions([letters] if call_ids or number else [])])
+    sweep.starts = {source.partition: found.start for source, found in ranges.items() if source.topic == raw.name}
+    keys = {call_id.encode(): call_id for call_id in call_ids}
+    pattern = letter_pattern(call_ids, number)
+    peaks: dict[TopicPartition, int] = {}
+    with metered("reading", _size(ranges), unit="records") as advance:
+        async for chunk in scan(consumer, ranges):
+            source = TopicPartition(chunk[0].topic, chunk[0].partition)
+            for record in chunk:
+                peaks[source] = max(peaks.get(source, 0), record.timestamp)
+                call_id = keys.get(record.key)
+                if call_id is not None or (
+                    pattern is not None and source.topic == letters.name and pattern.search(record.value or b"")
+                ):
+                    sweep.tallies[source.topic].add(record.timestamp, peaks[source])
+                if call_id is not None:
+                    (sweep.raw if source.topic == raw.name else sweep.others)[call_id] += 1
+            advance(len(chunk))
+
+
+async def _states(
+    settings: StateSettings, sweep: Sweep, call_ids: Sequence[str], partitions: int
+) -> tuple[CallState, ...]:
+    states = []
+    async with database(settings) as connection:
+        log_id = await log_number(connection, settings.log_name)
+        for call_id in call_ids:
+            number = partition_of(call_id, partitions)
+            claims = await claims_of_call(connection, log_id, call_id)
+            conflicts = await conflicts_of_call(connection, log_id, call_id, number)
+            states.append(
+                CallState(
+                    call_id, number, sweep.raw[call_id], sweep.others[call_id], claims, conflicts, sweep.starts[number]
+                )
+            )
+    return tuple(states)
+
+
+def _call_ids(records: Iterable[ConsumerRecord]) -> Iterator[str]:
+    """Their calls; a record without a readable key is a dead letter without a call, and found as such."""
+    for record in records:
+        with suppress(UnicodeDecodeError):
+            if record.key:
+                yield record.key.decode()
+
+
+def _partitions(topics: Iterable[TopicSpec]) -> list[TopicPartition]:
+    return [TopicPartition(topic.name, number) for topic in topics for number in range(topic.partitions)]
+
+
+def _size(ranges: Mapping[TopicPartition, Range]) -> int:
+    return sum(len(found) for found in ranges.values())
