@@ -1,0 +1,169 @@
+"""What an erasure finds, what goes and until when the rest stays."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from typer.testing import CliRunner
+
+from ops.calls.model import ClaimRow
+from ops.cli import app
+from ops.erase.book import Erased
+from ops.erase.plan import CHECK_MS, CallState, ErasePlan, Holding, Keeping
+from ops.erase.show import OUT_OF_REACH, calls_line, notes, plan_json, render
+from ops.erase.subject import Number, letter_pattern, parse_number
+from ops.errors import UsageError
+from ops.output import stdout
+from schemas.topics import DAY_MS, TOPICS
+
+NOW = datetime(2026, 1, 2, 15, tzinfo=UTC)
+NUMBER = Number("+33601020304")
+LATER = NOW + timedelta(days=37)
+
+
+def claim(offset: int, key: str = "ringover:call.started:c") -> ClaimRow:
+    return ClaimRow(key, 1, offset, NOW, 0, 2)
+
+
+def call(*, raw: int = 0, others: int = 0, claims: tuple[ClaimRow, ...] = (), conflicts: int = 0) -> CallState:
+    return CallState("c", 1, raw, others, claims, conflicts, log_start=100)
+
+
+def plan(*calls: CallState, raw: Holding | None = None) -> ErasePlan:
+    return ErasePlan("call c", (raw or Holding("raw", 0, None, None), Holding("call", 0, None, None)), calls)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"to":"+33601020304"}',
+        b'{"to":"33601020304"}',
+        b'{"to":"0033601020304"}',
+        b'{"to":33601020304}',
+        b"+33 6 01 02 03 04",
+        b"(33)601.020-304",
+        b"tel=%2B33601020304&x",
+    ],
+)
+def test_a_number_is_found_however_it_is_written(body: bytes) -> None:
+    assert NUMBER.pattern().search(body)
+
+
+@pytest.mark.parametrize("body", [b"+336010203045", b"133601020304", b"+33601020305", b"", b"33 601 x 020304"])
+def test_another_number_is_not_found(body: bytes) -> None:
+    assert not NUMBER.pattern().search(body)
+
+
+@pytest.mark.parametrize("options", ["--number 33601020304", "--number +33601020304 --pending", "--number -", ""])
+def test_usage_errors_end_with_2_and_do_not_repeat_the_number(options: str) -> None:
+    result = CliRunner().invoke(app, ["erase", *options.split()], input="33601020304\n", env={"NO_COLOR": "1"})
+
+    assert result.exit_code == 2
+    assert "601020304" not in result.output
+
+
+@pytest.mark.parametrize("text", ["0601020304", "+33", "33601020304", "+33601020304x", "jean@example.org", ""])
+def test_what_is_no_number_is_refused_without_being_repeated(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_number(text)
+
+    assert not text or text not in str(refused.value)
+
+
+def test_a_dead_letter_is_found_by_a_whole_id_or_by_the_number() -> None:
+    by_id, by_number = letter_pattern(["a.b"], None), letter_pattern([], NUMBER)
+
+    assert by_id is not None
+    assert by_number is not None
+    assert by_id.search(b'{"call":{"id":"a.b"}')
+    assert not by_id.search(b'{"call":{"id":"a.bc"},"x":"axb"}')
+    assert by_number.search(b"to +33601020304")
+    assert letter_pattern([], None) is None
+
+
+def test_a_record_is_gone_once_the_newest_of_its_segment_is() -> None:
+    keeping = Keeping.of(
+        {"retention.ms": str(30 * DAY_MS), "segment.ms": str(7 * DAY_MS), "file.delete.delay.ms": "60"}
+    )
+    peak = int(NOW.timestamp() * 1000)
+
+    assert keeping.until(peak) == NOW + timedelta(days=37, milliseconds=CHECK_MS + 60)
+
+
+def test_without_retention_it_stays_for_ever() -> None:
+    assert Keeping(-1, DAY_MS, 0).until(0) is None
+
+
+def test_rows_stay_while_the_raw_log_has_a_record_of_the_call() -> None:
+    kept = plan(call(raw=1, claims=(claim(5),), conflicts=1), raw=Holding("raw", 1, NOW, LATER))
+
+    assert (kept.erasable, len(kept.kept), kept.remains, kept.until) == ((), 1, True, LATER)
+
+
+def test_rows_stay_while_their_owner_may_be_in_the_raw_log() -> None:
+    assert not call(claims=(claim(5), claim(100))).erasable
+    assert call(claims=(claim(5), claim(99))).erasable
+
+
+def test_rows_go_when_the_raw_log_has_let_go_of_the_call() -> None:
+    gone = plan(call(claims=(claim(5),), conflicts=2))
+
+    assert (len(gone.erasable), gone.kept, gone.remains, gone.until) == (1, (), False, None)
+    assert not gone.calls[0].left_afterwards
+
+
+def test_events_on_a_topic_remain_although_the_rows_go() -> None:
+    events = ErasePlan("call c", (Holding("raw", 0, None, None), Holding("call", 2, NOW, LATER)), (call(others=2),))
+
+    assert events.remains
+    assert events.until == LATER
+    assert events.calls[0].left_afterwards
+
+
+def test_what_never_goes_is_said_to_stay_for_ever() -> None:
+    stays = plan(call(raw=1), raw=Holding("raw", 1, NOW, None))
+
+    assert stays.for_ever
+    assert stays.until is None
+    assert "never" in _text(stays)
+
+
+def test_nothing_found_is_not_known() -> None:
+    assert not plan(call()).known
+    assert plan(call(conflicts=1)).known
+
+
+def test_the_table_says_what_happens_to_each() -> None:
+    text = _text(plan(call(raw=1, claims=(claim(5),)), raw=Holding("raw", 1, NOW, LATER)))
+
+    assert "cannot be deleted" in text
+    assert "stays while the raw topic" in text
+    assert "2026-02-08" in text
+    assert "erased" in _text(plan(call(claims=(claim(5),))))
+
+
+def test_the_account_names_what_is_out_of_reach() -> None:
+    said = "\n".join(notes(plan(call(raw=1), raw=Holding("raw", 1, NOW, LATER))))
+
+    assert all(place in said for place in OUT_OF_REACH)
+    assert "INGRESS_SPOOL_DIR" in said
+    assert "rewind" in said
+
+
+def test_many_calls_are_cut_for_people_and_whole_for_scripts() -> None:
+    many = ErasePlan("n", (), tuple(CallState(f"c{number}", 0, 1, 0, (), 0, 0) for number in range(25)))
+
+    assert "and 5 more" in calls_line(many)
+    listed = plan_json(many, erased=Erased(0, 0))["calls"]
+    assert listed == [f"c{number}" for number in range(25)]
+
+
+def test_no_topic_is_compacted() -> None:
+    """What `erase` says. A compacted topic would need tombstones for the erased calls: write that first."""
+    assert {topic.config["cleanup.policy"] for topic in TOPICS} == {"delete"}
+
+
+def _text(shown: ErasePlan) -> str:
+    console = stdout()
+    with console.capture() as captured:
+        console.print(render(shown))
+    return captured.get()
