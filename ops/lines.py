@@ -1,7 +1,7 @@
 """One record of an output topic as a line for a person, or as a JSON object for a script: pure.
 
-For people, phone numbers are masked but for the last digits and transcripts are cut (personal data); a script gets
-what is on the topic.
+Unless revealed, phone numbers are masked but for the last digits, transcripts and links hidden, and of a dead letter's
+body only what is known to be harmless is shown, for people and scripts alike.
 """
 
 import base64
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import orjson
 
-from ops.masking import masked
+from ops.dead_letters import masking as dead
+from ops.masking import HIDDEN, masked, shown_text, shown_value
 from ops.output import shorten
 from schemas import dead_letter
 from schemas.headers import header
@@ -32,9 +33,9 @@ class Record:
 
 def human_line(record: Record, *, reveal: bool) -> str:
     """One line: time, what, of which call, and its fields or its reason."""
-    if header(record.headers, dead_letter.CODE) is not None:
+    if _is_dead(record):
         return _dead_letter_line(record, reveal=reveal)
-    parts = [_header_text(record, "ce_time"), _header_text(record, "ce_type"), _text(record.key)]
+    parts = [_header_text(record, "ce_time"), _header_text(record, "ce_type"), _key(record, reveal=reveal)]
     value = _json(record.value)
     if isinstance(value, Mapping):
         parts += [_field(name, item, reveal=reveal) for name, item in value.items() if name != "call_id"]
@@ -43,15 +44,16 @@ def human_line(record: Record, *, reveal: bool) -> str:
     return "  ".join(shorten(part, 4096) for part in parts)
 
 
-def json_object(record: Record) -> dict[str, object]:
-    """The whole record; a value that is not JSON comes as text, or as `{"base64": ...}` if it is not UTF-8."""
-    return {
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "key": _as_json(record.key),
-        "headers": {name: _as_json(value) for name, value in record.headers},
-        "value": _json(record.value),
+def json_object(record: Record, *, reveal: bool) -> dict[str, object]:
+    """The record; revealed, a value that is not JSON comes as text, or as `{"base64": ...}` if it is not UTF-8."""
+    place: dict[str, object] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+    if reveal:
+        headers = {name: _as_json(value) for name, value in record.headers}
+        return place | {"key": _as_json(record.key), "headers": headers, "value": _json(record.value)}
+    return place | {
+        "key": None if record.key is None else _key(record, reveal=False),
+        "headers": {name: _shown_header(record, name, value) for name, value in record.headers},
+        "value": _shown_value(record),
     }
 
 
@@ -60,10 +62,40 @@ def _dead_letter_line(record: Record, *, reveal: bool) -> str:
     stage, code, message = (_header_text(record, name) for name in names)
     origin = [_header_text(record, name) for name in (dead_letter.TOPIC, dead_letter.PARTITION, dead_letter.OFFSET)]
     where = "/".join(origin) if origin[0] != "-" else "from the ingress"
-    parts = ["dead letter", f"{stage}:{code}", _text(record.key), message, where]
+    parts = ["dead letter", f"{stage}:{code}", _key(record, reveal=reveal), message, where]
     if reveal:
         parts.append(shorten(_text(record.value), VALUE_CHARACTERS))
     return "  ".join(shorten(part, 4096) for part in parts)
+
+
+def _is_dead(record: Record) -> bool:
+    return header(record.headers, dead_letter.CODE) is not None
+
+
+def _key(record: Record, *, reveal: bool) -> str:
+    text = _text(record.key)
+    if reveal:
+        return text
+    return str(dead.shown_id(text)) if _is_dead(record) else shown_text(text)
+
+
+def _shown_header(record: Record, name: str, value: bytes) -> str:
+    """A reason's headers are ours and never repeat a value of the body."""
+    if not _is_dead(record) or name.startswith(dead_letter.PREFIX):
+        return shown_text(_text(value))
+    return dead.masked_header(name, value)
+
+
+def _shown_value(record: Record) -> object:
+    if record.value is None:
+        return None
+    try:
+        value = orjson.loads(record.value)
+    except orjson.JSONDecodeError:
+        return HIDDEN
+    if not isinstance(value, dict):
+        return HIDDEN
+    return dead.masked(value) if _is_dead(record) else shown_value(record.value, reveal=False)
 
 
 def _field(name: str, value: object, *, reveal: bool) -> str:

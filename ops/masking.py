@@ -1,17 +1,16 @@
-"""Values of events for people who need not see personal data: numbers masked, transcripts cut. Pure."""
+"""Values of events for people who need not see personal data: numbers masked, texts and links hidden. Pure."""
 
 import re
 
 import orjson
 
-from ops.output import shorten
-
 HIDDEN = "•••"
 DIGITS_SHOWN = 4
-TRANSCRIPT_CHARACTERS = 24
+SHORT_NUMBER_DIGITS = 7  # of a plain JSON number: longer ones could be telephone numbers
 _NUMBER_FIELDS = ("from_e164", "to_e164")
-_TRANSCRIPT = "transcript_text"
-_LIKE_A_NUMBER = re.compile(r"\+[0-9]{6,15}")  # under whatever name another version of the code puts it
+_HIDDEN_FIELDS = ("transcript_text", "recording_url")  # what was said, and where to hear it
+_COUNTED_FIELDS = ("duration_sec", "timestamp_ms")
+_NUMBER = re.compile(r"\+[0-9]{6,15}")  # under whatever name another version of the code puts it
 
 
 def mask_number(number: str) -> str:
@@ -19,15 +18,24 @@ def mask_number(number: str) -> str:
     return f"{HIDDEN}{number[-DIGITS_SHOWN:]}" if len(number) > DIGITS_SHOWN else HIDDEN
 
 
+def shown_text(text: str) -> str:
+    """An id or a word as it stands; of a telephone number the last digits, of what has one or an address nothing."""
+    if _NUMBER.fullmatch(text):
+        return mask_number(text)
+    return HIDDEN if "@" in text or _NUMBER.search(text) else text
+
+
 def masked(name: str, value: object, *, reveal: bool) -> object:
     """A field's value as it may be shown."""
-    if reveal or not isinstance(value, str):
+    if reveal or value is None or isinstance(value, bool):
         return value
-    if name == _TRANSCRIPT:
-        return shorten(value, TRANSCRIPT_CHARACTERS)
-    if name in _NUMBER_FIELDS or _LIKE_A_NUMBER.fullmatch(value):
-        return mask_number(value)
-    return value
+    if isinstance(value, str):
+        if name in _HIDDEN_FIELDS:
+            return HIDDEN
+        return mask_number(value) if name in _NUMBER_FIELDS else shown_text(value)
+    if isinstance(value, int) and (name in _COUNTED_FIELDS or len(str(value)) <= SHORT_NUMBER_DIGITS):
+        return value
+    return HIDDEN  # no event has anything else; another version's may
 
 
 def shown_value(value: bytes | None, *, reveal: bool) -> dict[str, object]:

@@ -18,15 +18,13 @@ def tail(
     topic: Annotated[TailTopic, typer.Option(help="What to follow.")] = TailTopic.ALL,
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Not only what comes from now on.")] = False,
     maximum: Annotated[int | None, typer.Option("--max", min=1, help="End after so many records.")] = None,
-    reveal: Annotated[
-        bool, typer.Option("--reveal", help="Show whole phone numbers, transcripts and dead bodies.")
-    ] = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Everything as it is on the topic: personal data.")] = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Follow the output topics, read committed, one line per record, until Ctrl-C (exit code 0).
 
-    Lines for people mask phone numbers but for the last 4 digits and cut transcripts; `-o json` is one object per line
-    with topic, partition, offset, key, headers and value as they are on the topic. Commits nothing, joins no group.
+    Phone numbers are masked but for the last 4 digits, transcripts, links and signatures hidden. `-o json` is one
+    object per line with topic, partition, offset, key, headers and value. Commits nothing, joins no group.
     """
     from ops.lines import human_line, json_object
     from ops.tail import TailOptions
@@ -36,7 +34,7 @@ def tail(
 
     def show(record: "Record") -> None:
         if output is OutputFormat.JSON:
-            write_line(json_object(record))
+            write_line(json_object(record, reveal=reveal))
         else:
             write_text(human_line(record, reveal=reveal))
 

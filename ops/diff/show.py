@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from ops.diff.model import DiffResult, Example, FieldChange, Kind, Transition
-from ops.masking import masked
+from ops.masking import masked, shown_text
 from ops.output import OutputFormat, say, shorten, stdout, table, write_json, write_text
 
 _COUNTS = ("what today's code would do", "raw records")
@@ -108,10 +108,11 @@ def _after(moved: Transition) -> str:
 def _example_rows(example: Example, *, reveal: bool) -> Iterator[tuple[object, ...]]:
     place = f"{example.partition}/{example.offset}"
     what = _MEANING[example.transition.kind]
+    call = _printable(_call_id(example, reveal=reveal))
     if not example.fields:
-        yield place, _printable(example.call_id), what, "", _before(example.transition), _after(example.transition)
+        yield place, call, what, "", _before(example.transition), _after(example.transition)
     for index, change in enumerate(example.fields):
-        first = (place, _printable(example.call_id), what) if index == 0 else ("", "", "")
+        first = (place, call, what) if index == 0 else ("", "", "")
         yield *first, change.name, *(_printable(side) for side in _sides(change, reveal=reveal))
 
 
@@ -120,12 +121,16 @@ def _example_json(example: Example, *, reveal: bool) -> dict[str, object]:
     return {
         "partition": example.partition,
         "offset": example.offset,
-        "call_id": example.call_id,
+        "call_id": _call_id(example, reveal=reveal),
         "what": example.transition.kind.value,
         "from": _before(example.transition),
         "to": _after(example.transition),
         "fields": [{"name": name, "before": before, "after": after} for name, before, after in sides],
     }
+
+
+def _call_id(example: Example, *, reveal: bool) -> str | None:
+    return example.call_id if reveal or example.call_id is None else shown_text(example.call_id)
 
 
 def _sides(change: FieldChange, *, reveal: bool) -> tuple[object, object]:

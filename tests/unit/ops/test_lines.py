@@ -55,8 +55,8 @@ def test_reveal_shows_whole_numbers() -> None:
     assert "+33601020304" in human_line(STARTED, reveal=True)
 
 
-def test_transcripts_are_cut_unless_revealed() -> None:
-    assert "rendez-vous" not in human_line(RECORDING, reveal=False)
+def test_transcripts_are_hidden_unless_revealed() -> None:
+    assert "Bonjour" not in human_line(RECORDING, reveal=False)
     assert "rendez-vous..." in human_line(RECORDING, reveal=True)
 
 
@@ -82,8 +82,8 @@ def test_a_received_control_character_cannot_move_the_cursor() -> None:
     assert "\x1b" not in human_line(record, reveal=True)
 
 
-def test_json_has_everything_as_it_is_on_the_topic() -> None:
-    assert json_object(STARTED) == {
+def test_revealed_json_has_everything_as_it_is_on_the_topic() -> None:
+    assert json_object(STARTED, reveal=True) == {
         "topic": "ringover.call.v1",
         "partition": 3,
         "offset": 7,
@@ -101,5 +101,34 @@ def test_json_has_everything_as_it_is_on_the_topic() -> None:
 @pytest.mark.parametrize(
     ("value", "shown"), [(b"not json", "not json"), (b"\xff\xfe", {"base64": "//4="}), (None, None)]
 )
-def test_json_keeps_values_that_are_not_json(value: bytes | None, shown: object) -> None:
-    assert json_object(Record("t", 0, 0, None, value, []))["value"] == shown
+def test_revealed_json_keeps_values_that_are_not_json(value: bytes | None, shown: object) -> None:
+    assert json_object(Record("t", 0, 0, None, value, []), reveal=True)["value"] == shown
+
+
+def test_json_is_masked_as_lines_are() -> None:
+    started, dead = json_object(STARTED, reveal=False), json_object(DEAD, reveal=False)
+
+    assert started["value"] == {
+        "call_id": "ro_call_123",
+        "from_e164": "•••0304",
+        "to_e164": "•••0000",
+        "queue_id": None,
+    }
+    assert started["headers"] == {"ce_type": "call.started", "ce_time": "2026-01-02T15:00:00.000Z"}
+    assert dead["value"] == {"to": "•••"}
+    assert dead["key"] == "ro_call_9"
+
+
+@pytest.mark.parametrize("value", [b"call +33601020304", b"\xff\xfe", b"[33601020304]", b'"jean@example.org"'])
+def test_masked_json_shows_nothing_of_a_value_that_is_no_object(value: bytes) -> None:
+    assert json_object(Record("t", 0, 0, None, value, []), reveal=False)["value"] == "•••"
+
+
+def test_a_masked_dead_letter_shows_neither_signature_nor_a_number_as_key() -> None:
+    headers = [*DEAD.headers, ("signature", b"5a5a"), ("x-note", b"secret")]
+    shown = json_object(Record("t", 0, 0, b"+33601020304", b"{}", headers), reveal=False)
+
+    assert shown["key"] == "•••"
+    assert isinstance(shown["headers"], dict)
+    assert (shown["headers"]["signature"], shown["headers"]["x-note"]) == ("present", "•••")
+    assert shown["headers"]["__dlq.errors.code"] == "number_invalid"
