@@ -8,7 +8,8 @@ HIDDEN = "•••"
 DIGITS_SHOWN = 4
 SHORT_NUMBER_DIGITS = 7  # of a plain JSON number: longer ones could be telephone numbers
 _NUMBER_FIELDS = ("from_e164", "to_e164")
-_HIDDEN_FIELDS = ("transcript_text", "recording_url")  # what was said, and where to hear it
+_HIDDEN_FIELDS = ("transcript_text", "recording_url", "value")  # what was said, where to hear it, what is no event
+_WORDED_FIELDS = ("hangup_cause", "disposition")  # in any other, words with spaces may be what somebody said
 _COUNTED_FIELDS = ("duration_sec", "timestamp_ms")
 _NUMBER = re.compile(r"\+[0-9]{6,15}")  # under whatever name another version of the code puts it
 
@@ -30,7 +31,7 @@ def masked(name: str, value: object, *, reveal: bool) -> object:
     if reveal or value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        if name in _HIDDEN_FIELDS:
+        if name in _HIDDEN_FIELDS or (" " in value and name not in _WORDED_FIELDS):
             return HIDDEN
         return mask_number(value) if name in _NUMBER_FIELDS else shown_text(value)
     if isinstance(value, int) and (name in _COUNTED_FIELDS or len(str(value)) <= SHORT_NUMBER_DIGITS):

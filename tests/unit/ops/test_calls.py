@@ -188,6 +188,8 @@ def test_passes_groups_by_place() -> None:
         ("note", "call +33601020304 back", "•••"),
         ("other", 33601020304, "•••"),
         ("other", {"to": "0601020304"}, "•••"),
+        ("other", "what somebody said", "•••"),
+        ("hangup_cause", "normal clearing", "normal clearing"),
         ("other", 7, 7),
         ("other", True, True),
         ("queue_id", "q_1", "q_1"),
