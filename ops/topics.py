@@ -1,12 +1,21 @@
 """Topics as they must be, as they are, and what differs: pure. `ops.topics_kafka` talks to the broker."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
-from schemas.topics import TOPICS, TopicNames
+from ops.errors import UsageError
+from ops.times import parse_age
+from schemas.topics import DAY_MS, RAW, TOPICS, Topic, TopicNames
 
 MIN_IN_SYNC = "min.insync.replicas"
 REPLICAS_OF_A_CLUSTER = 3
+RETENTION = "retention.ms"
+# Records go with their segment, so a segment must not collect them for long; the brokers' default is 7 days.
+SEGMENT = "segment.ms"
+SEGMENT_MS = DAY_MS
+SHORTEST = timedelta(hours=1)
+SHORTEST_RAW = timedelta(days=1)  # processors that are down for longer than this lose webhooks
 IN_SYNC_OF_A_CLUSTER = 2  # with 3 replicas and acks=all: one broker may be lost without loss or standstill
 
 
@@ -45,18 +54,57 @@ def default_replication_factor(brokers: int) -> int:
     return 1 if brokers == 1 else REPLICAS_OF_A_CLUSTER
 
 
-def wanted_topics(names: TopicNames, *, replication_factor: int, partitions: int | None) -> tuple[TopicSpec, ...]:
-    """The registry's topics for one environment; `partitions` overrides the registry's count."""
+def short_name(topic: Topic) -> str:
+    """`ringover.dead-letter.v1` is `dead-letter` to an operator."""
+    return topic.name.split(".")[1]
+
+
+def parse_retention(texts: Sequence[str]) -> dict[str, timedelta]:
+    """`call=7d` and the like, by the topic's short name.
+
+    Raises:
+        UsageError: no such topic, no age, one topic twice, or too short to be meant.
+    """
+    known = {short_name(topic): SHORTEST_RAW if topic is RAW else SHORTEST for topic in TOPICS}
+    found: dict[str, timedelta] = {}
+    for text in texts:
+        name, _, age = text.partition("=")
+        if name not in known or name in found:
+            raise UsageError(f"--retention {text}: write TOPIC=AGE, once for each of {', '.join(known)}")
+        found[name] = parse_age(age)
+        if found[name] < known[name]:
+            raise UsageError(f"--retention {text}: shorter than {known[name] / timedelta(hours=1):g} hours")
+    return found
+
+
+def wanted_topics(
+    names: TopicNames,
+    *,
+    replication_factor: int,
+    partitions: int | None,
+    retention: Mapping[str, timedelta] | None = None,
+) -> tuple[TopicSpec, ...]:
+    """The registry's topics for one environment; `partitions` and `retention` (by short name) override the registry."""
+    kept = retention or {}
     in_sync = {MIN_IN_SYNC: str(IN_SYNC_OF_A_CLUSTER)} if replication_factor >= REPLICAS_OF_A_CLUSTER else {}
     return tuple(
         TopicSpec(
             name=names.of(topic),
             partitions=partitions or topic.partitions,
             replication_factor=replication_factor,
-            config=topic.config | in_sync,
+            config=topic.config | in_sync | _retention(kept.get(short_name(topic))),
         )
         for topic in TOPICS
     )
+
+
+def shown_retention(topic: TopicSpec) -> str:
+    """A topic's retention, in words."""
+    milliseconds = int(topic.config[RETENTION])
+    if milliseconds < 0:
+        return "for ever"
+    days = milliseconds / DAY_MS
+    return f"{days:g} days" if days >= 1 else f"{days * 24:g} hours"
 
 
 def compare(wanted: Iterable[TopicSpec], found: Mapping[str, TopicSpec]) -> TopicPlan:
@@ -70,6 +118,13 @@ def compare(wanted: Iterable[TopicSpec], found: Mapping[str, TopicSpec]) -> Topi
             present.append(actual)
             differences += _differences(topic, actual)
     return TopicPlan(tuple(missing), tuple(present), tuple(differences))
+
+
+def _retention(age: timedelta | None) -> dict[str, str]:
+    if age is None:
+        return {}
+    milliseconds = age // timedelta(milliseconds=1)
+    return {RETENTION: str(milliseconds), SEGMENT: str(min(SEGMENT_MS, milliseconds))}
 
 
 def _differences(wanted: TopicSpec, found: TopicSpec) -> list[Difference]:
@@ -87,5 +142,7 @@ def _differences(wanted: TopicSpec, found: TopicSpec) -> list[Difference]:
         actual = found.config.get(key, "")
         if actual != value:
             remedy = f"kafka-configs.sh --alter --topic {name} --add-config {key}={value}"
+            if key == RETENTION:
+                remedy += ", or pass --retention with what is wanted"
             differences.append(Difference(name, key, value, actual or "(not reported)", remedy))
     return differences

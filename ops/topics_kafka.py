@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -21,7 +22,11 @@ POLL_SECONDS = 0.1
 
 
 async def apply_topics(
-    settings: KafkaSettings, *, partitions: int | None = None, replication_factor: int | None = None
+    settings: KafkaSettings,
+    *,
+    partitions: int | None = None,
+    replication_factor: int | None = None,
+    retention: Mapping[str, timedelta] | None = None,
 ) -> TopicPlan:
     """Create the missing topics and wait until they have leaders; nothing at all if an existing one differs.
 
@@ -32,7 +37,7 @@ async def apply_topics(
     async with admin_client(settings) as admin:
         cluster = await admin.describe_cluster()
         factor = replication_factor or default_replication_factor(len(cluster["brokers"]))
-        wanted = wanted_topics(names, replication_factor=factor, partitions=partitions)
+        wanted = wanted_topics(names, replication_factor=factor, partitions=partitions, retention=retention)
         plan = compare(wanted, await read_topics(admin, [topic.name for topic in wanted]))
         if plan.missing and not plan.differences:
             await _create(admin, plan.missing)

@@ -30,19 +30,31 @@ def apply(
         int | None,
         typer.Option(min=1, help="Default: 1 if the cluster has one broker, else 3 with min.insync.replicas 2."),
     ] = None,
+    retention: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TOPIC=AGE",
+            help="Keep a topic's records for another time than 30 days: raw, call, recording or dead-letter, as in "
+            "recording=7d; may be repeated. Also makes segments of a day at most, which go as a whole.",
+        ),
+    ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Create the topics that are missing.
 
-    Safe to run again. If a topic exists and differs, nothing at all is touched: the differences are listed with what
-    an operator can do about each, and the exit code is 3.
+    Safe to run again, with the same options. If a topic exists and differs, nothing at all is touched: the differences
+    are listed with what an operator can do about each, and the exit code is 3.
     """
+    from ops.topics import parse_retention
     from ops.topics_kafka import apply_topics
     from runtime.settings import KafkaSettings, load
 
     with reported():
+        kept = parse_retention(retention or ())
         plan = asyncio.run(
-            apply_topics(load(KafkaSettings), partitions=partitions, replication_factor=replication_factor)
+            apply_topics(
+                load(KafkaSettings), partitions=partitions, replication_factor=replication_factor, retention=kept
+            )
         )
     if output is OutputFormat.JSON:
         write_json(_as_json(plan))
@@ -54,14 +66,19 @@ def apply(
 
 
 def _show(plan: "TopicPlan") -> None:
+    from ops.topics import shown_retention
+
     if plan.differences:
         differing = [(diff.topic, diff.what, diff.wanted, diff.found, diff.remedy) for diff in plan.differences]
         stdout().print(table("Topics that differ", ("topic", "what", "wanted", "found", "what to do"), differing))
         return
     states = [("created", topic) for topic in plan.missing] + [("as wanted", topic) for topic in plan.present]
-    rows = sorted((topic.name, state, topic.partitions, topic.replication_factor) for state, topic in states)
-    columns = ("topic", "state", "partitions", "replicas")
-    stdout().print(table("", columns, rows, right=("partitions", "replicas")))
+    rows = sorted(
+        (topic.name, state, topic.partitions, topic.replication_factor, shown_retention(topic))
+        for state, topic in states
+    )
+    columns = ("topic", "state", "partitions", "replicas", "retention")
+    stdout().print(table("", columns, rows, right=columns[2:]))
 
 
 def _as_json(plan: "TopicPlan") -> dict[str, object]:
@@ -70,6 +87,7 @@ def _as_json(plan: "TopicPlan") -> dict[str, object]:
         "created": created,
         "missing": [topic.name for topic in plan.missing] if plan.differences else [],
         "present": [topic.name for topic in plan.present],
+        "retention_ms": {topic.name: int(topic.config["retention.ms"]) for topic in (*plan.missing, *plan.present)},
         "differences": [
             {"topic": diff.topic, "what": diff.what, "wanted": diff.wanted, "found": diff.found, "remedy": diff.remedy}
             for diff in plan.differences

@@ -10,9 +10,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from ops.clients import admin_client
+from ops.topics import parse_retention
 from ops.topics_kafka import apply_topics, read_topics
 from runtime.settings import KafkaSettings
-from schemas.topics import MAX_MESSAGE_BYTES, RAW, TOPICS, TopicNames
+from schemas.topics import DAY_MS, MAX_MESSAGE_BYTES, RAW, TOPICS, TopicNames
 
 
 def settings(bootstrap_servers: str, prefix: str) -> KafkaSettings:
@@ -83,3 +84,22 @@ async def test_the_command_ends_with_3_and_names_the_difference_as_json(
     assert codes == [0, 0, 3]
     assert [len(output["created"]) for output in outputs] == [4, 0, 0]
     assert {difference["what"] for difference in outputs[2]["differences"]} == {"partitions"}
+
+
+async def test_a_retention_per_topic_is_what_the_broker_has_afterwards(
+    kafka_bootstrap_servers: str, topic_prefix: str
+) -> None:
+    given, names = settings(kafka_bootstrap_servers, topic_prefix), TopicNames(topic_prefix)
+    kept = parse_retention(["recording=7d", "raw=14d"])
+
+    await apply_topics(given, partitions=1, retention=kept)
+    again = await apply_topics(given, partitions=1, retention=kept)
+
+    async with admin_client(given) as admin:
+        found = await read_topics(admin, [names.of(topic) for topic in TOPICS])
+        await remove(admin, topic_prefix)
+    assert (again.missing, again.differences) == ((), ())
+    shown = {name: (topic.config["retention.ms"], topic.config["segment.ms"]) for name, topic in found.items()}
+    assert shown[names.recording] == (str(7 * DAY_MS), str(DAY_MS))
+    assert shown[names.raw] == (str(14 * DAY_MS), str(DAY_MS))
+    assert shown[names.call][0] == str(30 * DAY_MS)

@@ -1,8 +1,20 @@
 """What `topics apply` finds missing or different."""
 
 from dataclasses import replace
+from datetime import timedelta
 
-from ops.topics import MIN_IN_SYNC, TopicSpec, compare, default_replication_factor, wanted_topics
+import pytest
+
+from ops.errors import UsageError
+from ops.topics import (
+    MIN_IN_SYNC,
+    TopicSpec,
+    compare,
+    default_replication_factor,
+    parse_retention,
+    shown_retention,
+    wanted_topics,
+)
 from schemas.topics import TOPICS, TopicNames
 
 NAMES = TopicNames("t.")
@@ -67,3 +79,32 @@ def test_a_setting_that_the_broker_does_not_report_differs() -> None:
     plan = compare(WANTED[:1], found(raw))
 
     assert {diff.found for diff in plan.differences} == {"(not reported)"}
+
+
+def test_retention_is_overridden_per_topic_and_segments_follow() -> None:
+    kept = parse_retention(["recording=7d", "dead-letter=12h"])
+    raw, call, recording, dead_letter = wanted_topics(NAMES, replication_factor=1, partitions=None, retention=kept)
+
+    assert kept == {"recording": timedelta(days=7), "dead-letter": timedelta(hours=12)}
+    assert (raw, call) == WANTED[:2]
+    shown = [(topic.config["retention.ms"], topic.config["segment.ms"]) for topic in (recording, dead_letter)]
+    assert shown == [("604800000", "86400000"), ("43200000", "43200000")]
+    assert [shown_retention(topic) for topic in (raw, recording, dead_letter)] == ["30 days", "7 days", "12 hours"]
+    assert shown_retention(replace(raw, config={"retention.ms": "-1"})) == "for ever"
+
+
+def test_an_overridden_retention_is_no_difference_and_the_remedy_names_the_option() -> None:
+    kept = wanted_topics(NAMES, replication_factor=1, partitions=None, retention={"call": timedelta(days=7)})
+
+    assert compare(kept, found(*kept)).differences == ()
+    (difference,) = compare(WANTED, found(*kept)).differences
+    assert (difference.topic, difference.what) == ("t.ringover.call.v1", "retention.ms")
+    assert "--retention" in difference.remedy
+
+
+@pytest.mark.parametrize(
+    "texts", [["call"], ["call=x"], ["calls=7d"], ["call=7d", "call=8d"], ["raw=23h"], ["call=59m"], ["call=-1d"], [""]]
+)
+def test_a_retention_that_cannot_be_meant_is_refused(texts: list[str]) -> None:
+    with pytest.raises(UsageError):
+        parse_retention(texts)
