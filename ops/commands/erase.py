@@ -65,7 +65,10 @@ def _number(text: str | None) -> "Number | None":
 
     if text is None:
         return None
-    return parse_number(sys.stdin.readline().strip() if text == "-" else text)
+    if text == "-":
+        asked = typer.prompt("number", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
+        return parse_number(asked.strip())
+    return parse_number(text)
 
 
 async def _plan(settings: "StateSettings", call_ids: frozenset[str], number: "Number | None") -> "ErasePlan":

@@ -32,9 +32,9 @@ class Keeping:
     def until(self, peak_ms: int) -> datetime | None:
         """When a record is gone at the latest; None: never.
 
-        `peak_ms` is the highest timestamp of its partition up to and including it. A segment goes as a whole, once its
-        newest record is past the retention; that one is at most `segment.ms` newer than the segment's first, which
-        stands before our record.
+        `peak_ms` is the highest timestamp of its partition up to and including it, transaction markers included. A
+        segment goes as a whole, once its newest record is past the retention; that one is at most `segment.ms` newer
+        than the segment's first, which stands before our record or is it.
         """
         if self.retention_ms == UNLIMITED:
             return None

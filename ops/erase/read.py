@@ -3,6 +3,7 @@
 Memory is bounded by the calls found, not by the topics' size.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -26,41 +27,38 @@ from ops.topics import TopicSpec
 from ops.topics_kafka import read_topics
 from schemas.topics import TopicNames
 
+HOUR_MS = 60 * 60 * 1000
 MOST_CALLS = 10_000  # a number in more calls than that is one of the company's own
 
 
 @dataclass(slots=True)
-class Tally:
-    """What a scan has found in one topic."""
-
-    keeping: Keeping
-    records: int = 0
-    newest_ms: int = 0
-    peak_ms: int = 0
-
-    def add(self, timestamp_ms: int, peak_ms: int) -> None:
-        """One more record; see `Keeping.until` for the peak."""
-        self.records += 1
-        self.newest_ms = max(self.newest_ms, timestamp_ms)
-        self.peak_ms = max(self.peak_ms, peak_ms)
-
-    def holding(self, topic: str) -> Holding:
-        """The result."""
-        if not self.records:
-            return Holding(topic, 0, None, None)
-        newest = datetime.fromtimestamp(self.newest_ms / 1000, UTC)
-        return Holding(topic, self.records, newest, self.keeping.until(self.peak_ms))
-
-
-@dataclass(slots=True)
 class Sweep:
-    """One reading of everything that may be about some calls."""
+    """What one reading of the topics has found. `newest_ms`, `last` (offset): of what was found in a partition."""
 
     names: TopicNames
-    tallies: Mapping[str, Tally]
+    records: Counter[str] = field(default_factory=Counter)
     raw: Counter[str] = field(default_factory=Counter)
     others: Counter[str] = field(default_factory=Counter)
     starts: dict[int, int] = field(default_factory=dict)
+    newest_ms: dict[TopicPartition, int] = field(default_factory=dict)
+    last: dict[TopicPartition, int] = field(default_factory=dict)
+
+    def add(self, source: TopicPartition, record: ConsumerRecord, call_id: str | None) -> None:
+        """One more record; without a call id it is a dead letter that mentions the subject."""
+        self.records[source.topic] += 1
+        self.newest_ms[source] = max(self.newest_ms.get(source, 0), record.timestamp)
+        self.last[source] = record.offset
+        if call_id is not None:
+            (self.raw if source.topic == self.names.raw else self.others)[call_id] += 1
+
+    def holding(self, topic: TopicSpec, peaks: Mapping[TopicPartition, int]) -> Holding:
+        """What there is in one topic; see `Keeping.until` for the peaks."""
+        if not self.records[topic.name]:
+            return Holding(topic.name, 0, None, None)
+        newest = max(ms for source, ms in self.newest_ms.items() if source.topic == topic.name)
+        peak = max(ms for source, ms in peaks.items() if source.topic == topic.name)
+        until = Keeping.of(topic.config).until(peak)
+        return Holding(topic.name, self.records[topic.name], datetime.fromtimestamp(newest / 1000, UTC), until)
 
 
 async def calls_of_number(settings: StateSettings, number: Number) -> frozenset[str]:
@@ -99,13 +97,12 @@ async def read_plan(
         OpsError: Kafka or PostgreSQL is away or refuses, or a topic is missing.
     """
     topics = await _topics(settings)
-    names = TopicNames(settings.kafka_topic_prefix)
-    sweep = Sweep(names, {name: Tally(Keeping.of(topic.config)) for name, topic in topics.items()})
-    count = topics[names.raw].partitions
+    sweep = Sweep(TopicNames(settings.kafka_topic_prefix))
     async with reader(settings, isolation="read_uncommitted") as consumer:
         await _sweep(consumer, sweep, topics, call_ids, number)
-    holdings = tuple(sweep.tallies[name].holding(name) for name in topics)
-    states = await _states(settings, sweep, sorted(call_ids), count)
+        peaks = await _peaks(consumer, sweep)
+    holdings = tuple(sweep.holding(topic, peaks) for topic in topics.values())
+    states = await _states(settings, sweep, sorted(call_ids), topics[sweep.names.raw].partitions)
     return ErasePlan(subject, holdings, states)
 
 
@@ -134,20 +131,35 @@ async def _sweep(
     sweep.starts = {source.partition: found.start for source, found in ranges.items() if source.topic == raw.name}
     keys = {call_id.encode(): call_id for call_id in call_ids}
     pattern = letter_pattern(call_ids, number)
-    peaks: dict[TopicPartition, int] = {}
     with metered("reading", _size(ranges), unit="records") as advance:
         async for chunk in scan(consumer, ranges):
             source = TopicPartition(chunk[0].topic, chunk[0].partition)
             for record in chunk:
-                peaks[source] = max(peaks.get(source, 0), record.timestamp)
                 call_id = keys.get(record.key)
                 if call_id is not None or (
                     pattern is not None and source.topic == letters.name and pattern.search(record.value or b"")
                 ):
-                    sweep.tallies[source.topic].add(record.timestamp, peaks[source])
-                if call_id is not None:
-                    (sweep.raw if source.topic == raw.name else sweep.others)[call_id] += 1
+                    sweep.add(source, record, call_id)
             advance(len(chunk))
+
+
+async def _peaks(consumer: AIOKafkaConsumer, sweep: Sweep) -> dict[TopicPartition, int]:
+    """The highest time (ms) of anything up to the last record found in each partition, rounded up to the hour.
+
+    Transaction markers count for a segment's age and are never delivered; the broker's index of times knows them. An
+    event that a rewind has written has its old time between markers of the day of the rewind.
+    """
+    now = time.time_ns() // 1_000_000
+    low = dict(sweep.newest_ms)
+    high = {source: max(now, newest) + 1 for source, newest in low.items()}
+    while wide := [source for source in low if high[source] - low[source] > HOUR_MS]:
+        middle = {source: (low[source] + high[source]) // 2 for source in wide}
+        found = await consumer.offsets_for_times(dict(middle))  # the client writes into the mapping it is given
+        for source, asked in middle.items():
+            at = found[source]
+            side = low if at is not None and at.offset <= sweep.last[source] else high
+            side[source] = asked
+    return high
 
 
 async def _states(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 import orjson
+import pytest
 import typer.main
 from typer.core import TyperGroup
 from typer.testing import CliRunner
@@ -51,12 +52,16 @@ WEBHOOKS = [
 NOT_JSON = " ".join(CANARIES).encode()
 
 
+NUMBERS_ONLY = ("json",)  # for commands that show counts and offsets, which JSON has all of
+
+
 class Command(NamedTuple):
     """One command line. `reveals`: what `--reveal` adds has these canaries, or there is no such option."""
 
     line: str
     code: int = 0
     reveals: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ("table", "json")
 
 
 def commands(export: Path, letters: list[str]) -> Iterator[Command]:
@@ -69,18 +74,18 @@ def commands(export: Path, letters: list[str]) -> Iterator[Command]:
         yield Command(f"dead-letters show {letter}", reveals=CANARIES)
     yield Command("dead-letters replay --all")
     yield Command(f"dead-letters import {export}")
-    yield Command("rewind --to-earliest")
+    yield Command("rewind --to-earliest", outputs=NUMBERS_ONLY)
     yield Command("rewind --to-earliest --diff", code=3, reveals=(NUMBER,))
-    yield Command("rewind log")
+    yield Command("rewind log", outputs=NUMBERS_ONLY)
     yield Command(f"state show ringover:call.started:{CALL}")
-    yield Command("state stats")
+    yield Command("state stats", outputs=NUMBERS_ONLY)
     yield Command("state verify")
-    yield Command("state compact --ttl 45d")
-    yield Command("state rebuild")
-    yield Command("lag")
+    yield Command("state compact --ttl 45d", outputs=NUMBERS_ONLY)
+    yield Command("state rebuild", outputs=NUMBERS_ONLY)
+    yield Command("lag", outputs=NUMBERS_ONLY)
     yield Command(f"erase --call-id {CALL}")
     yield Command(f"erase --number {CALLER}")
-    yield Command("erase --pending")
+    yield Command("erase --pending", outputs=NUMBERS_ONLY)
 
 
 TAIL = "tail --from-beginning --max 6"  # events and dead letters of `_seed`: then it ends
@@ -89,6 +94,7 @@ TOP = "top --once --every 0.2"
 OTHERS = {"topics apply", "migrate", "send", "demo", "rewind undo"}
 
 
+@pytest.mark.timeout(400)  # fifty commands, on machines that have others to serve
 async def test_no_command_prints_personal_data_unless_told_to(place: Place, programs: Programs, tmp_path: Path) -> None:
     await _seed(place, programs)
     dead = await read_topic(place.bootstrap_servers, place.topics.dead_letter)
@@ -110,7 +116,7 @@ async def test_no_command_prints_personal_data_unless_told_to(place: Place, prog
 
 def _leaks(env: Mapping[str, str], command: Command) -> Iterator[str]:
     """What a command prints without --reveal, and what it does not with it; for people and for scripts."""
-    for output in ("table", "json"):
+    for output in command.outputs:
         line = f"{command.line} -o {output}"
         said = _run(env, line, command.code)
         yield from (f"{line}: {canary}" for canary in CANARIES if canary in said)
