@@ -30,9 +30,9 @@ def erase(
 ) -> None:
     """Say where a call or a number is held, erase what can go, and say until when the rest remains.
 
-    Records of the topics cannot be deleted one by one: they leave by retention. Claims go when the raw topic has no
-    record of their call any more; --execute notes the request, and `erase --pending --execute` completes it after that
-    (run it every day). Exit code 4 when nothing is held.
+    Records of the topics cannot be deleted one by one: they leave by retention. Claims go when raw topic and dead
+    letters have no record of their call any more; --execute notes the request, and `erase --pending --execute`
+    completes it after that (run it every day). Exit code 4 when nothing is held.
 
     --number reads every topic twice. On the command line it stays in the shell's history: give `-` instead.
     """

@@ -1,8 +1,8 @@
 """What an erasure finds, what goes and what stays until when: pure.
 
 Records of a topic with `cleanup.policy=delete` cannot be removed one by one: they leave with their segment. A claim
-goes only when no record of its call is left in the raw log. Until then a rewind reads these records again, and without
-the claim a duplicate among them would be emitted as an event.
+goes only when no record of its call is left in the raw log and in the dead letters. Until then a rewind or a replay may
+read these records again, and without the claim a duplicate among them would be emitted as an event.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,20 +54,20 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class CallState:
-    """One call: how many records the raw log and the other topics have of it, and its rows in PostgreSQL."""
+    """One call: `sources` are its records that can be read again, raw ones and dead letters; and its rows."""
 
     call_id: str
     partition: int
-    raw_records: int
-    other_records: int
+    sources: int
+    events: int
     claims: Sequence[ClaimRow]
     conflicts: int
     log_start: int
 
     @property
     def erasable(self) -> bool:
-        """Whether its rows can go: nothing in the raw log needs them any more."""
-        return self.raw_records == 0 and all(claim.offset < self.log_start for claim in self.claims)
+        """Whether its rows can go: nothing that may be read again needs them any more."""
+        return self.sources == 0 and all(claim.offset < self.log_start for claim in self.claims)
 
     @property
     def rows(self) -> int:
@@ -77,12 +77,12 @@ class CallState:
     @property
     def left_afterwards(self) -> bool:
         """Whether something of it is still there once this erasure was carried out."""
-        return bool(self.raw_records or self.other_records or (self.rows and not self.erasable))
+        return bool(self.sources or self.events or (self.rows and not self.erasable))
 
 
 @dataclass(frozen=True, slots=True)
 class ErasePlan:
-    """What there is. `holdings[0]` is the raw topic's; `subject` is fit to be shown."""
+    """What there is. `holdings`: raw, call, recording, dead letters; `subject` is fit to be shown."""
 
     subject: str
     holdings: tuple[Holding, ...]
@@ -100,7 +100,7 @@ class ErasePlan:
 
     @property
     def kept(self) -> tuple[CallState, ...]:
-        """Calls whose rows stay until the raw log has let go of them."""
+        """Calls whose rows stay until raw log and dead letters have let go of them."""
         return tuple(call for call in self.calls if call.rows and not call.erasable)
 
     @property

@@ -37,8 +37,8 @@ class Sweep:
 
     names: TopicNames
     records: Counter[str] = field(default_factory=Counter)
-    raw: Counter[str] = field(default_factory=Counter)
-    others: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
     starts: dict[int, int] = field(default_factory=dict)
     newest_ms: dict[TopicPartition, int] = field(default_factory=dict)
     last: dict[TopicPartition, int] = field(default_factory=dict)
@@ -49,7 +49,8 @@ class Sweep:
         self.newest_ms[source] = max(self.newest_ms.get(source, 0), record.timestamp)
         self.last[source] = record.offset
         if call_id is not None:
-            (self.raw if source.topic == self.names.raw else self.others)[call_id] += 1
+            again = source.topic in (self.names.raw, self.names.dead_letter)
+            (self.sources if again else self.events)[call_id] += 1
 
     def holding(self, topic: TopicSpec, peaks: Mapping[TopicPartition, int]) -> Holding:
         """What there is in one topic; see `Keeping.until` for the peaks."""
@@ -174,7 +175,13 @@ async def _states(
             conflicts = await conflicts_of_call(connection, log_id, call_id, number)
             states.append(
                 CallState(
-                    call_id, number, sweep.raw[call_id], sweep.others[call_id], claims, conflicts, sweep.starts[number]
+                    call_id,
+                    number,
+                    sweep.sources[call_id],
+                    sweep.events[call_id],
+                    claims,
+                    conflicts,
+                    sweep.starts[number],
                 )
             )
     return tuple(states)

@@ -13,7 +13,7 @@ from ops.times import shown
 COLUMNS = ("where", "what", "count", "newest", "what happens", "gone at the latest")
 REQUEST_COLUMNS = ("erasure", "who", "requested", "kind", "calls", "retention done")
 BY_RETENTION = "stays until retention removes it: single records of this topic cannot be deleted"
-KEPT = "stays while the raw topic has records of its call: without it, a rewind could emit a duplicate"
+KEPT = "stays while raw topic or dead letters have a record of its call: else a rewind or replay could emit a duplicate"
 NO_TOPIC_COMPACTED = "no topic is compacted, so there is nothing to send tombstones to"
 #: What no command of ours reaches; part of every answer.
 OUT_OF_REACH = (
@@ -32,8 +32,7 @@ def render(plan: ErasePlan) -> Table:
     """One row per place that holds something."""
     rows = [_holding_row(holding) for holding in plan.holdings if holding.records]
     for what, count, kept in _rows(plan):
-        until = _until(plan.holdings[0]) if kept else "-"
-        rows.append(("PostgreSQL", what, count, "-", KEPT if kept else "erased", until))
+        rows.append(("PostgreSQL", what, count, "-", KEPT if kept else "erased", "after those" if kept else "-"))
     return table(f"Held of {plan.subject}", COLUMNS, rows, right=("count",))
 
 

@@ -24,8 +24,8 @@ def claim(offset: int, key: str = "ringover:call.started:c") -> ClaimRow:
     return ClaimRow(key, 1, offset, NOW, 0, 2)
 
 
-def call(*, raw: int = 0, others: int = 0, claims: tuple[ClaimRow, ...] = (), conflicts: int = 0) -> CallState:
-    return CallState("c", 1, raw, others, claims, conflicts, log_start=100)
+def call(*, sources: int = 0, events: int = 0, claims: tuple[ClaimRow, ...] = (), conflicts: int = 0) -> CallState:
+    return CallState("c", 1, sources, events, claims, conflicts, log_start=100)
 
 
 def plan(*calls: CallState, raw: Holding | None = None) -> ErasePlan:
@@ -93,8 +93,8 @@ def test_without_retention_it_stays_for_ever() -> None:
     assert Keeping(-1, DAY_MS, 0).until(0) is None
 
 
-def test_rows_stay_while_the_raw_log_has_a_record_of_the_call() -> None:
-    kept = plan(call(raw=1, claims=(claim(5),), conflicts=1), raw=Holding("raw", 1, NOW, LATER))
+def test_rows_stay_while_a_record_of_the_call_can_be_read_again() -> None:
+    kept = plan(call(sources=1, claims=(claim(5),), conflicts=1), raw=Holding("raw", 1, NOW, LATER))
 
     assert (kept.erasable, len(kept.kept), kept.remains, kept.until) == ((), 1, True, LATER)
 
@@ -112,7 +112,7 @@ def test_rows_go_when_the_raw_log_has_let_go_of_the_call() -> None:
 
 
 def test_events_on_a_topic_remain_although_the_rows_go() -> None:
-    events = ErasePlan("call c", (Holding("raw", 0, None, None), Holding("call", 2, NOW, LATER)), (call(others=2),))
+    events = ErasePlan("call c", (Holding("raw", 0, None, None), Holding("call", 2, NOW, LATER)), (call(events=2),))
 
     assert events.remains
     assert events.until == LATER
@@ -120,7 +120,7 @@ def test_events_on_a_topic_remain_although_the_rows_go() -> None:
 
 
 def test_what_never_goes_is_said_to_stay_for_ever() -> None:
-    stays = plan(call(raw=1), raw=Holding("raw", 1, NOW, None))
+    stays = plan(call(sources=1), raw=Holding("raw", 1, NOW, None))
 
     assert stays.for_ever
     assert stays.until is None
@@ -133,16 +133,16 @@ def test_nothing_found_is_not_known() -> None:
 
 
 def test_the_table_says_what_happens_to_each() -> None:
-    text = _text(plan(call(raw=1, claims=(claim(5),)), raw=Holding("raw", 1, NOW, LATER)))
+    text = _text(plan(call(sources=1, claims=(claim(5),)), raw=Holding("raw", 1, NOW, LATER)))
 
     assert "cannot be deleted" in text
-    assert "stays while the raw topic" in text
+    assert "stays while raw topic or dead letters" in text
     assert "2026-02-08" in text
     assert "erased" in _text(plan(call(claims=(claim(5),))))
 
 
 def test_the_account_names_what_is_out_of_reach() -> None:
-    said = "\n".join(notes(plan(call(raw=1), raw=Holding("raw", 1, NOW, LATER))))
+    said = "\n".join(notes(plan(call(sources=1), raw=Holding("raw", 1, NOW, LATER))))
 
     assert all(place in said for place in OUT_OF_REACH)
     assert "INGRESS_SPOOL_DIR" in said
