@@ -7,7 +7,7 @@ READY := .venv/.ready
 SOURCES := schemas runtime ingress processors ops tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test check unit format lock schemas clean
+.PHONY: help setup servers demo test check unit format fuzz audit lock schemas clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -51,10 +51,31 @@ schemas: setup ## write the JSON Schemas of the normalized events anew
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --quiet
 
+SECURITY := .venv-security
+FUZZ_SECONDS ?= 60
+
+$(SECURITY)/.ready: locks/security.txt
+	@echo "security: creating $(SECURITY)"
+	@$(PYTHON) -m venv $(SECURITY)
+	@$(SECURITY)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/security.txt
+	@touch $@
+
+fuzz: $(SECURITY)/.ready ## strangers' bytes against authentication and acceptance, by coverage (FUZZ_SECONDS=60)
+	@$(SECURITY)/bin/python -m tests.fuzz.corpus .fuzz/corpus
+	@$(SECURITY)/bin/python -m tests.fuzz.fuzz_ingress .fuzz/corpus -max_total_time=$(FUZZ_SECONDS) -max_len=16384 \
+		-timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=.fuzz/
+
+audit: $(SECURITY)/.ready ## known vulnerabilities of what is locked; fails when their data cannot be had
+	@for lock in runtime dev; do \
+		echo "audit: locks/$$lock.txt"; \
+		$(SECURITY)/bin/pip-audit --requirement locks/$$lock.txt --require-hashes --disable-pip --strict --progress-spinner off \
+			|| { echo "audit: not passed: either findings, above, or their data could not be read" >&2; exit 1; }; \
+	done
+
 lock: setup ## write the lock files anew from pyproject.toml
 	@$(LOCK) --extra devstack --group dev --output-file locks/dev.txt
 	@$(LOCK) --output-file locks/runtime.txt
 	@$(LOCK) --group security --output-file locks/security.txt
 
 clean: ## remove .venv and caches of this clone
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-security .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,17 +1,19 @@
 """`ringover-ingress`: the composition root of the ingress."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from ingress.app import webhook_server
-from ingress.authenticate import Authenticator
+from ingress.credentials import Credentials, authenticator_of
 from ingress.handler import Limits, WebhookHandler
 from ingress.kafka import KafkaPublisher
 from ingress.protocol import require_c_parser
 from ingress.settings import IngressSettings
+from ingress.tls import Tls
 from runtime import logs
 from runtime.admin import admin_server
 from runtime.kafka import client_options
@@ -50,12 +52,16 @@ async def serve(settings: IngressSettings, stop: Stop) -> None:
         metrics=metrics,
     )
     handler = WebhookHandler(
-        authenticator=Authenticator(secrets=settings.secrets, tokens=settings.tokens),
+        authenticator=authenticator_of(settings),
         publisher=publisher,
         topics=topics,
         limits=_limits(settings),
         metrics=metrics,
+        addresses=settings.addresses,
     )
+    credentials = Credentials(handler.use, metrics)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, credentials.reload)
+    tls = _tls(settings, metrics)
     ready = _readiness(publisher, stop)
     metrics.ready.set_function(lambda: ready() is None)
     host = settings.ingress_host
@@ -64,7 +70,12 @@ async def serve(settings: IngressSettings, stop: Stop) -> None:
         admin_server(host, settings.ingress_admin_port, live=lambda: None, ready=ready, registry=registry),
         asyncio.TaskGroup() as background,
     ):
-        tasks = [background.create_task(publisher.run()), background.create_task(watch_loop_lag(metrics.loop_lag))]
+        tasks = [
+            background.create_task(publisher.run()),
+            background.create_task(watch_loop_lag(metrics.loop_lag)),
+            background.create_task(credentials.watch()),
+            *([background.create_task(tls.watch())] if tls else []),
+        ]
         async with webhook_server(
             handler,
             host=host,
@@ -72,6 +83,7 @@ async def serve(settings: IngressSettings, stop: Stop) -> None:
             head_seconds=settings.ingress_request_timeout_seconds,
             keepalive_seconds=settings.ingress_keepalive_seconds,
             drain_seconds=settings.ingress_drain_seconds,
+            tls=tls.context if tls else None,
         ):
             log.info("ingress.started")
             calm_garbage_collection()
@@ -87,6 +99,11 @@ def _limits(settings: IngressSettings) -> Limits:
         request_timeout_seconds=settings.ingress_request_timeout_seconds,
         max_in_flight=settings.ingress_max_in_flight,
     )
+
+
+def _tls(settings: IngressSettings, metrics: IngressMetrics) -> Tls | None:
+    cert_file, key_file = settings.ingress_tls_cert_file, settings.ingress_tls_key_file
+    return Tls(cert_file, key_file, metrics) if cert_file and key_file else None
 
 
 def _readiness(publisher: KafkaPublisher, stop: Stop) -> Callable[[], str | None]:

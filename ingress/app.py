@@ -1,6 +1,7 @@
 """The public HTTP server: opened with its limits, closed by draining."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -29,6 +30,7 @@ async def webhook_server(
     head_seconds: float,
     keepalive_seconds: float,
     drain_seconds: float,
+    tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[int]:
     """Serve while the context is open; yields the port. Leaving it finishes what is in flight.
 
@@ -49,7 +51,7 @@ async def webhook_server(
     runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     try:
-        await listen(runner, host, port)
+        await listen(runner, host, port, tls)
         yield int(runner.addresses[0][1])
         await _drain(runner, handler, drain_seconds)
     finally:

@@ -10,6 +10,7 @@ from multidict import istr
 
 from ingress import problems, reading
 from ingress.accept import ToRaw, accept
+from ingress.addresses import EVERYBODY, AddressPolicy
 from ingress.answers import Problem, accepted_response
 from ingress.authenticate import Authenticated, Authenticator, Refused
 from ingress.observe import OTHER, Exchange, Observer, Outcome, Stored
@@ -23,6 +24,7 @@ from schemas.topics import TopicNames
 
 _SIGNATURE = istr("X-Ringover-Signature")
 _TRACEPARENT = istr("traceparent")
+_FORWARDED_FOR = istr("X-Forwarded-For")
 _SLUG_OF_PATH = {PATH_PREFIX + slug: slug for slug in ENDPOINTS}
 
 
@@ -49,8 +51,10 @@ class WebhookHandler:
         topics: TopicNames,
         limits: Limits,
         metrics: IngressMetrics,
+        addresses: AddressPolicy = EVERYBODY,
     ) -> None:
         self._authenticator = authenticator
+        self._addresses = addresses
         self._publisher = publisher
         self._topics = topics
         self._limits = limits
@@ -79,6 +83,10 @@ class WebhookHandler:
         """Answer what the HTTP parser could not make a request of."""
         return self._answer(problem, Exchange(reading.new_request_id(), OTHER), perf_counter())
 
+    def use(self, authenticator: Authenticator) -> None:
+        """Judge by these credentials from now on: bodies that have not yet arrived completely, too."""
+        self._authenticator = authenticator
+
     @property
     def in_flight(self) -> int:
         """Requests being answered now."""
@@ -91,6 +99,8 @@ class WebhookHandler:
             await self._draining.wait()
 
     async def _outcome(self, request: web.BaseRequest, exchange: Exchange) -> Outcome:
+        if not self._addresses.admits(request.remote, request.headers.getall(_FORWARDED_FOR, ())):
+            return problems.ADDRESS_NOT_ALLOWED
         if exchange.endpoint == OTHER:
             return problems.NOT_FOUND
         if request.method != hdrs.METH_POST:

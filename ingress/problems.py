@@ -11,6 +11,9 @@ UNREADABLE = Problem(HTTPStatus.BAD_REQUEST, "http_unreadable", "the request is 
 BODY_INCOMPLETE = Problem(
     HTTPStatus.BAD_REQUEST, "body_incomplete", "the body ended early or its chunks are not valid", close=True
 )
+ADDRESS_NOT_ALLOWED = Problem(
+    HTTPStatus.FORBIDDEN, "address_not_allowed", "this address may not send webhooks here", close=True
+)
 NOT_FOUND = Problem(HTTPStatus.NOT_FOUND, "not_found", "there is no such endpoint")
 METHOD_NOT_ALLOWED = Problem(
     HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "webhooks are sent with POST", headers={"Allow": "POST"}

@@ -1,10 +1,12 @@
 """Settings of the ingress, and the credentials written in them."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from ingress.addresses import AddressPolicy, parse_networks
 from ingress.authenticate import MAX_TOKEN_CHARACTERS, Credential
 from runtime.settings import KafkaSettings, LogSettings
 from schemas.topics import MAX_BODY_BYTES
@@ -60,10 +62,16 @@ def _check_tokens(text: SecretStr) -> SecretStr:
     return text
 
 
+def _check_networks(text: str) -> str:
+    parse_networks(text)
+    return text
+
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Secrets = Annotated[SecretStr, AfterValidator(_check_secrets)]
 Tokens = Annotated[SecretStr, AfterValidator(_check_tokens)]
+Networks = Annotated[str, AfterValidator(_check_networks)]
 
 
 class IngressSettings(KafkaSettings, LogSettings):
@@ -79,6 +87,16 @@ class IngressSettings(KafkaSettings, LogSettings):
     ingress_bearer_tokens: Tokens = Field(
         default=SecretStr(""), description="Bearer tokens: `id:value` separated by commas"
     )
+    ingress_allowed_cidrs: Networks = Field(
+        default="", description="Networks that may send webhooks, separated by commas; default: all"
+    )
+    ingress_trusted_proxies: Networks = Field(
+        default="", description="Networks of proxies whose X-Forwarded-For tells the sender's address"
+    )
+    ingress_tls_cert_file: Path | None = Field(
+        default=None, description="Certificate with its chain (PEM): the webhooks' port then speaks TLS"
+    )
+    ingress_tls_key_file: Path | None = Field(default=None, description="Key of that certificate (PEM)")
     ingress_max_body_bytes: Annotated[int, Field(ge=1, le=MAX_BODY_BYTES)] = Field(
         default=1024 * 1024, description="Largest body taken; beyond it the answer is 413"
     )
@@ -108,6 +126,17 @@ class IngressSettings(KafkaSettings, LogSettings):
     def tokens(self) -> list[Credential]:
         """The active bearer tokens."""
         return _credentials(self.ingress_bearer_tokens)
+
+    @property
+    def addresses(self) -> AddressPolicy:
+        """Whom to answer."""
+        return AddressPolicy(parse_networks(self.ingress_allowed_cidrs), parse_networks(self.ingress_trusted_proxies))
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.ingress_tls_cert_file is None) != (self.ingress_tls_key_file is None):
+            raise ValueError("INGRESS_TLS_CERT_FILE and INGRESS_TLS_KEY_FILE belong together: set both or none")
+        return self
 
     @model_validator(mode="after")
     def _check_credentials(self) -> Self:

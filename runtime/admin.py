@@ -1,5 +1,6 @@
 """The admin port of a process: /livez, /readyz, /metrics. Apart from the public port, never exposed with it."""
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -47,14 +48,16 @@ async def admin_server(
         await runner.cleanup()
 
 
-async def listen(runner: web.AppRunner | web.ServerRunner, host: str, port: int) -> None:
-    """Open the listening socket of a server.
+async def listen(
+    runner: web.AppRunner | web.ServerRunner, host: str, port: int, tls: ssl.SSLContext | None = None
+) -> None:
+    """Open the listening socket of a server, for TLS if there is a context.
 
     Raises:
         AddressInUseError: the port is taken or the host is not ours.
     """
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
     except OSError as error:
         raise AddressInUseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 

@@ -37,6 +37,14 @@ class IngressMetrics(ProcessMetrics):
         self.authenticated = Counter(
             "ringover_webhook_authenticated", "Webhooks by credential", ["key_id"], registry=registry
         )
+        #: Credential files that changed, by result: `loaded`, or `refused` while the credentials before stay active.
+        self.credentials_reloaded = Counter(
+            "ringover_credentials_reloaded", "Changes of credential files", ["result"], registry=registry
+        )
+        #: Certificates that changed, by the same results.
+        self.certificates_reloaded = Counter(
+            "ringover_certificates_reloaded", "Changes of certificate files", ["result"], registry=registry
+        )
         #: Webhooks stored in the dead-letter topic at once, by reason code.
         self.dead_letters = Counter(
             "ringover_ingress_dead_letters", "Dead letters stored by the ingress", ["code"], registry=registry

@@ -6,7 +6,7 @@ setting both is refused.
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -107,10 +107,27 @@ def load(settings_type: type[S], **overrides: Any) -> S:
     try:
         return settings_type(**overrides)
     except ValidationError as error:
-        lines = [f"  {_name(item['loc'])}: {item['msg']}" for item in error.errors(include_input=False)]
-        _give_up(lines)
+        _give_up([f"  {mistake}" for mistake in _mistakes(error)])
     except SettingsError as error:
         _give_up([f"  {error}"])
+
+
+def reload(settings_type: type[S]) -> S:
+    """Read settings anew while the process runs.
+
+    Raises:
+        SettingsError: they are not usable; the message names each mistake and never shows a value.
+    """
+    try:
+        return settings_type()
+    except ValidationError as error:
+        raise SettingsError("; ".join(_mistakes(error))) from None
+
+
+def secret_files(settings_type: type[Settings], names: Iterable[str]) -> list[Path]:
+    """The files that hold these settings now, for those that are given as `NAME_FILE`."""
+    found = (os.environ.get(f"{name.upper()}_FILE") for name in names if name in settings_type.model_fields)
+    return [Path(path) for path in found if path is not None]
 
 
 def masked(settings: Settings) -> Mapping[str, object]:
@@ -138,6 +155,10 @@ def describe(command: str, summary: str, settings_type: type[Settings]) -> str:
         default = "required" if field.is_required() else f"default: {_shown(field.default)}"
         lines += [f"  {name.upper()}", f"      {field.description} ({default})"]
     return "\n".join(lines) + "\n"
+
+
+def _mistakes(error: ValidationError) -> list[str]:
+    return [f"{_name(item['loc'])}: {item['msg']}" for item in error.errors(include_input=False)]
 
 
 def _shown(default: object) -> str:

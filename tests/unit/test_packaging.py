@@ -1,5 +1,6 @@
 """The distribution: import names of our own, commands that exist, a wheel with everything in it and nothing else."""
 
+import re
 import tomllib
 import zipfile
 from collections.abc import Callable
@@ -72,3 +73,22 @@ def test_wheel_has_code_and_data_and_no_tests(tmp_path: Path) -> None:
         f"schemas/jsonschema/{event}.v1.json" for event in ("call.started", "call.ended", "call.recording_ready")
     }
     assert not {name for name in names if name.endswith((".pyc", ".log"))}
+
+
+# Least versions, each with the reason: nothing below may ever be locked again.
+FLOORS = {"aiohttp": (3, 14, 3)}  # CVE-2026-69243 (request smuggling by Upgrade) is fixed in it; older ones before it
+
+
+@pytest.mark.parametrize("lock", ["runtime", "dev", "security"])
+@pytest.mark.parametrize(("library", "floor"), FLOORS.items())
+def test_no_version_with_a_known_hole_is_locked(lock: str, library: str, floor: tuple[int, ...]) -> None:
+    text = (ROOT / "locks" / f"{lock}.txt").read_text(encoding="utf-8")
+    found = re.search(rf"^{library}==([0-9.]+)", text, re.MULTILINE)
+
+    assert found is not None
+    assert tuple(map(int, found[1].split("."))) >= floor
+
+
+@pytest.mark.parametrize(("library", "floor"), FLOORS.items())
+def test_the_floor_is_asked_for(library: str, floor: tuple[int, ...]) -> None:
+    assert f"{library}>={'.'.join(map(str, floor))}" in PROJECT["project"]["dependencies"]

@@ -72,7 +72,7 @@ class Serving:
 async def serving(**overrides: Any) -> AsyncIterator[Serving]:
     """Serve with short limits, each of which a test may change."""
     limits = {"max_body_bytes": 10_000, "request_timeout_seconds": 5.0, "max_in_flight": 100}
-    options = {"head_seconds": 5.0, "keepalive_seconds": 30.0, "drain_seconds": 5.0}
+    options: dict[str, Any] = {"head_seconds": 5.0, "keepalive_seconds": 30.0, "drain_seconds": 5.0, "tls": None}
     limits |= {name: value for name, value in overrides.items() if name in limits}
     options |= {name: value for name, value in overrides.items() if name in options}
     registry = CollectorRegistry()

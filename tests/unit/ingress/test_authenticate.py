@@ -146,3 +146,48 @@ def test_right_signature_is_accepted_for_its_body_only(body: bytes, secret: Cred
 
     assert AUTHENTICATOR.authenticate([signature], [], body) == Authenticated(Scheme.HMAC, secret.key_id)
     assert AUTHENTICATOR.authenticate([signature], [], body + more) == SIGNATURE_WRONG
+
+
+SIGNATURES = {
+    "first": sign(OLD),
+    "last": sign(NEW),
+    "none": sign(Credential("x", b"another secret")),
+    "first byte right": sign(OLD)[:2] + "0" * 62,
+    "all zero": "0" * 64,
+}
+AUTHORIZATIONS = {
+    "first": "Bearer token-of-a",
+    "last": "Bearer token-of-b",
+    "none": "Bearer token-of-c",
+    "beginning": "Bearer token",
+    "longer": "Bearer token-of-a-and-more",
+}
+
+
+@pytest.mark.parametrize("presented", SIGNATURES.values(), ids=SIGNATURES)
+def test_every_signature_costs_the_same_work(presented: str, compared: list[tuple[int, int]]) -> None:
+    """Which secret matches, or none: each is tried, on digests of one length, in constant time."""
+    AUTHENTICATOR.authenticate([presented], [], BODY)
+
+    assert compared == [(32, 32)] * 2
+
+
+@pytest.mark.parametrize("presented", AUTHORIZATIONS.values(), ids=AUTHORIZATIONS)
+def test_every_token_costs_the_same_work(presented: str, compared: list[tuple[int, int]]) -> None:
+    AUTHENTICATOR.authenticate([], [presented], BODY)
+
+    assert compared == [(32, 32)] * 2
+
+
+@pytest.fixture
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The lengths of what is compared, one entry for each comparison in constant time."""
+    seen: list[tuple[int, int]] = []
+    compare = hmac.compare_digest
+
+    def noted(one: bytes, other: bytes) -> bool:
+        seen.append((len(one), len(other)))
+        return compare(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", noted)
+    return seen
