@@ -45,8 +45,9 @@ format: setup ## format and fix what can be fixed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-schemas: setup ## write the JSON Schemas of the normalized events anew
+schemas: setup ## write the JSON Schemas of the events and the OpenAPI description anew
 	@$(BIN)/python -m schemas.export
+	@$(BIN)/python -m ingress.openapi
 
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header --quiet
