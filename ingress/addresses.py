@@ -13,6 +13,7 @@ from typing import TypeAlias
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+MAPPED_PREFIX_BITS = 96  # ::ffff:0:0/96 (RFC 4291 section 2.5.5.2)
 # Some proxies add the port: 192.0.2.1:4711, [2001:db8::1]:4711, or brackets alone.
 _WITH_PORT = re.compile(r"(?:\[([^\]]+)\]|([^:]+))(?::[0-9]{1,5})?", re.ASCII)
 
@@ -27,12 +28,20 @@ def parse_networks(text: str) -> tuple[Network, ...]:
     for entry in (part.strip() for part in text.split(",")):
         if entry:
             try:
-                networks.append(ipaddress.ip_network(entry))
+                networks.append(_unmapped(ipaddress.ip_network(entry)))
             except ValueError as error:
                 raise ValueError(
                     f"{entry!r} is not a network such as 192.0.2.0/24 or 2001:db8::/32 ({error})"
                 ) from None
     return tuple(networks)
+
+
+def _unmapped(network: Network) -> Network:
+    """The IPv4 network inside an IPv4-mapped one: addresses are compared unmapped, so this would never match."""
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None or network.prefixlen < MAPPED_PREFIX_BITS:
+        return network
+    return ipaddress.IPv4Network((mapped, network.prefixlen - MAPPED_PREFIX_BITS))
 
 
 @dataclass(frozen=True, slots=True)

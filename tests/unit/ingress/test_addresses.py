@@ -93,3 +93,11 @@ def test_what_a_client_writes_never_changes_who_it_is(
 def test_a_list_that_cannot_be_read_is_refused_by_name(text: str) -> None:
     with pytest.raises(ValueError, match="is not a network such as"):
         parse_networks(text)
+
+
+def test_ipv4_mapped_network_admits_its_ipv4_addresses() -> None:
+    policy = AddressPolicy(allowed=parse_networks("::ffff:192.0.2.0/120"))
+
+    assert policy.admits("192.0.2.7", [])
+    assert policy.admits("::ffff:192.0.2.7", [])
+    assert not policy.admits("192.0.3.7", [])
