@@ -53,7 +53,10 @@ def _options(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
 def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=settings.kafka_ssl_ca_file)
     if settings.kafka_ssl_cert_file is not None:
-        context.load_cert_chain(settings.kafka_ssl_cert_file, settings.kafka_ssl_key_file)
+        password = settings.kafka_ssl_key_password
+        # Without a password of ours OpenSSL would ask a terminal for one.
+        secret = password.get_secret_value() if password else ""
+        context.load_cert_chain(settings.kafka_ssl_cert_file, settings.kafka_ssl_key_file, password=secret)
     return context
 
 

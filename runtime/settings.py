@@ -82,6 +82,7 @@ class KafkaSettings(Settings):
     kafka_ssl_ca_file: Path | None = Field(default=None, description="CA certificates (PEM); default: the system's")
     kafka_ssl_cert_file: Path | None = Field(default=None, description="Client certificate (PEM), for mutual TLS")
     kafka_ssl_key_file: Path | None = Field(default=None, description="Key of the client certificate (PEM)")
+    kafka_ssl_key_password: SecretStr | None = Field(default=None, description="Password of that key, if it has one")
 
 
 class DatabaseSettings(Settings):

@@ -14,18 +14,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psycopg
 import trustme
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
+from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -40,6 +35,7 @@ from ops.devstack.kafka import KafkaExtra
 from ops.devstack.ports import HOST, free_port
 from ops.devstack.postgres import UNPRIVILEGED_USER, PostgresExtra
 from ops.devstack.stack import Devstack, DevstackConfig
+from ops.migrate import migrate, packaged_migrations
 
 ADMIN, BROKER = "ringover-admin", "broker"
 SERVICES = ("ringover-ingress", "ringover-processor", "ringover-reader", "ringover-operator", "ringover-topics")
@@ -104,7 +100,22 @@ class Secured:
             "KAFKA_SSL_KEY_PASSWORD_FILE": str(self.files.password_file(name)),
         }
 
-    def librdkafka(self, name: str) -> dict[str, str]:
+    def services(self, database_url: str) -> dict[str, dict[str, str]]:
+        """What makes each program itself, by the names that `Programs` uses; ops is the operator."""
+        database = urlsplit(database_url).path.removeprefix("/")
+        return {
+            "ingress": self.by_password("ringover-ingress"),
+            "processor": {
+                **self.by_certificate("ringover-processor"),
+                "DATABASE_URL": self.database_url("ringover_processor", database),
+            },
+            "ops": {
+                **self.by_password("ringover-operator"),
+                "DATABASE_URL": self.database_url("ringover_operator", database),
+            },
+        }
+
+    def librdkafka(self, name: str) -> dict[str, str | int | float | bool]:
         """The same for an independent client."""
         return {
             "bootstrap.servers": self.stack.kafka_bootstrap_servers,
@@ -168,6 +179,14 @@ def change_acls(servers: Secured, *, add: list[AclBinding]) -> None:
         done.result(timeout=20)
 
 
+def make_tables(servers: Secured, database_url: str) -> None:
+    """Roles, schema by the migrator, and the rights on what it made; `database_url` is the administrator's."""
+    grant_tables(servers, database_url)
+    database = urlsplit(database_url).path.removeprefix("/")
+    migrate(servers.database_url("ringover_migrator", database), packaged_migrations())
+    grant_tables(servers, database_url)
+
+
 def grant_tables(servers: Secured, database_url: str) -> None:
     """Apply deploy/postgres/roles.sql, and give the login roles their passwords."""
     with psycopg.connect(database_url) as connection:
@@ -184,7 +203,12 @@ def make_files(directory: Path) -> Files:
     authority.cert_pem.write_to_path(files.ca)
     other.cert_pem.write_to_path(files.other_ca)
     for name in IDENTITIES:
-        _write(files, name, authority.issue_cert(f"{name}.test", common_name=name), BestAvailableEncryption(passwords[name].encode()))
+        _write(
+            files,
+            name,
+            authority.issue_cert(f"{name}.test", common_name=name),
+            BestAvailableEncryption(passwords[name].encode()),
+        )
     for name in (BROKER, "postgres"):
         _write(files, name, authority.issue_cert(HOST, common_name=name), NoEncryption())
     _write(files, "expired", authority.issue_cert(HOST, common_name=ADMIN, not_after=LONG_AGO), NoEncryption())
