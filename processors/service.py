@@ -21,6 +21,7 @@ from runtime.kafka import client_options, close_consumer, reading
 from runtime.lifecycle import watch_loop_lag
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics
+from runtime.refusal import refusal
 from schemas.topics import TopicNames
 
 PROBE_EVERY_SECONDS = 2.0
@@ -171,7 +172,8 @@ class ProcessorService:
                     self._answers("kafka", self._metrics.kafka_available)
                     await asyncio.sleep(PROBE_EVERY_SECONDS)
             except LogUnavailableError as error:
-                self._silent("kafka", self._metrics.kafka_available, str(error))
+                why = await refusal(self._options)
+                self._silent("kafka", self._metrics.kafka_available, f"Kafka: {why}" if why else str(error))
             finally:
                 await close_consumer(client)
             await asyncio.sleep(PROBE_EVERY_SECONDS)
@@ -181,7 +183,7 @@ class ProcessorService:
         with reading():
             async with asyncio.timeout(PROBE_SECONDS):
                 if self._topics.raw not in await client.topics():
-                    raise LogUnavailableError(f"Kafka: no topic {self._topics.raw}: run `ringover-ops topics apply`")
+                    raise LogUnavailableError(f"Kafka: topic {self._topics.raw} does not exist or may not be seen")
                 ends: dict[TopicPartition, int] = await client.end_offsets(list(standings)) if standings else {}
         self._metrics.lag.clear()
         self._metrics.lag_seconds.clear()

@@ -44,8 +44,7 @@ def command(acl: Acl) -> str:
     words += [f"--{acl.resource}={acl.name}", f"--resource-pattern-type={acl.pattern}"]
     rest = " ".join(shlex.quote(word) for word in words)
     return (
-        'kafka-acls.sh --bootstrap-server "$KAFKA_BOOTSTRAP_SERVERS" --command-config "$ADMIN_PROPERTIES" '
-        f"--add {rest}"
+        f'kafka-acls.sh --bootstrap-server "$KAFKA_BOOTSTRAP_SERVERS" --command-config "$ADMIN_PROPERTIES" --add {rest}'
     )
 
 

@@ -3,7 +3,7 @@
 import signal
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ops.devstack import kafka_wire, ports, wheels
@@ -53,7 +53,7 @@ class KafkaExtra:
 
     Attributes:
         settings: put over ours.
-        listeners: further ones, by name, with their ports.
+        listeners: further ones, by name, with their ports; 0 means any free one.
         format_options: more words for `StorageTool format`.
         tls: how to ask the broker whether it is ready, when the listener CLIENT speaks TLS.
     """
@@ -111,6 +111,7 @@ class KafkaServer:
     ) -> None:
         self.port = port
         self._advertised_port = advertised_port
+        self.listeners: Mapping[str, int] = extra.listeners
         self._extra = extra
         self._directory = directory
         self._data = directory / "data"
@@ -136,9 +137,12 @@ class KafkaServer:
         Raises:
             PortTakenError, ServerDiedError, DiskFullError, AbortedError
         """
-        wanted = self.port
+        wanted, further = self.port, self.listeners
         for attempt in range(1, ATTEMPTS + 1):
             self.port = ports.claim_port(wanted, server="Kafka")
+            self.listeners = {}
+            for name, port in further.items():
+                self.listeners = {**self.listeners, name: port or ports.free_port(apart_from=self._ports())}
             self._configure()
             self._child.start(self._java("kafka.Kafka", str(self._properties)))
             self._child.poll_until(
@@ -167,16 +171,19 @@ class KafkaServer:
             self._directory.mkdir(parents=True, exist_ok=True)
             text = render_properties(
                 port=self.port,
-                controller_port=ports.free_port(),
+                controller_port=ports.free_port(apart_from=self._ports()),
                 advertised_port=self._advertised_port or self.port,
                 data_dir=self._data,
-                extra=self._extra,
+                extra=replace(self._extra, listeners=self.listeners),
             )
             self._properties.write_text(text, encoding="utf-8")
         if not (self._data / "meta.properties").exists():
             format_options = ["format", "--ignore-formatted", "-t", CLUSTER_ID, "-c", str(self._properties)]
             self._formatter.start(self._java("kafka.tools.StorageTool", *format_options, *self._extra.format_options))
             self._formatter.finish(START_SECONDS)
+
+    def _ports(self) -> list[int]:
+        return [self.port, *self.listeners.values()]
 
     def _java(self, *main: str) -> list[str]:
         return [str(wheels.java()), *JVM_OPTIONS, "-cp", self._class_path, *main]

@@ -1,7 +1,7 @@
 """A real Kafka and a real PostgreSQL for the tests, in this order: the environment, Docker, the devstack.
 
-Missing infrastructure is an error, never a skip. With TEST_SECURED=1 they are those of `tests.support.secured`, and every
-program has its own identity, with the rights of `deploy/` and no others.
+Missing infrastructure is an error, never a skip. With TEST_SECURED=1 they are those of `tests.support.secured`, and
+every program has its own identity, with the rights of `deploy/` and no others.
 """
 
 import os

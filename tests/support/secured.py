@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from deploy.kafka import acls
 from ops.devstack.kafka import KafkaExtra
-from ops.devstack.ports import HOST, free_port
+from ops.devstack.ports import HOST
 from ops.devstack.postgres import UNPRIVILEGED_USER, PostgresExtra
 from ops.devstack.stack import Devstack, DevstackConfig
 from ops.migrate import migrate, packaged_migrations
@@ -76,13 +76,15 @@ class Secured:
 
     stack: Devstack
     files: Files
-    scram_port: int
-    expired_port: int
+
+    def listener(self, name: str, *, host: str = HOST) -> str:
+        """Where one of the broker's further listeners is: SCRAM, or EXPIRED with a certificate that has."""
+        return f"{host}:{self.stack.kafka.listeners[name]}"
 
     def by_password(self, name: str) -> dict[str, str]:
         """The KAFKA_* settings of an identity that proves itself by SCRAM-SHA-512."""
         return {
-            "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{self.scram_port}",
+            "KAFKA_BOOTSTRAP_SERVERS": self.listener("SCRAM"),
             "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
             "KAFKA_SASL_USERNAME": name,
             "KAFKA_SASL_PASSWORD_FILE": str(self.files.password_file(name)),
@@ -141,12 +143,8 @@ def secured() -> Iterator[Secured]:
         directory = Path(made)
         directory.chmod(0o711)  # PostgreSQL runs as another user
         files = make_files(directory)
-        scram_port, expired_port = free_port(), free_port()
-        config = DevstackConfig(
-            kafka_extra=_kafka(files, {"SCRAM": scram_port, "EXPIRED": expired_port}), postgres_extra=_postgres(files)
-        )
-        with Devstack(config) as stack:
-            yield Secured(stack, files, scram_port, expired_port)
+        with Devstack(DevstackConfig(kafka_extra=_kafka(files), postgres_extra=_postgres(files))) as stack:
+            yield Secured(stack, files)
 
 
 def grant_topics(servers: Secured, *, prefix: str, group: str) -> list[AclBinding]:
@@ -228,7 +226,7 @@ def _write(files: Files, name: str, issued: trustme.LeafCert, encryption: KeySer
     (files.directory / f"{name}.pem").write_bytes(key_text + chain)
 
 
-def _kafka(files: Files, listeners: Mapping[str, int]) -> KafkaExtra:
+def _kafka(files: Files) -> KafkaExtra:
     settings = {
         # CLIENT is for client certificates, and for the broker itself.
         "listener.security.protocol.map": "CLIENT:SSL,CONTROLLER:SSL,SCRAM:SASL_SSL,EXPIRED:SSL",
@@ -253,7 +251,7 @@ def _kafka(files: Files, listeners: Mapping[str, int]) -> KafkaExtra:
     options = tuple(word for credential in credentials for word in ("--add-scram", credential))
     tls = ssl.create_default_context(cafile=files.ca)
     tls.load_cert_chain(files.certificate(BROKER), files.key(BROKER))
-    return KafkaExtra(settings, listeners, options, tls)
+    return KafkaExtra(settings, {"SCRAM": 0, "EXPIRED": 0}, options, tls)
 
 
 def _postgres(files: Files) -> PostgresExtra:
