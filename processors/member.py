@@ -154,6 +154,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                 await self._pipeline(partition, output, standing).run(let_go)
             except TransientError as error:
                 self._metrics.retries.labels(type(error).__name__).inc()
+                standing.problem = str(error)
                 log.warning("partition.retry", partition=partition.partition, reason=str(error), retry_in=wait)
                 if asyncio.get_running_loop().time() - began > longest:
                     wait = RETRY_SECONDS[0]  # it had worked for a while

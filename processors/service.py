@@ -56,6 +56,7 @@ class ProcessorService:
         self._options: Mapping[str, Any] = client_options(settings, client_id=client_id())
         self._metrics = ProcessorMetrics(CollectorRegistry())
         self._assignment = Assignment()
+        self._setback: str | None = None  # what ended the last stay in the group
         self._problems: dict[str, str] = {"state": "PostgreSQL: not asked yet", "kafka": "Kafka: not asked yet"}
         self._stopping = asyncio.Event()
         self._gate = Gate(settings.database_url.get_secret_value(), settings.processor_group)
@@ -105,8 +106,11 @@ class ProcessorService:
         if self._problems:
             return "; ".join(self._problems.values())
         if self._assignment.joined:
-            return None
-        return f"paused: {self._gate.reason}" if self._gate.closed.is_set() else "not yet in the consumer group"
+            stuck = ((p.partition, s.problem) for p, s in self._assignment.standings.items() if s.problem)
+            return next((f"partition {partition}: {problem}" for partition, problem in stuck), None)
+        if self._gate.closed.is_set():
+            return f"paused: {self._gate.reason}"
+        return "not yet in the consumer group" + (f": {self._setback}" if self._setback else "")
 
     async def _stay(self, state: PostgresState, stop: asyncio.Event) -> None:
         """Be a member of the group, again after whatever passes."""
@@ -117,8 +121,9 @@ class ProcessorService:
                 await first_of(stop, self._gate.opened)
                 if not stop.is_set():
                     await self._stay_once(state, stop)
-                wait = RETRY_SECONDS[0]
+                wait, self._setback = RETRY_SECONDS[0], None
             except (TransientError, FencedError) as error:
+                self._setback = str(error)
                 self._metrics.retries.labels(type(error).__name__).inc()
                 log.warning("member.retry", reason=str(error), retry_in=wait)
                 await stopped_within(stop, wait)

@@ -1,0 +1,122 @@
+"""The rights in deploy/, tried one by one on secured servers; and connections that are refused."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from schemas.topics import TopicNames
+from tests.support.infrastructure import Infrastructure, secured_infrastructure
+from tests.support.kafka import producer
+from tests.support.rights import OnKafka, allowed_in_database
+from tests.support.secured import ADMIN, ROLES, Secured, grant_topics
+
+READS = {"read raw", "read call", "read recording", "read dead letters"}
+ON_KAFKA = {
+    "ringover-ingress": {"write raw", "write dead letters"},
+    "ringover-processor": {
+        *("read raw", "write call", "write recording", "write dead letters"),
+        *("see the group", "commit for the group", "own a partition"),
+    },
+    "ringover-reader": {*READS, "see the group"},
+    "ringover-operator": {
+        *(*READS, "write raw", "write call", "write recording"),
+        *("see the group", "commit for the group", "own a partition", "see settings"),
+    },
+    "ringover-topics": {"see settings", "make a topic"},
+    "billing": {"read call", "read recording", "commit for billing"},
+}
+
+STATEMENTS = {
+    "read claims": "SELECT * FROM claim",
+    "claim": "INSERT INTO claim VALUES (1, 'k', 0, 1, now(), 1, 1) ON CONFLICT (log_id, idempotency_key) "
+    "DO UPDATE SET records = claim.records + 1 RETURNING owner_offset",
+    "change an owner": "UPDATE claim SET owner_offset = 0",
+    "delete claims": "DELETE FROM claim",
+    "empty claims": "TRUNCATE claim",
+    "read progress": "SELECT * FROM progress FOR UPDATE",
+    "advance": "INSERT INTO progress AS p VALUES (1, 0, 1) ON CONFLICT (log_id, partition) "
+    "DO UPDATE SET next_offset = EXCLUDED.next_offset",
+    "delete progress": "DELETE FROM progress",
+    "note a conflict": "INSERT INTO conflict VALUES (1, 0, 1, 'k', now()) ON CONFLICT DO NOTHING",
+    "read conflicts": "SELECT * FROM conflict",
+    "delete conflicts": "DELETE FROM conflict",
+    "add a log": "INSERT INTO log (name) VALUES ('x') ON CONFLICT (name) DO UPDATE SET name = 'x' RETURNING log_id",
+    "delete logs": "DELETE FROM log",
+    "look for a pause": "SELECT * FROM pause",
+    "pause": "INSERT INTO pause VALUES ('g', now(), 'why') ON CONFLICT (group_name) DO UPDATE SET until = now()",
+    "end a pause": "DELETE FROM pause",
+    "read rewinds": "SELECT * FROM rewind",
+    "note a rewind": "INSERT INTO rewind (group_name, topic, who, arguments, before, target) "
+    "VALUES ('g', 't', 'w', 'a', '{}', '{}')",
+    "forget a rewind": "DELETE FROM rewind",
+    "forge a rewind": "UPDATE rewind SET who = 'somebody else'",
+    "read replays": "SELECT * FROM replay",
+    "note a replay": "INSERT INTO replay VALUES ('t', 0, 0, 0, 0, 0, 'w')",
+    "know the version": "SELECT max(version) FROM schema_migration",
+    "change the version": "DELETE FROM schema_migration",
+    "make a table": "CREATE TABLE other ()",
+    "make a temporary table": "CREATE TEMPORARY TABLE other ()",
+    "change a table": "ALTER TABLE claim ADD other int",
+    "drop a table": "DROP TABLE claim",
+    "become the owner": "SET ROLE ringover_owner",
+    "make a role": "CREATE ROLE other",
+    "read passwords": "SELECT rolpassword FROM pg_authid",
+    "run a program": "COPY (SELECT 1) TO PROGRAM 'true'",
+}
+READABLE = {name for name in STATEMENTS if name.startswith("read ")} - {"read progress", "read passwords"}
+IN_DATABASE = {
+    "ringover_processor": {
+        *("read claims", "claim", "read progress", "advance", "note a conflict", "add a log"),
+        *("look for a pause", "know the version"),
+    },
+    "ringover_reader": {*READABLE, "look for a pause", "know the version"},
+    "ringover_operator": {
+        *(*READABLE, "read progress", "look for a pause", "know the version"),
+        *("claim", "delete claims", "empty claims", "advance", "delete progress", "note a conflict"),
+        *("delete conflicts", "add a log", "pause", "end a pause", "note a rewind", "note a replay"),
+    },
+    "ringover_migrator": set(STATEMENTS) - {"make a temporary table", "make a role", "read passwords", "run a program"},
+}
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Infrastructure]:
+    with secured_infrastructure() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def kafka_bootstrap_servers(servers: Infrastructure) -> str:
+    return servers.kafka_bootstrap_servers
+
+
+@pytest.fixture
+def secured(servers: Infrastructure) -> Secured:
+    assert servers.secured is not None
+    return servers.secured
+
+
+async def test_each_identity_can_do_what_its_acls_say_and_nothing_else(
+    secured: Secured, kafka_bootstrap_servers: str, topics: TopicNames
+) -> None:
+    group = f"{topics.prefix}normalizer"
+    grant_topics(secured, prefix=topics.prefix, group=group)
+    async with producer(kafka_bootstrap_servers) as client:
+        for topic in (topics.raw, topics.call, topics.recording, topics.dead_letter):
+            await client.send_and_wait(topic, b"{}", partition=0)
+
+    found = {name: OnKafka(secured.librdkafka(name), topics, group).allowed() for name in ON_KAFKA}
+    admin = OnKafka(secured.librdkafka(ADMIN), topics, group)
+
+    assert found == ON_KAFKA
+    assert admin.allowed() == set(admin.actions())  # the same calls work for who may: a refusal was one of rights
+
+
+def test_each_role_can_do_what_its_grants_say_and_nothing_else(secured: Secured, migrated_database_url: str) -> None:
+    database = psycopg.conninfo.conninfo_to_dict(migrated_database_url)["dbname"]
+
+    found = {role: allowed_in_database(secured.database_url(role, str(database)), STATEMENTS) for role in ROLES}
+
+    assert found == IN_DATABASE
+    assert allowed_in_database(migrated_database_url, STATEMENTS) == set(STATEMENTS)
