@@ -106,8 +106,10 @@ async def test_each_identity_can_do_what_its_acls_say_and_nothing_else(
         for topic in (topics.raw, topics.call, topics.recording, topics.dead_letter):
             await client.send_and_wait(topic, b"{}", partition=0)
 
-    found = {name: OnKafka(secured.librdkafka(name), topics, group).allowed() for name in ON_KAFKA}
     admin = OnKafka(secured.librdkafka(ADMIN), topics, group)
+    await admin.settled()
+
+    found = {name: OnKafka(secured.librdkafka(name), topics, group).allowed() for name in ON_KAFKA}
 
     assert found == ON_KAFKA
     assert admin.allowed() == set(admin.actions())  # the same calls work for who may: a refusal was one of rights
@@ -120,3 +122,41 @@ def test_each_role_can_do_what_its_grants_say_and_nothing_else(secured: Secured,
 
     assert found == IN_DATABASE
     assert allowed_in_database(migrated_database_url, STATEMENTS) == set(STATEMENTS)
+
+
+def test_what_a_later_migration_makes_can_be_read_and_no_more(secured: Secured, migrated_database_url: str) -> None:
+    database = str(psycopg.conninfo.conninfo_to_dict(migrated_database_url)["dbname"])
+    with psycopg.connect(secured.database_url("ringover_migrator", database)) as connection:
+        connection.execute("CREATE TABLE later (x int)")
+    statements = {"read": "SELECT * FROM later", "write": "INSERT INTO later VALUES (1)", "own": "DROP TABLE later"}
+
+    found = {role: allowed_in_database(secured.database_url(role, database), statements) for role in ROLES}
+
+    assert found == {
+        "ringover_migrator": {"read", "write", "own"},
+        "ringover_processor": set(),
+        "ringover_operator": {"read"},
+        "ringover_reader": {"read"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("role", "statement", "lock"),
+    [
+        ("ringover_migrator", "0", "2s"),
+        ("ringover_processor", "5s", "2s"),
+        ("ringover_operator", "15min", "10s"),
+        ("ringover_reader", "5min", "2s"),
+    ],
+)
+def test_each_login_has_its_limits(
+    secured: Secured, migrated_database_url: str, role: str, statement: str, lock: str
+) -> None:
+    database = str(psycopg.conninfo.conninfo_to_dict(migrated_database_url)["dbname"])
+    names = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+    with psycopg.connect(secured.database_url(role, database)) as connection:
+        found = [connection.execute("SELECT current_setting(%s)", [name]).fetchall()[0][0] for name in names]
+        limit = connection.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = session_user").fetchall()[0][0]
+
+    assert found == [statement, lock, "5s"]
+    assert limit > 0

@@ -16,6 +16,7 @@ from confluent_kafka.cimpl import KafkaError, NewTopic
 from deploy.kafka.acls import Acl
 from schemas.topics import TopicNames
 from tests.support.secured import bindings_of
+from tests.support.waiting import until
 
 SECONDS = 20
 REFUSALS = {
@@ -23,6 +24,12 @@ REFUSALS = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    KafkaError._NOENT,  # of the client itself: it looked for the topic's leaders, and may not even see the topic
+}
+MOVING = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
 }
 
 
@@ -59,6 +66,21 @@ class OnKafka:
             "delete a topic": lambda: self._done(self._admin.delete_topics([names.raw])),
         }
 
+    async def settled(self) -> None:
+        """Wait until the groups have coordinators, which a new broker makes at the first question."""
+
+        async def answered() -> bool:
+            try:
+                self._commit(self._group, self._names.raw)
+                self._commit("billing.one", self._names.call)
+            except KafkaException as error:
+                if error.args[0].code() in MOVING:
+                    return False
+                raise
+            return True
+
+        await until(answered, what="the groups' coordinators")
+
     def allowed(self) -> set[str]:
         """The actions that worked; any error but a refusal is raised."""
         return {name for name, action in self.actions().items() if _allowed(action)}
@@ -67,10 +89,14 @@ class OnKafka:
         consumer = Consumer({**self._options, "group.id": "none", "enable.auto.commit": False})
         try:
             consumer.assign([TopicPartition(topic, 0, 0)])
-            message = consumer.poll(SECONDS)
-            assert message is not None, f"nothing came of {topic}"
-            if message.error() is not None:
-                raise KafkaException(message.error())
+            while (message := consumer.poll(SECONDS)) is not None:
+                if message.error() is None:
+                    return
+                if (
+                    message.error().code() != KafkaError.GROUP_AUTHORIZATION_FAILED
+                ):  # it is in no group: that says nothing
+                    raise KafkaException(message.error())
+            raise AssertionError(f"nothing came of {topic}")
         finally:
             consumer.close()
 
