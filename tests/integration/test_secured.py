@@ -1,10 +1,16 @@
 """The rights in deploy/, tried one by one on secured servers; and connections that are refused."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 
 import psycopg
 import pytest
 
+from ops.devstack.ports import HOST, free_port
+from runtime.errors import RefusedError
+from runtime.kafka import client_options
+from runtime.refusal import refusal
+from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames
 from tests.support.infrastructure import Infrastructure, secured_infrastructure
 from tests.support.kafka import producer
@@ -160,3 +166,82 @@ def test_each_login_has_its_limits(
 
     assert found == [statement, lock, "5s"]
     assert limit > 0
+
+
+Change = Callable[[Secured], Mapping[str, str]]
+CREDENTIALS = "refuses the credentials (KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD)"
+REFUSED: dict[str, tuple[Change, str]] = {
+    "unknown user": (lambda s: _scram(s, KAFKA_SASL_USERNAME="nobody"), CREDENTIALS),
+    "wrong password": (
+        lambda s: _scram(s, KAFKA_SASL_PASSWORD_FILE=f"{s.files.password_file('billing')}"),
+        CREDENTIALS,
+    ),
+    "PLAIN": (lambda s: _scram(s, KAFKA_SASL_MECHANISM="PLAIN"), "does not offer this mechanism"),
+    "SCRAM-SHA-256": (lambda s: _scram(s, KAFKA_SASL_MECHANISM="SCRAM-SHA-256"), "does not offer this mechanism"),
+    "wrong CA": (lambda s: _scram(s, KAFKA_SSL_CA_FILE=f"{s.files.other_ca}"), "unable to get local issuer"),
+    "wrong host name": (
+        lambda s: _scram(s, KAFKA_BOOTSTRAP_SERVERS=s.listener("SCRAM", host="localhost")),
+        "not valid for 'localhost'",
+    ),
+    "expired broker": (lambda s: _mtls(s, KAFKA_BOOTSTRAP_SERVERS=s.listener("EXPIRED")), "has expired"),
+    "expired client": (lambda s: _mtls(s, **s.certificate("expired")), "certificate unknown"),
+    "client of another CA": (lambda s: _mtls(s, **s.certificate("stranger")), "certificate unknown"),
+    "no certificate": (
+        lambda s: _scram(s, KAFKA_SECURITY_PROTOCOL="SSL", KAFKA_BOOTSTRAP_SERVERS=s.stack.kafka_bootstrap_servers),
+        "certificate required",
+    ),
+    "no TLS": (
+        lambda s: {"KAFKA_BOOTSTRAP_SERVERS": s.stack.kafka_bootstrap_servers},
+        "does it speak KAFKA_SECURITY_PROTOCOL?",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", REFUSED)
+async def test_a_refused_connection_is_explained_without_secrets(secured: Secured, mistake: str) -> None:
+    change, said = REFUSED[mistake]
+
+    why = await _refusal(change(secured))
+
+    assert why is not None
+    assert said in why
+    assert "\n" not in why
+    assert not any(password in why for password in secured.files.passwords.values())
+
+
+async def test_connections_that_are_taken_are_not_complained_of(secured: Secured) -> None:
+    assert await _refusal(_scram(secured)) is None
+    assert await _refusal(_mtls(secured)) is None
+    assert (
+        await _refusal({**_scram(secured), "KAFKA_BOOTSTRAP_SERVERS": f"{HOST}:{free_port()}"}) is None
+    )  # nobody there
+
+
+@pytest.mark.parametrize(
+    ("said", "change"),
+    [
+        ("KAFKA_SSL_CA_FILE: No such file", {"KAFKA_SSL_CA_FILE": "/no/such/file"}),
+        ("KAFKA_SSL_KEY_PASSWORD", {"KAFKA_SSL_KEY_PASSWORD_FILE": "/dev/null"}),
+    ],
+)
+async def test_files_that_do_not_fit_are_named(secured: Secured, said: str, change: Mapping[str, str]) -> None:
+    with pytest.raises(RefusedError, match=said):
+        await _refusal({**_mtls(secured), **change})
+
+
+async def _refusal(env: Mapping[str, str]) -> str | None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("KAFKA_")]:
+            patch.delenv(name)
+        for name, value in env.items():
+            patch.setenv(name, value)
+        options = client_options(KafkaSettings(), client_id="test")
+    return await refusal(options)
+
+
+def _scram(secured: Secured, **changes: str) -> dict[str, str]:
+    return {**secured.by_password("ringover-ingress"), **changes}
+
+
+def _mtls(secured: Secured, **changes: str) -> dict[str, str]:
+    return {**secured.by_certificate("ringover-processor"), **changes}

@@ -86,16 +86,18 @@ class OnKafka:
         return {name for name, action in self.actions().items() if _allowed(action)}
 
     def _read(self, topic: str) -> None:
+        hidden = self._admin.list_topics(topic, timeout=SECONDS).topics[topic].error
+        if hidden is not None:
+            raise KafkaException(hidden)
         consumer = Consumer({**self._options, "group.id": "none", "enable.auto.commit": False})
         try:
             consumer.assign([TopicPartition(topic, 0, 0)])
             while (message := consumer.poll(SECONDS)) is not None:
-                if message.error() is None:
+                error = message.error()
+                if error is None:
                     return
-                if (
-                    message.error().code() != KafkaError.GROUP_AUTHORIZATION_FAILED
-                ):  # it is in no group: that says nothing
-                    raise KafkaException(message.error())
+                if error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:  # it is in no group: that says nothing
+                    raise KafkaException(error)
             raise AssertionError(f"nothing came of {topic}")
         finally:
             consumer.close()

@@ -102,6 +102,13 @@ class Secured:
             "KAFKA_SSL_KEY_PASSWORD_FILE": str(self.files.password_file(name)),
         }
 
+    def certificate(self, name: str) -> dict[str, str]:
+        """The settings of a certificate without rights; its key is not encrypted."""
+        return {
+            "KAFKA_SSL_CERT_FILE": str(self.files.certificate(name)),
+            "KAFKA_SSL_KEY_FILE": str(self.files.key(name)),
+        }
+
     def services(self, database_url: str) -> dict[str, dict[str, str]]:
         """What makes each program itself, by the names that `Programs` uses; ops is the operator."""
         database = urlsplit(database_url).path.removeprefix("/")
