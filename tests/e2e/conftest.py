@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from deploy.kafka.acls import Acl
 from schemas.topics import TopicNames
 from tests.support.infrastructure import Infrastructure
 from tests.support.processes import Programs
-from tests.support.secured import grant_topics
+from tests.support.secured import bindings_of, create_acls, grant_topics
 from tests.support.verdict import Place
 
 
@@ -17,6 +18,11 @@ def place(servers: Infrastructure, migrated_database_url: str, topics: TopicName
     group = f"{topics.prefix}normalizer"
     if servers.secured is not None:
         grant_topics(servers.secured, prefix=topics.prefix, group=group)
+        # Tests move other groups, too: rights that a team downstream gives the operators.
+        others = [
+            Acl("ringover-operator", "group", name, ("Read",), "") for name in (f"{topics.prefix}billing", "typo")
+        ]
+        create_acls(servers.secured, [binding for other in others for binding in bindings_of(other)])
     return Place(servers.kafka_bootstrap_servers, migrated_database_url, topics, group=group)
 
 

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import trustme
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._acl import AclBinding, AclOperation, AclPermissionType
+from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperation, AclPermissionType
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -157,7 +157,7 @@ def secured() -> Iterator[Secured]:
 def grant_topics(servers: Secured, *, prefix: str, group: str) -> list[AclBinding]:
     """Apply deploy/kafka/acls.toml; the bindings that were made."""
     bindings = [binding for acl in acls.read(prefix=prefix, group=group) for binding in bindings_of(acl)]
-    change_acls(servers, add=bindings)
+    create_acls(servers, bindings)
     return bindings
 
 
@@ -177,11 +177,20 @@ def bindings_of(acl: acls.Acl) -> list[AclBinding]:
     ]
 
 
-def change_acls(servers: Secured, *, add: list[AclBinding]) -> None:
+def create_acls(servers: Secured, bindings: list[AclBinding]) -> None:
     """CreateAcls as the administrator; the answer comes when the controller has them."""
     admin = AdminClient(servers.librdkafka(ADMIN))
-    for done in admin.create_acls(add).values():
+    for done in admin.create_acls(bindings).values():
         done.result(timeout=20)
+
+
+def delete_acls(servers: Secured, bindings: list[AclBinding]) -> None:
+    """DeleteAcls as the administrator, of exactly these."""
+    admin = AdminClient(servers.librdkafka(ADMIN))
+    names = ("restype", "name", "resource_pattern_type", "principal", "host", "operation", "permission_type")
+    filters = [AclBindingFilter(*(getattr(binding, name) for name in names)) for binding in bindings]
+    for done in admin.delete_acls(filters).values():
+        assert done.result(timeout=20), "there was nothing to delete"
 
 
 def make_tables(servers: Secured, database_url: str) -> None:
