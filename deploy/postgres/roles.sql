@@ -101,6 +101,7 @@ BEGIN
             ('pause',            'ringover_operators',  'SELECT, INSERT, UPDATE, DELETE'),
             ('rewind',           'ringover_operators',  'SELECT, INSERT, UPDATE (committed_at, outcome)'),
             ('replay',           'ringover_operators',  'SELECT, INSERT, UPDATE (raw_offset), DELETE'),
+            ('erasure',          'ringover_operators',  'SELECT, INSERT, UPDATE'),
             ('log',              'ringover_readers',    'SELECT'),
             ('progress',         'ringover_readers',    'SELECT'),
             ('claim',            'ringover_readers',    'SELECT'),
@@ -108,7 +109,8 @@ BEGIN
             ('schema_migration', 'ringover_readers',    'SELECT'),
             ('pause',            'ringover_readers',    'SELECT'),
             ('rewind',           'ringover_readers',    'SELECT'),
-            ('replay',           'ringover_readers',    'SELECT')
+            ('replay',           'ringover_readers',    'SELECT'),
+            ('erasure',          'ringover_readers',    'SELECT')
         ) AS rules (table_name, role_name, privileges)
         WHERE to_regclass('public.' || table_name) IS NOT NULL
     LOOP
