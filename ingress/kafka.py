@@ -27,6 +27,7 @@ from runtime.errors import PublishError
 from runtime.kafka import close_producer
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
+from runtime.refusal import refusal
 from schemas.topics import MAX_MESSAGE_BYTES
 
 PROBE_INTERVAL_SECONDS = 2.0
@@ -137,7 +138,8 @@ class KafkaPublisher:
             try:
                 producer = await _started(self._options, self._timeout)
             except (KafkaError, OSError) as error:  # TimeoutError is an OSError
-                self._report(f"Kafka cannot be reached: {str(error) or type(error).__name__}")
+                why = await refusal(self._options) or str(error) or type(error).__name__
+                self._report(f"Kafka cannot be reached: {why}")
                 await asyncio.sleep(min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 16)))
             else:
                 producer.client.set_topics(self._topics)

@@ -4,9 +4,9 @@ They come and go with a command: no group, no commits, one request timeout.
 """
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -29,6 +29,7 @@ from aiokafka.errors import (
 from ops.errors import NotAuthorizedError, NotFoundError, OpsError, UnreachableError, UsageError
 from runtime.errors import RefusedError
 from runtime.kafka import client_options, close_consumer
+from runtime.refusal import refusal
 from runtime.settings import KafkaSettings
 from schemas.topics import MAX_MESSAGE_BYTES
 
@@ -80,10 +81,10 @@ async def admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminCl
     _quiet()
     with kafka_errors(settings):
         with _setting_errors():
-            client = AIOKafkaAdminClient(**client_options(settings, client_id=CLIENT_ID))
+            options = client_options(settings, client_id=CLIENT_ID)
+            client = AIOKafkaAdminClient(**options)
         try:
-            with _setting_errors():
-                await client.start()
+            await _start(client, options)
             yield client
         finally:
             await client.close()
@@ -97,8 +98,9 @@ async def reader(
     _quiet()
     with kafka_errors(settings):
         with _setting_errors():
+            options = client_options(settings, client_id=CLIENT_ID)
             consumer = AIOKafkaConsumer(
-                **client_options(settings, client_id=CLIENT_ID),
+                **options,
                 group_id=None,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",  # callers always seek; this serves records deleted under a slow reader
@@ -107,11 +109,22 @@ async def reader(
                 max_partition_fetch_bytes=MAX_MESSAGE_BYTES + 64 * 1024,
             )
         try:
-            with _setting_errors():
-                await consumer.start()
+            await _start(consumer, options)
             yield consumer
         finally:
             await close_consumer(consumer)
+
+
+async def _start(client: AIOKafkaAdminClient | AIOKafkaConsumer, options: Mapping[str, Any]) -> None:
+    """Start, or say what the brokers or we have against the connection: the client only says that there is none."""
+    try:
+        with _setting_errors():
+            await client.start()
+    except KafkaConnectionError as error:
+        why = await refusal(options)
+        if why is None:
+            raise
+        raise NotAuthorizedError(f"no connection to Kafka: {why}") from error
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from processors.kafka_output import KafkaOutput
 from processors.pipeline import Lane, PartitionPipeline, Ports, Standing, stopped_within
 from processors.ports import Output
 from processors.postgres_state import PostgresState
-from runtime.errors import FencedError, TransientError
+from runtime.errors import FencedError, LogUnavailableError, TransientError
 from runtime.kafka import close_consumer, reading
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics
@@ -87,6 +87,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             with reading():
                 async with asyncio.timeout(START_SECONDS):
                     await self.fetcher.start()
+                    if self._config.topics.raw not in await self.fetcher.topics():
+                        # As a member we would hear of it only with the next look at everything, a minute later.
+                        raise LogUnavailableError(f"topic {self._config.topics.raw} does not exist or may not be seen")
                     await self.member.start()
             self.member.subscribe([self._config.topics.raw], listener=self)
             await self._watch(stop)
@@ -154,6 +157,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                 await self._pipeline(partition, output, standing).run(let_go)
             except TransientError as error:
                 self._metrics.retries.labels(type(error).__name__).inc()
+                standing.problem = str(error)
                 log.warning("partition.retry", partition=partition.partition, reason=str(error), retry_in=wait)
                 if asyncio.get_running_loop().time() - began > longest:
                     wait = RETRY_SECONDS[0]  # it had worked for a while

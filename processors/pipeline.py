@@ -49,13 +49,15 @@ class Lane:
 
 @dataclass(slots=True)
 class Standing:
-    """How far a partition is, for the lag metrics.
+    """How far a partition is, for the lag metrics and for readiness.
 
     `position`: everything below is committed. `pending`: broker time (ms) of the first record of each batch in hand.
+    `problem`: why it does not get on, until a batch is committed or there is none.
     """
 
     position: int | None = None
     pending: deque[int] = field(default_factory=deque)
+    problem: str | None = None
 
 
 class PartitionPipeline:
@@ -102,6 +104,8 @@ class PartitionPipeline:
                 elif committing is not None:
                     await committing  # nothing to do beside it
                     committing = None
+                else:
+                    self._standing.problem = None
             if committing is not None:
                 await committing
         finally:
@@ -171,6 +175,7 @@ class PartitionPipeline:
                 return await ask()
             except StateUnavailableError as error:
                 self._metrics.retries.labels("state").inc()
+                self._standing.problem = str(error)
                 log.warning("state.unavailable", partition=self._lane.partition, reason=str(error), retry_in=wait)
                 if await stopped_within(self._stop, wait):
                     raise
@@ -181,6 +186,7 @@ class PartitionPipeline:
             await self._ports.output.commit(decision.outputs, batch.next_offset)
         self._standing.position = batch.next_offset
         self._standing.pending.popleft()
+        self._standing.problem = None
         self._measure(batch, decision)
 
     def _measure(self, batch: Batch, decision: Decision) -> None:

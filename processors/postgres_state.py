@@ -1,6 +1,7 @@
 """The state table on PostgreSQL: each claim is one autocommit statement, so no lock outlives a frozen process."""
 
 import functools
+import ipaddress
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from processors.model import Claim, Conflict, Owner
 from runtime.errors import RefusedError, StateBehindError, StateUnavailableError
+from runtime.logs import logger
 from schemas.identity import ClaimKey
 
 SCHEMA_VERSION = 3  # the newest file in processors/migrations
@@ -39,6 +41,8 @@ def load_queries(text: str) -> dict[str, LiteralString]:
 
 QUERIES = load_queries(resources.files("processors").joinpath("queries.sql").read_text(encoding="utf-8"))
 
+log = logger(__name__)
+
 Execute = Callable[[str, Mapping[str, object]], Awaitable[list[TupleRow]]]
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
 
@@ -47,6 +51,8 @@ def make_pool(database_url: str, *, connections: int) -> Pool:
     """A closed pool of autocommit connections; opening it does not wait for the database."""
 
     async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
+        if exposed(connection.info.hostaddr, encrypted=bool(connection.pgconn.ssl_in_use)):
+            log.warning("database.unencrypted", advice="sslmode=verify-full in DATABASE_URL")
         await connection.execute(_SESSION)
 
     return AsyncConnectionPool(
@@ -58,6 +64,11 @@ def make_pool(database_url: str, *, connections: int) -> Pool:
         configure=configure,
         open=False,
     )
+
+
+def exposed(address: str, *, encrypted: bool) -> bool:
+    """Whether others could read a connection; an empty address is a socket of this machine."""
+    return not encrypted and bool(address) and not ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 class PostgresState:
@@ -80,6 +91,8 @@ class PostgresState:
         except StateUnavailableError as error:
             if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
                 raise RefusedError("the database has no schema yet: run `ringover-ops migrate`") from error
+            if isinstance(error.__cause__, PoolTimeout):
+                raise StateUnavailableError(f"PostgreSQL: {await _why_no_connection(self._pool)}") from error
             raise
         version = rows[0][0] or 0
         if version < SCHEMA_VERSION:
@@ -188,6 +201,16 @@ async def _run(
 ) -> list[TupleRow]:
     cursor = await connection.execute(QUERIES[query], parameters)
     return await cursor.fetchall() if cursor.description else []
+
+
+async def _why_no_connection(pool: Pool) -> str:
+    """What a connection of our own is told: the pool only says that it has none in time."""
+    assert isinstance(pool.conninfo, str), "make_pool gives the URL itself"
+    try:
+        async with await psycopg.AsyncConnection.connect(pool.conninfo, **CONNECTION):
+            return "no connection in time"
+    except psycopg.OperationalError as error:
+        return str(error).split("\n", 1)[0].removeprefix("connection failed: ")
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from runtime.kafka import client_options, close_consumer, reading
 from runtime.lifecycle import watch_loop_lag
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics
+from runtime.refusal import refusal
 from schemas.topics import TopicNames
 
 PROBE_EVERY_SECONDS = 2.0
@@ -55,6 +56,7 @@ class ProcessorService:
         self._options: Mapping[str, Any] = client_options(settings, client_id=client_id())
         self._metrics = ProcessorMetrics(CollectorRegistry())
         self._assignment = Assignment()
+        self._setback: str | None = None  # what ended the last stay in the group
         self._problems: dict[str, str] = {"state": "PostgreSQL: not asked yet", "kafka": "Kafka: not asked yet"}
         self._stopping = asyncio.Event()
         self._gate = Gate(settings.database_url.get_secret_value(), settings.processor_group)
@@ -104,8 +106,11 @@ class ProcessorService:
         if self._problems:
             return "; ".join(self._problems.values())
         if self._assignment.joined:
-            return None
-        return f"paused: {self._gate.reason}" if self._gate.closed.is_set() else "not yet in the consumer group"
+            stuck = ((p.partition, s.problem) for p, s in self._assignment.standings.items() if s.problem)
+            return next((f"partition {partition}: {problem}" for partition, problem in stuck), None)
+        if self._gate.closed.is_set():
+            return f"paused: {self._gate.reason}"
+        return "not yet in the consumer group" + (f": {self._setback}" if self._setback else "")
 
     async def _stay(self, state: PostgresState, stop: asyncio.Event) -> None:
         """Be a member of the group, again after whatever passes."""
@@ -116,8 +121,9 @@ class ProcessorService:
                 await first_of(stop, self._gate.opened)
                 if not stop.is_set():
                     await self._stay_once(state, stop)
-                wait = RETRY_SECONDS[0]
+                wait, self._setback = RETRY_SECONDS[0], None
             except (TransientError, FencedError) as error:
+                self._setback = str(error)
                 self._metrics.retries.labels(type(error).__name__).inc()
                 log.warning("member.retry", reason=str(error), retry_in=wait)
                 await stopped_within(stop, wait)
@@ -171,7 +177,8 @@ class ProcessorService:
                     self._answers("kafka", self._metrics.kafka_available)
                     await asyncio.sleep(PROBE_EVERY_SECONDS)
             except LogUnavailableError as error:
-                self._silent("kafka", self._metrics.kafka_available, str(error))
+                why = await refusal(self._options)
+                self._silent("kafka", self._metrics.kafka_available, f"Kafka: {why}" if why else str(error))
             finally:
                 await close_consumer(client)
             await asyncio.sleep(PROBE_EVERY_SECONDS)
@@ -181,7 +188,7 @@ class ProcessorService:
         with reading():
             async with asyncio.timeout(PROBE_SECONDS):
                 if self._topics.raw not in await client.topics():
-                    raise LogUnavailableError(f"Kafka: no topic {self._topics.raw}: run `ringover-ops topics apply`")
+                    raise LogUnavailableError(f"Kafka: topic {self._topics.raw} does not exist or may not be seen")
                 ends: dict[TopicPartition, int] = await client.end_offsets(list(standings)) if standings else {}
         self._metrics.lag.clear()
         self._metrics.lag_seconds.clear()

@@ -43,18 +43,34 @@ def _options(settings: KafkaSettings, client_id: str) -> dict[str, Any]:
     if settings.kafka_security_protocol.endswith("SSL"):
         options["ssl_context"] = _ssl_context(settings)
     if settings.kafka_security_protocol.startswith("SASL"):
+        user, password = settings.kafka_sasl_username, settings.kafka_sasl_password
+        if user is None or password is None:
+            raise ValueError(f"{settings.kafka_security_protocol} needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
         options["sasl_mechanism"] = settings.kafka_sasl_mechanism
-        options["sasl_plain_username"] = settings.kafka_sasl_username
-        password = settings.kafka_sasl_password
-        options["sasl_plain_password"] = password.get_secret_value() if password else None
+        options["sasl_plain_username"] = user
+        options["sasl_plain_password"] = password.get_secret_value()
     return options
 
 
 def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=settings.kafka_ssl_ca_file)
+    with _about("KAFKA_SSL_CA_FILE"):
+        context = ssl.create_default_context(cafile=settings.kafka_ssl_ca_file)
     if settings.kafka_ssl_cert_file is not None:
-        context.load_cert_chain(settings.kafka_ssl_cert_file, settings.kafka_ssl_key_file)
+        password = settings.kafka_ssl_key_password
+        # Without a password of ours OpenSSL would ask a terminal for one.
+        secret = password.get_secret_value() if password else ""
+        with _about("KAFKA_SSL_CERT_FILE, KAFKA_SSL_KEY_FILE, KAFKA_SSL_KEY_PASSWORD"):
+            context.load_cert_chain(settings.kafka_ssl_cert_file, settings.kafka_ssl_key_file, password=secret)
     return context
+
+
+@contextmanager
+def _about(names: str) -> Iterator[None]:
+    """Name the settings that an error is about: the library names neither them nor the file."""
+    try:
+        yield
+    except OSError as error:  # also of TLS
+        raise ValueError(f"{names}: {error.strerror or error}") from error
 
 
 log = logger(__name__)

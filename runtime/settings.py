@@ -5,17 +5,21 @@ setting both is refused.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
 EXIT_USAGE = 2
+
+_ESCAPED = "%[0-9A-Fa-f]{2}"
+_DATABASE_URL = re.compile(rf"postgres(?:ql)?://(?:(?:[^@/?#\s%]|{_ESCAPED})*@)?(?:[^@\s%]|{_ESCAPED})*")
 
 
 class FileSecretSource(PydanticBaseSettingsSource):
@@ -82,12 +86,21 @@ class KafkaSettings(Settings):
     kafka_ssl_ca_file: Path | None = Field(default=None, description="CA certificates (PEM); default: the system's")
     kafka_ssl_cert_file: Path | None = Field(default=None, description="Client certificate (PEM), for mutual TLS")
     kafka_ssl_key_file: Path | None = Field(default=None, description="Key of the client certificate (PEM)")
+    kafka_ssl_key_password: SecretStr | None = Field(default=None, description="Password of that key, if it has one")
 
 
 class DatabaseSettings(Settings):
     """How to reach PostgreSQL."""
 
     database_url: SecretStr = Field(description="PostgreSQL connection URI of the state table")
+
+    @field_validator("database_url")
+    @classmethod
+    def _escaped(cls, value: SecretStr) -> SecretStr:
+        # The library's complaint about an URI that it misreads quotes the rest of the password.
+        if _DATABASE_URL.fullmatch(value.get_secret_value()) is None:
+            raise ValueError("not a PostgreSQL URI; in the password write @ / ? # % as %40 %2F %3F %23 %25")
+        return value
 
 
 class LogSettings(Settings):

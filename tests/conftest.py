@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -11,7 +12,8 @@ from psycopg import sql
 from ops.migrate import migrate, packaged_migrations
 from schemas.topics import TOPICS, TopicNames
 from tests.support.infrastructure import Infrastructure, infrastructure
-from tests.support.kafka import create_topics
+from tests.support.kafka import connect, create_topics
+from tests.support.secured import make_tables
 
 TEST_PARTITIONS = 3
 SERVER_DIRECTORIES = {"integration", "e2e"}
@@ -43,15 +45,17 @@ def database_url(servers: Infrastructure) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        base, _, _ = servers.database_url.rpartition("/")
-        yield f"{base}/{name}"
+        yield urlsplit(servers.database_url)._replace(path=f"/{name}").geturl()
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture
-def migrated_database_url(database_url: str) -> str:
-    """A fresh database with the current schema."""
-    migrate(database_url, packaged_migrations())
+def migrated_database_url(servers: Infrastructure, database_url: str) -> str:
+    """A fresh database with the current schema; the URL is the administrator's."""
+    if servers.secured is not None:
+        make_tables(servers.secured, database_url)
+    else:
+        migrate(database_url, packaged_migrations())
     return database_url
 
 
@@ -66,7 +70,7 @@ async def topics(kafka_bootstrap_servers: str, topic_prefix: str) -> AsyncIterat
     names = TopicNames(topic_prefix)
     await create_topics(kafka_bootstrap_servers, names, partitions=TEST_PARTITIONS)
     yield names
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap_servers)
+    admin = AIOKafkaAdminClient(**connect(kafka_bootstrap_servers))
     await admin.start()
     await admin.delete_topics([names.of(topic) for topic in TOPICS])
     await admin.close()

@@ -1,7 +1,9 @@
 """A real Apache Kafka (KRaft, one node, broker and controller in one) as a child process."""
 
 import signal
+import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ops.devstack import kafka_wire, ports, wheels
@@ -45,20 +47,44 @@ SETTINGS: Mapping[str, object] = {
 }
 
 
-def render_properties(*, port: int, controller_port: int, advertised_port: int, data_dir: Path) -> str:
+@dataclass(frozen=True, slots=True)
+class KafkaExtra:
+    """What a broker has beyond the plain one.
+
+    Attributes:
+        settings: put over ours.
+        listeners: further ones, by name, with their ports; 0 means any free one.
+        format_options: more words for `StorageTool format`.
+        tls: how to ask the broker whether it is ready, when the listener CLIENT speaks TLS.
+    """
+
+    settings: Mapping[str, object] = field(default_factory=dict)
+    listeners: Mapping[str, int] = field(default_factory=dict)
+    format_options: tuple[str, ...] = ()
+    tls: ssl.SSLContext | None = None
+
+
+PLAIN = KafkaExtra()
+
+
+def render_properties(
+    *, port: int, controller_port: int, advertised_port: int, data_dir: Path, extra: KafkaExtra = PLAIN
+) -> str:
     """The broker's `server.properties`."""
     host = ports.HOST
+    further = "".join(f",{name}://{host}:{number}" for name, number in extra.listeners.items())
     settings: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": 1,
         "controller.quorum.voters": f"1@{host}:{controller_port}",
-        "listeners": f"CLIENT://{host}:{port},CONTROLLER://{host}:{controller_port}",
-        "advertised.listeners": f"CLIENT://{host}:{advertised_port}",
+        "listeners": f"CLIENT://{host}:{port},CONTROLLER://{host}:{controller_port}{further}",
+        "advertised.listeners": f"CLIENT://{host}:{advertised_port}{further}",
         "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "inter.broker.listener.name": "CLIENT",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": _path(data_dir),
         **SETTINGS,
+        **extra.settings,
     }
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
@@ -74,10 +100,19 @@ class KafkaServer:
     """The broker: start, stop and kill it as often as needed; it keeps its port and its data."""
 
     def __init__(
-        self, directory: Path, jars: list[Path], surroundings: Surroundings, *, port: int, advertised_port: int | None
+        self,
+        directory: Path,
+        jars: list[Path],
+        surroundings: Surroundings,
+        *,
+        port: int,
+        advertised_port: int | None,
+        extra: KafkaExtra = PLAIN,
     ) -> None:
         self.port = port
         self._advertised_port = advertised_port
+        self.listeners: Mapping[str, int] = extra.listeners
+        self._extra = extra
         self._directory = directory
         self._data = directory / "data"
         self._properties = directory / "server.properties"
@@ -102,13 +137,16 @@ class KafkaServer:
         Raises:
             PortTakenError, ServerDiedError, DiskFullError, AbortedError
         """
-        wanted = self.port
+        wanted, further = self.port, self.listeners
         for attempt in range(1, ATTEMPTS + 1):
             self.port = ports.claim_port(wanted, server="Kafka")
+            self.listeners = {}
+            for name, port in further.items():
+                self.listeners = {**self.listeners, name: port or ports.free_port(apart_from=self._ports())}
             self._configure()
             self._child.start(self._java("kafka.Kafka", str(self._properties)))
             self._child.poll_until(
-                lambda: self.pid is None or kafka_wire.is_ready(ports.HOST, self.port), START_SECONDS
+                lambda: self.pid is None or kafka_wire.is_ready(ports.HOST, self.port, self._extra.tls), START_SECONDS
             )
             if self.pid is not None:
                 return
@@ -133,15 +171,19 @@ class KafkaServer:
             self._directory.mkdir(parents=True, exist_ok=True)
             text = render_properties(
                 port=self.port,
-                controller_port=ports.free_port(),
+                controller_port=ports.free_port(apart_from=self._ports()),
                 advertised_port=self._advertised_port or self.port,
                 data_dir=self._data,
+                extra=replace(self._extra, listeners=self.listeners),
             )
             self._properties.write_text(text, encoding="utf-8")
         if not (self._data / "meta.properties").exists():
             format_options = ["format", "--ignore-formatted", "-t", CLUSTER_ID, "-c", str(self._properties)]
-            self._formatter.start(self._java("kafka.tools.StorageTool", *format_options))
+            self._formatter.start(self._java("kafka.tools.StorageTool", *format_options, *self._extra.format_options))
             self._formatter.finish(START_SECONDS)
+
+    def _ports(self) -> list[int]:
+        return [self.port, *self.listeners.values()]
 
     def _java(self, *main: str) -> list[str]:
         return [str(wheels.java()), *JVM_OPTIONS, "-cp", self._class_path, *main]

@@ -5,6 +5,7 @@ not up yet.
 """
 
 import socket
+import ssl
 import struct
 from io import BytesIO
 from typing import Any
@@ -18,15 +19,20 @@ LENGTH = struct.Struct(">i")
 CORRELATION_ID_BYTES = 4
 
 
-def is_ready(host: str, port: int) -> bool:
+def is_ready(host: str, port: int, tls: ssl.SSLContext | None = None) -> bool:
     """Whether the broker there speaks Kafka, has registered itself and knows the controller."""
     try:
-        with socket.create_connection((host, port), timeout=TIMEOUT_SECONDS) as connection:
+        with _connected(host, port, tls) as connection:
             versions = _ask(connection, ApiVersionRequest_v0())
             metadata = _ask(connection, MetadataRequest_v1([]))
     except (OSError, EOFError):
         return False
     return versions.error_code == 0 and len(metadata.brokers) == 1 and metadata.controller_id >= 0
+
+
+def _connected(host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:
+    connection = socket.create_connection((host, port), timeout=TIMEOUT_SECONDS)
+    return connection if tls is None else tls.wrap_socket(connection, server_hostname=host)
 
 
 def _ask(connection: socket.socket, request: Any) -> Any:  # aiokafka's structs carry no types

@@ -1,17 +1,21 @@
 """Ports of 127.0.0.1: finding a free one, refusing a taken one."""
 
 import socket
+from collections.abc import Collection
 
 from ops.devstack.errors import PortTakenError
 
 HOST = "127.0.0.1"
 
 
-def free_port() -> int:
+def free_port(*, apart_from: Collection[int] = ()) -> int:
     """A port nobody listens on now. Somebody may take it before the server binds it: callers retry."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    while True:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = int(probe.getsockname()[1])
+        if port not in apart_from:
+            return port
 
 
 def claim_port(port: int, *, server: str) -> int:

@@ -6,7 +6,10 @@ import pwd
 import shutil
 import signal
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import psycopg
 from psycopg import sql
@@ -31,11 +34,34 @@ SETTINGS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class PostgresExtra:
+    """What a server has beyond the plain one.
+
+    Attributes:
+        settings: put over ours.
+        initdb_options: more words for `initdb`; the last of two that contradict each other counts.
+        password: of the owner, if one is asked for.
+        connection: further words of libpq for the owner's connections, such as `sslmode`.
+        programs: a directory with another `postgres` and `initdb`: the wheel's are built without TLS.
+    """
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    initdb_options: tuple[str, ...] = ()
+    password: str | None = None
+    connection: Mapping[str, str] = field(default_factory=dict)
+    programs: Path | None = None
+
+
+PLAIN = PostgresExtra()
+
+
 class PostgresServer:
     """The server: start, stop and kill it as often as needed; it keeps its port and its data."""
 
-    def __init__(self, directory: Path, surroundings: Surroundings, *, port: int) -> None:
+    def __init__(self, directory: Path, surroundings: Surroundings, *, port: int, extra: PostgresExtra = PLAIN) -> None:
         self.port = port
+        self._extra = extra
         self._directory = directory
         self._data = directory / "data"
         self._user = _unprivileged(directory)
@@ -46,7 +72,9 @@ class PostgresServer:
     @property
     def database_url(self) -> str:
         """Where clients connect."""
-        return f"postgresql://{NAME}@{ports.HOST}:{self.port}/{NAME}"
+        password = f":{quote(self._extra.password, safe='')}" if self._extra.password else ""
+        words = f"?{urlencode(self._extra.connection)}" if self._extra.connection else ""
+        return f"postgresql://{NAME}{password}@{ports.HOST}:{self.port}/{NAME}{words}"
 
     @property
     def pid(self) -> int | None:
@@ -100,19 +128,23 @@ class PostgresServer:
             os.chown(self._directory, self._user.uid, self._user.gid)
             if new.exists():
                 shutil.rmtree(new)  # an earlier attempt was interrupted
-        initdb = str(wheels.postgres_program("initdb"))
-        self._initdb.start([initdb, "-D", str(new), *INITDB_OPTIONS], env=_environment())
+        self._initdb.start(
+            [self._program("initdb"), "-D", str(new), *INITDB_OPTIONS, *self._extra.initdb_options], env=_environment()
+        )
         self._initdb.finish(START_SECONDS)
         new.rename(self._data)
 
     def _command(self) -> list[str]:
-        settings = [item for name, value in SETTINGS.items() for item in ("-c", f"{name}={value}")]
-        return [str(wheels.postgres_program("postgres")), "-D", str(self._data), "-p", str(self.port), *settings]
+        settings = [
+            item for name, value in {**SETTINGS, **self._extra.settings}.items() for item in ("-c", f"{name}={value}")
+        ]
+        return [self._program("postgres"), "-D", str(self._data), "-p", str(self.port), *settings]
+
+    def _program(self, name: str) -> str:
+        return str(self._extra.programs / name if self._extra.programs else wheels.postgres_program(name))
 
     def _connect(self) -> psycopg.Connection:
-        return psycopg.connect(
-            host=ports.HOST, port=self.port, user=NAME, dbname="postgres", connect_timeout=2, autocommit=True
-        )
+        return psycopg.connect(self.database_url, dbname="postgres", connect_timeout=2, autocommit=True)
 
     def _answers(self) -> bool:
         try:

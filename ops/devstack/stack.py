@@ -15,8 +15,10 @@ from typing import Self, TypeVar
 from ops.devstack.datadir import lock_data_dir, open_data_dir
 from ops.devstack.errors import DevstackError, disk_errors
 from ops.devstack.jars import ensure_jars
-from ops.devstack.kafka import KafkaServer
-from ops.devstack.postgres import PostgresServer
+from ops.devstack.kafka import PLAIN as PLAIN_KAFKA
+from ops.devstack.kafka import KafkaExtra, KafkaServer
+from ops.devstack.postgres import PLAIN as PLAIN_POSTGRES
+from ops.devstack.postgres import PostgresExtra, PostgresServer
 from ops.devstack.processes import Surroundings
 
 T = TypeVar("T")
@@ -29,6 +31,7 @@ class DevstackConfig:
     Attributes:
         data_dir: is kept and used again by the next start; None means a temporary one.
         kafka_advertised_port: where clients shall connect instead, for a proxy before the broker.
+        kafka_extra, postgres_extra: what the servers have beyond plain ones.
     """
 
     data_dir: Path | None = None
@@ -37,6 +40,8 @@ class DevstackConfig:
     kafka: bool = True
     postgres: bool = True
     kafka_advertised_port: int | None = None
+    kafka_extra: KafkaExtra = PLAIN_KAFKA
+    postgres_extra: PostgresExtra = PLAIN_POSTGRES
 
 
 class Devstack:
@@ -125,10 +130,17 @@ class Devstack:
         config = self.config
         if config.kafka:
             self._kafka = KafkaServer(
-                data_dir / "kafka", jars, around, port=config.kafka_port, advertised_port=config.kafka_advertised_port
+                data_dir / "kafka",
+                jars,
+                around,
+                port=config.kafka_port,
+                advertised_port=config.kafka_advertised_port,
+                extra=config.kafka_extra,
             )
         if config.postgres:
-            self._postgres = PostgresServer(data_dir / "postgres", around, port=config.postgres_port)
+            self._postgres = PostgresServer(
+                data_dir / "postgres", around, port=config.postgres_port, extra=config.postgres_extra
+            )
 
     def _start(self) -> None:
         with ThreadPoolExecutor() as pool:

@@ -5,19 +5,30 @@ from pathlib import Path
 
 import pytest
 
+from deploy.kafka.acls import Acl
 from schemas.topics import TopicNames
 from tests.support.infrastructure import Infrastructure
 from tests.support.processes import Programs
+from tests.support.secured import bindings_of, create_acls, grant_topics
 from tests.support.verdict import Place
 
 
 @pytest.fixture
 def place(servers: Infrastructure, migrated_database_url: str, topics: TopicNames) -> Place:
-    return Place(servers.kafka_bootstrap_servers, migrated_database_url, topics, group=f"{topics.prefix}normalizer")
+    group = f"{topics.prefix}normalizer"
+    if servers.secured is not None:
+        grant_topics(servers.secured, prefix=topics.prefix, group=group)
+        # Tests move other groups, too: rights that a team downstream gives the operators.
+        others = [
+            Acl("ringover-operator", "group", name, ("Read",), "") for name in (f"{topics.prefix}billing", "typo")
+        ]
+        create_acls(servers.secured, [binding for other in others for binding in bindings_of(other)])
+    return Place(servers.kafka_bootstrap_servers, migrated_database_url, topics, group=group)
 
 
 @pytest.fixture
-def programs(place: Place, tmp_path: Path) -> Iterator[Programs]:
+def programs(servers: Infrastructure, place: Place, tmp_path: Path) -> Iterator[Programs]:
+    identities = servers.secured.services(place.database_url) if servers.secured is not None else {}
     started = Programs(
         {
             "KAFKA_BOOTSTRAP_SERVERS": place.bootstrap_servers,
@@ -30,6 +41,7 @@ def programs(place: Place, tmp_path: Path) -> Iterator[Programs]:
             "INGRESS_HMAC_SECRETS": "test:a-secret-of-the-tests",
         },
         tmp_path,
+        identities,
     )
     yield started
     started.close()

@@ -20,7 +20,7 @@ from processors.model import RawRecord, Verdict
 from processors.normalize import normalize
 from processors.settings import ProcessorSettings
 from tests.support.cli import run
-from tests.support.kafka import Webhook, as_raw, producer, read_topic, store
+from tests.support.kafka import Webhook, as_raw, connect, producer, read_topic, store
 from tests.support.processes import Programs
 from tests.support.reference_model import Expected, Raw, expected
 from tests.support.traffic import GARBAGE, traffic
@@ -166,7 +166,7 @@ def _ends(raw: list[Raw]) -> Mapping[int, int]:
 async def _remove(place: Place, *, records: int) -> int:
     """Remove the first records of a partition of the call topic, as retention does; how many were there."""
     events = [record for record in await read_topic(place.bootstrap_servers, place.topics.call) if not record.partition]
-    admin = AIOKafkaAdminClient(bootstrap_servers=place.bootstrap_servers)
+    admin = AIOKafkaAdminClient(**connect(place.bootstrap_servers))
     await admin.start()
     try:
         before = RecordsToDelete(before_offset=events[records].offset)

@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from tests.support.kafka import Webhook, as_raw, read_topic, store
+from tests.support.kafka import Webhook, as_raw, connect, read_topic, store
 from tests.support.processes import Programs
 from tests.support.reference_model import expected
 from tests.support.rewinding import judge_passes, rewind, rewind_until, source_offset, whole_pass
@@ -190,7 +190,7 @@ async def test_a_member_that_does_not_let_go_is_named_and_the_processors_go_on(
     count = await _store(place, list(traffic(seed=50, calls=50)))
     stubborn = AIOKafkaConsumer(
         place.topics.raw,
-        bootstrap_servers=place.bootstrap_servers,
+        **connect(place.bootstrap_servers),
         group_id=place.group,
         client_id="stubborn-1",
         enable_auto_commit=False,
@@ -221,7 +221,7 @@ async def test_a_group_downstream_is_moved_only_while_nobody_is_in_it(place: Pla
     group = f"{place.topics.prefix}billing"
     consumer = AIOKafkaConsumer(
         place.topics.call,
-        bootstrap_servers=place.bootstrap_servers,
+        **connect(place.bootstrap_servers),
         group_id=group,
         client_id="billing-1",
         auto_offset_reset="earliest",
@@ -249,7 +249,7 @@ async def test_a_group_downstream_is_moved_only_while_nobody_is_in_it(place: Pla
 
 
 async def _delete_records(place: Place, *, partition: int, before: int) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=place.bootstrap_servers)
+    admin = AIOKafkaAdminClient(**connect(place.bootstrap_servers))
     await admin.start()
     try:
         await admin.delete_records({TopicPartition(place.topics.raw, partition): RecordsToDelete(before)})

@@ -11,7 +11,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from tests.support import cli
 from tests.support.cli import Ran
-from tests.support.kafka import store
+from tests.support.kafka import connect, store
 from tests.support.processes import Programs
 from tests.support.traffic import ended, recording, traffic
 from tests.support.verdict import Place, committed_offsets, duplicates_counted, judge, processed
@@ -238,7 +238,7 @@ def _claims(place: Place) -> dict[str, tuple[int, int]]:
 
 async def _remove_records(place: Place, *, up_to: int) -> dict[int, int]:
     """As retention does; where the partitions begin now."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=place.bootstrap_servers)
+    admin = AIOKafkaAdminClient(**connect(place.bootstrap_servers))
     await admin.start()
     try:
         partitions = [TopicPartition(place.topics.raw, number) for number in range(3)]

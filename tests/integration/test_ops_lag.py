@@ -9,18 +9,19 @@ from ops.errors import NotFoundError
 from ops.lag_kafka import read_lag
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames
+from tests.support.kafka import connect
 
 GROUP_SUFFIX = "group"
 
 
 async def write(bootstrap_servers: str, topic: str, partition: int, count: int) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers) as producer:
+    async with AIOKafkaProducer(**connect(bootstrap_servers)) as producer:
         for number in range(count):
             await producer.send_and_wait(topic, str(number).encode(), partition=partition)
 
 
 async def commit(bootstrap_servers: str, group: str, offsets: dict[TopicPartition, int]) -> None:
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**connect(bootstrap_servers), group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
         consumer.assign(list(offsets))

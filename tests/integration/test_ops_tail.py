@@ -18,13 +18,14 @@ from ops.tail import TailOptions, follow
 from ops.tail_topics import TailTopic, topic_names
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames
+from tests.support.kafka import connect
 
 DEADLINE_SECONDS = 60
 
 
 @asynccontextmanager
 async def transactional(bootstrap_servers: str, topics: TopicNames) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, transactional_id=topics.prefix)
+    producer = AIOKafkaProducer(**connect(bootstrap_servers), transactional_id=topics.prefix)
     await producer.start()
     try:
         yield producer

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-import os
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
+
+from tests.support.processes import inherited
 
 RUN_SECONDS = 60.0
 
@@ -29,7 +30,7 @@ async def start(env: Mapping[str, str], *arguments: str, module: str = "ops") ->
     """The command, running; `module` may be one with a fault built in."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
-        env={**os.environ, **env, "NO_COLOR": "1"},
+        env={**inherited(), **env, "NO_COLOR": "1"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

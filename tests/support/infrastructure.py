@@ -1,6 +1,7 @@
 """A real Kafka and a real PostgreSQL for the tests, in this order: the environment, Docker, the devstack.
 
-Missing infrastructure is an error, never a skip.
+Missing infrastructure is an error, never a skip. With TEST_SECURED=1 they are those of `tests.support.secured`, and
+every program has its own identity, with the rights of `deploy/` and no others.
 """
 
 import os
@@ -10,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import pytest
+
 from ops.devstack.stack import Devstack, DevstackConfig
+from tests.support.secured import ADMIN, Secured, secured
 
 KAFKA_IMAGE = os.environ.get("TEST_KAFKA_IMAGE", "apache/kafka:4.4.0")
 POSTGRES_IMAGE = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:18")
@@ -18,25 +22,37 @@ POSTGRES_IMAGE = os.environ.get("TEST_POSTGRES_IMAGE", "postgres:18")
 
 @dataclass(frozen=True, slots=True)
 class Infrastructure:
-    """Where the servers are; `stack` is set when we started them ourselves."""
+    """Where the servers are, and who may do what there if that is limited; addresses are the administrator's."""
 
     kafka_bootstrap_servers: str
     database_url: str
-    stack: Devstack | None = None
+    secured: Secured | None = None
 
 
 @contextmanager
 def infrastructure() -> Iterator[Infrastructure]:
     """The servers for a whole test session."""
     kafka, database = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), os.environ.get("DATABASE_URL")
-    if kafka and database:
+    if os.environ.get("TEST_SECURED") == "1":
+        with secured_infrastructure() as found:
+            yield found
+    elif kafka and database:
         yield Infrastructure(kafka, database)
     elif _docker_answers():
         with _containers() as found:
             yield found
     else:
         with Devstack(DevstackConfig()) as stack:
-            yield Infrastructure(stack.kafka_bootstrap_servers, stack.database_url, stack)
+            yield Infrastructure(stack.kafka_bootstrap_servers, stack.database_url)
+
+
+@contextmanager
+def secured_infrastructure() -> Iterator[Infrastructure]:
+    """Secured servers; meanwhile the KAFKA_* variables of the tests' own clients are the administrator's."""
+    with secured() as servers, pytest.MonkeyPatch.context() as patch:
+        for name, value in servers.by_certificate(ADMIN).items():
+            patch.setenv(name, value)
+        yield Infrastructure(servers.stack.kafka_bootstrap_servers, servers.stack.database_url, servers)
 
 
 def _docker_answers() -> bool:

@@ -3,10 +3,13 @@
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from runtime.kafka import client_options
+from runtime.settings import KafkaSettings
 from schemas.headers import Headers, RawHeaders
 from schemas.topics import TOPICS, TopicNames
 from tests.support.reference_model import Raw
@@ -33,9 +36,16 @@ def raw_headers(slug: str) -> Headers:
     ).encode()
 
 
+def connect(bootstrap_servers: str) -> dict[str, Any]:
+    """Options of the tests' own clients: whatever else the brokers ask for is in the KAFKA_* variables."""
+    options = client_options(KafkaSettings(kafka_bootstrap_servers=bootstrap_servers), client_id="")
+    del options["client_id"]
+    return options
+
+
 @asynccontextmanager
 async def producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
-    client = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", max_request_size=4 * 1024 * 1024)
+    client = AIOKafkaProducer(**connect(bootstrap_servers), acks="all", max_request_size=4 * 1024 * 1024)
     await client.start()
     try:
         yield client
@@ -46,7 +56,7 @@ async def producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProducer]:
 async def create_topics(bootstrap_servers: str, names: TopicNames, *, partitions: int) -> None:
     """Make the registry's topics, and wait until each partition has a leader: only then can clients use them."""
     wanted = {names.of(topic): topic.config for topic in TOPICS}
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    admin = AIOKafkaAdminClient(**connect(bootstrap_servers))
     await admin.start()
     try:
         await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=wanted[name]) for name in wanted])
@@ -78,7 +88,7 @@ async def read_topic(bootstrap_servers: str, topic: str) -> list[ConsumerRecord]
     """Every committed record of a topic, by partition and offset."""
     consumer = AIOKafkaConsumer(
         topic,
-        bootstrap_servers=bootstrap_servers,
+        **connect(bootstrap_servers),
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         isolation_level="read_committed",

@@ -12,6 +12,13 @@ import aiohttp
 from ops.devstack.ports import free_port
 from tests.support.waiting import until
 
+_OURS = ("KAFKA_", "DATABASE_")  # the tests' own identity must not leak into the programs
+
+
+def inherited() -> dict[str, str]:
+    """The environment of a program, without what says where the servers are and who asks."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+
 
 class Program:
     """One running program (`python -m module`) with an admin port."""
@@ -23,7 +30,7 @@ class Program:
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module],
-                env={**os.environ, **env, admin_variable: str(self.admin_port), "LOG_FORMAT": "json"},
+                env={**inherited(), **env, admin_variable: str(self.admin_port), "LOG_FORMAT": "json"},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -82,23 +89,34 @@ class Program:
 
 
 class Programs:
-    """Starts programs, and kills what is left at the end of a test."""
+    """Starts programs, and kills what is left at the end of a test.
 
-    def __init__(self, env: Mapping[str, str], directory: Path) -> None:
-        self.env = dict(env)
+    `identities`: what a program's own identity adds to `env`, by "ingress", "processor" and "ops". What the command
+    line needs is in `self.env`.
+    """
+
+    def __init__(
+        self, env: Mapping[str, str], directory: Path, identities: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
+        self._common = dict(env)
+        self._identities = identities or {}
+        self.env = self._env("ops")
         self._directory = directory
         self.all: list[Program] = []
 
     def processor(self, *, module: str = "processors", **extra: str) -> Program:
-        return self._start(module, extra, "PROCESSOR_ADMIN_PORT", f"processor-{len(self.all)}")
+        own = {**self._env("processor"), **extra}
+        return self._start(module, own, "PROCESSOR_ADMIN_PORT", f"processor-{len(self.all)}")
 
     def ingress(self, **extra: str) -> Program:
-        return self._start("ingress", extra, "INGRESS_ADMIN_PORT", f"ingress-{len(self.all)}")
+        own = {**self._env("ingress"), **extra}
+        return self._start("ingress", own, "INGRESS_ADMIN_PORT", f"ingress-{len(self.all)}")
 
-    def _start(self, module: str, extra: Mapping[str, str], admin_variable: str, name: str) -> Program:
-        program = Program(
-            module, {**self.env, **extra}, admin_variable=admin_variable, directory=self._directory, name=name
-        )
+    def _env(self, who: str) -> dict[str, str]:
+        return {**self._common, **self._identities.get(who, {})}
+
+    def _start(self, module: str, env: Mapping[str, str], admin_variable: str, name: str) -> Program:
+        program = Program(module, env, admin_variable=admin_variable, directory=self._directory, name=name)
         self.all.append(program)
         return program
 

@@ -14,7 +14,7 @@ from schemas.dead_letter import TOPIC as ORIGIN_TOPIC
 from schemas.headers import header
 from schemas.identity import EventType, claim_key
 from schemas.topics import TopicNames
-from tests.support.kafka import as_raw, read_topic
+from tests.support.kafka import as_raw, connect, read_topic
 from tests.support.reference_model import Dead, Event, Expected, Raw, expected
 from tests.support.waiting import until
 
@@ -33,7 +33,7 @@ class Place:
 
 async def committed_offsets(place: Place) -> dict[int, int]:
     """The group's committed offset of each raw partition that has one."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=place.bootstrap_servers)
+    admin = AIOKafkaAdminClient(**connect(place.bootstrap_servers))
     await admin.start()
     try:
         offsets = await admin.list_consumer_group_offsets(place.group)

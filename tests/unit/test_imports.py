@@ -22,6 +22,7 @@ ADAPTERS = {
     "runtime.admin": {"aiohttp"},
     "runtime.kafka": {"aiokafka"},
     "runtime.lifecycle": {"uvloop"},
+    "runtime.refusal": {"aiokafka"},
     "ingress.answers": {"aiohttp"},
     "ingress.app": {"aiohttp"},
     "ingress.handler": {"aiohttp"},

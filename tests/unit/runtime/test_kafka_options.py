@@ -27,7 +27,8 @@ def test_plain_connection_has_no_security_options() -> None:
 
 @pytest.mark.parametrize("protocol", ["SSL", "SASL_SSL"])
 def test_tls_verifies_the_broker(protocol: str) -> None:
-    context = client_options(settings(kafka_security_protocol=protocol), client_id="test")["ssl_context"]
+    user = {"kafka_sasl_username": "user", "kafka_sasl_password": SecretStr("hunter2")}
+    context = client_options(settings(kafka_security_protocol=protocol, **user), client_id="test")["ssl_context"]
 
     assert isinstance(context, ssl.SSLContext)
     assert context.verify_mode is ssl.CERT_REQUIRED
@@ -50,6 +51,12 @@ def test_sasl_hands_over_user_and_password(protocol: str, mechanism: str) -> Non
     assert (found["security_protocol"], found["sasl_mechanism"]) == (protocol, mechanism)
     assert (found["sasl_plain_username"], found["sasl_plain_password"]) == ("user", "hunter2")
     assert ("ssl_context" in found) is (protocol == "SASL_SSL")
+
+
+@pytest.mark.parametrize("given", [{}, {"kafka_sasl_username": "user"}, {"kafka_sasl_password": SecretStr("hunter2")}])
+def test_sasl_without_user_or_password_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(RefusedError, match="SASL_SSL needs KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"):
+        client_options(settings(kafka_security_protocol="SASL_SSL", **given), client_id="test")
 
 
 def test_missing_certificate_file_is_an_error_at_the_start(tmp_path: Path) -> None:

@@ -137,3 +137,23 @@ def test_help_names_every_setting_with_default_and_meaning() -> None:
 @pytest.mark.parametrize("settings", [KafkaSettings, DatabaseSettings, LogSettings])
 def test_every_setting_is_described(settings: type[Settings]) -> None:
     assert all(field.description for field in settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:p%40ss%20w%2Frd@db:5432/ringover?sslmode=verify-full&sslrootcert=%2Fca.pem",
+        "postgres://user@db1,db2/ringover",
+        "postgresql:///ringover?host=/run/postgresql",
+    ],
+)
+def test_a_database_uri_is_taken(url: str) -> None:
+    assert DatabaseSettings(database_url=SecretStr(url)).database_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize("password", ["hunter@2", "hunter 2", "hunter/2", "hunter%zz", "hunter?2", "hunter#2"])
+def test_a_password_that_the_library_would_misread_and_quote_is_refused(password: str) -> None:
+    with pytest.raises(ValidationError, match="not a PostgreSQL URI") as refused:
+        DatabaseSettings(database_url=SecretStr(f"postgresql://user:{password}@db/ringover"))
+
+    assert "hunter" not in str(refused.value)
