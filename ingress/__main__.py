@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from ingress.app import webhook_server
 from ingress.authenticate import Authenticator
+from ingress.capacity import SPARE_CONNECTIONS, Capacity
 from ingress.handler import Limits, WebhookHandler
 from ingress.kafka import KafkaPublisher
 from ingress.protocol import require_c_parser
@@ -15,12 +16,14 @@ from ingress.settings import IngressSettings
 from runtime import logs
 from runtime.admin import admin_server
 from runtime.kafka import client_options
-from runtime.lifecycle import Stop, calm_garbage_collection, watch_loop_lag
+from runtime.lifecycle import Stop, calm_garbage_collection, raise_open_files, watch_loop_lag
 from runtime.metrics import IngressMetrics
 from runtime.process import run_process
 from schemas.topics import TopicNames
 
 SERVICE = "ringover-ingress"
+# Open files beside connections to the public port: to the brokers, to the admin port, listening, modules, logs.
+OTHER_FILES = 256
 
 log = logs.logger(__name__)
 
@@ -64,9 +67,10 @@ async def serve(settings: IngressSettings, stop: Stop) -> None:
         admin_server(host, settings.ingress_admin_port, live=lambda: None, ready=ready, registry=registry),
         asyncio.TaskGroup() as background,
     ):
-        tasks = [background.create_task(publisher.run()), background.create_task(watch_loop_lag(metrics.loop_lag))]
+        tasks = [background.create_task(publisher.run()), background.create_task(watch_loop_lag(metrics))]
         async with webhook_server(
             handler,
+            _capacity(settings, metrics),
             host=host,
             port=settings.ingress_port,
             head_seconds=settings.ingress_request_timeout_seconds,
@@ -87,6 +91,15 @@ def _limits(settings: IngressSettings) -> Limits:
         request_timeout_seconds=settings.ingress_request_timeout_seconds,
         max_in_flight=settings.ingress_max_in_flight,
     )
+
+
+def _capacity(settings: IngressSettings, metrics: IngressMetrics) -> Capacity:
+    """Room for as many connections as are set, or as the system lets us have."""
+    files = raise_open_files()
+    connections = max(1, min(settings.ingress_max_connections, files - OTHER_FILES - SPARE_CONNECTIONS))
+    if connections < settings.ingress_max_connections:
+        log.warning("ingress.too_few_open_files", open_files=files, max_connections=connections)
+    return Capacity(max_connections=connections, max_bytes=settings.ingress_max_buffered_bytes, metrics=metrics)
 
 
 def _readiness(publisher: KafkaPublisher, stop: Stop) -> Callable[[], str | None]:

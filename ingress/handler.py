@@ -14,6 +14,7 @@ from ingress.answers import Problem, accepted_response
 from ingress.authenticate import Authenticated, Authenticator, Refused
 from ingress.observe import OTHER, Exchange, Observer, Outcome, Stored
 from ingress.publisher import Publisher, record_of
+from ingress.turns import Turns
 from runtime.errors import PublishError
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
@@ -55,7 +56,9 @@ class WebhookHandler:
         self._topics = topics
         self._limits = limits
         self._observer = Observer(metrics)
+        self._turns = Turns()
         self._in_flight = 0
+        self._publishing = 0
         self._draining: asyncio.Event | None = None
         metrics.in_flight.set_function(lambda: self._in_flight)
 
@@ -95,8 +98,6 @@ class WebhookHandler:
             return problems.NOT_FOUND
         if request.method != hdrs.METH_POST:
             return problems.METHOD_NOT_ALLOWED
-        if self._in_flight > self._limits.max_in_flight:
-            return problems.OVERLOADED
         refusal = reading.refusal_of_head(request, max_body_bytes=self._limits.max_body_bytes)
         if refusal is not None:
             return refusal
@@ -105,7 +106,12 @@ class WebhookHandler:
             max_body_bytes=self._limits.max_body_bytes,
             timeout_seconds=self._limits.request_timeout_seconds,
         )
-        return body if isinstance(body, Problem) else await self._store(request, body, exchange)
+        if isinstance(body, Problem):
+            return body
+        if self._publishing >= self._limits.max_in_flight:
+            return problems.OVERLOADED
+        await self._turns.wait(len(body))
+        return await self._store(request, body, exchange)
 
     async def _store(self, request: web.BaseRequest, body: bytes, exchange: Exchange) -> Outcome:
         headers = request.headers
@@ -119,10 +125,13 @@ class WebhookHandler:
         if isinstance(accepted, ToRaw):
             exchange.call_id = accepted.call_id
         raw_headers = _raw_headers(request, exchange, sender)
+        self._publishing += 1
         try:
             await self._publisher.publish(record_of(accepted, body, raw_headers, self._topics))
         except PublishError:  # the publisher reports the cause, once, not once per webhook
             return problems.NOT_STORED
+        finally:
+            self._publishing -= 1
         return Stored(accepted)
 
     def _answer(self, outcome: Outcome, exchange: Exchange, began: float) -> web.Response:

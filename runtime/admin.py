@@ -47,14 +47,14 @@ async def admin_server(
         await runner.cleanup()
 
 
-async def listen(runner: web.AppRunner | web.ServerRunner, host: str, port: int) -> None:
+async def listen(runner: web.AppRunner | web.ServerRunner, host: str, port: int, *, backlog: int = 128) -> None:
     """Open the listening socket of a server.
 
     Raises:
         AddressInUseError: the port is taken or the host is not ours.
     """
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, backlog=backlog).start()
     except OSError as error:
         raise AddressInUseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
