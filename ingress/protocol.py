@@ -16,12 +16,15 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 from ingress.answers import Problem
 from ingress.capacity import Capacity
 from ingress.problems import DISPLACED, INTERNAL, TIMED_OUT, UNREADABLE
+from ingress.turns import Turns
 from runtime.errors import RefusedError
 
 #: Makes the answer to a request that never became one.
 AnswerUnreadable = Callable[[Problem], web.Response]
 
 _PROBLEMS = {400: UNREADABLE, 408: TIMED_OUT, 503: DISPLACED}
+
+ARRIVALS_PER_TURN = 128  # pieces of data parsed in one turn of the loop: 25 ms if each is a head of the largest kind
 
 # What is kept of one connection, beside the bytes that `Capacity` counts.
 MAX_HEAD_LINE_BYTES = 8190  # of the request line, and of each header; beyond it: 400
@@ -57,7 +60,9 @@ class Connection(RequestHandler):
 
     __slots__ = (
         "_answer_unreadable",
+        "_arrivals",
         "_capacity",
+        "_deferred",
         "_displaced",
         "_head_began",
         "_head_seconds",
@@ -73,6 +78,7 @@ class Connection(RequestHandler):
         manager: web.Server,
         *,
         answer_unreadable: AnswerUnreadable,
+        arrivals: Turns,
         capacity: Capacity,
         head_seconds: float,
         **options: Any,
@@ -87,6 +93,8 @@ class Connection(RequestHandler):
         )
         self._queue_less()
         self._answer_unreadable = answer_unreadable
+        self._arrivals = arrivals
+        self._deferred: list[bytes] = []
         self._capacity = capacity
         self._displaced = False
         self._head_seconds = head_seconds
@@ -112,20 +120,16 @@ class Connection(RequestHandler):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Count and parse; start the head's clock when bytes came that do not complete one."""
+        """Count what came, and parse it now or when it is its turn."""
         if not self._take(len(data)):
             return
-        requests, in_head, body = self._request_count, self._payload.is_eof(), self._payload.total_bytes
-        super().data_received(data)
-        if self._request_count != requests:
-            self._head_is_complete(data, self._request_count - requests)
-            self._fail_broken_body()
-        else:
-            self._loose += len(data) - (self._payload.total_bytes - body)
-            if data and in_head and not self._request_in_progress and not self._messages:
-                self._start_head_timer()
-        if self._payload.is_eof() and (self._request_in_progress or self._messages):
-            self._capacity.complete(self)
+        if not data or (not self._deferred and self._arrivals.take()):
+            self._parse(data)
+            return
+        if not self._deferred:
+            self._arrivals.later(self._parse_deferred)
+            self._pause_transport_reading()
+        self._deferred.append(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the head's clock; what a request holds is held until it is done."""
@@ -167,6 +171,29 @@ class Connection(RequestHandler):
             return await super()._handle_request(*arguments)
         finally:
             self._settle()
+
+    def _parse_deferred(self) -> None:
+        data = b"".join(self._deferred)
+        self._deferred.clear()
+        if self._manager is None or self._displaced:
+            return
+        if not self._reading_paused and not self._buffer_paused:
+            self._resume_transport_reading()
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse; start the head's clock when bytes came that do not complete one."""
+        requests, in_head, body = self._request_count, self._payload.is_eof(), self._payload.total_bytes
+        super().data_received(data)
+        if self._request_count != requests:
+            self._head_is_complete(data, self._request_count - requests)
+            self._fail_broken_body()
+        else:
+            self._loose += len(data) - (self._payload.total_bytes - body)
+            if data and in_head and not self._request_in_progress and not self._messages:
+                self._start_head_timer()
+        if self._payload.is_eof() and (self._request_in_progress or self._messages):
+            self._capacity.complete(self)
 
     def _take(self, size: int) -> bool:
         """Whether there is room for `size` bytes more; if not, they and all that follow are not taken."""
@@ -215,7 +242,7 @@ class Connection(RequestHandler):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        self._queue_error(408)
+        self._arrivals.later(lambda: self._queue_error(408))
 
     def _refuse_rest(self) -> None:
         """Take nothing more; 503 for what is half received."""
@@ -223,7 +250,7 @@ class Connection(RequestHandler):
         self._stop_head_timer()
         self._pause_transport_reading()
         if self._payload.is_eof():
-            self._queue_error(503)
+            self._arrivals.later(lambda: self._queue_error(503))
         else:
             self._payload.set_exception(DisplacedError())
 
@@ -258,7 +285,12 @@ class Server(web.Server):
         self, handler: Any, *, answer_unreadable: AnswerUnreadable, capacity: Capacity, **options: Any
     ) -> None:
         super().__init__(handler)
-        self._options = {"answer_unreadable": answer_unreadable, "capacity": capacity, **options}
+        self._options = {
+            "answer_unreadable": answer_unreadable,
+            "arrivals": Turns(ARRIVALS_PER_TURN),
+            "capacity": capacity,
+            **options,
+        }
 
     def __call__(self) -> Connection:
         """A connection; asyncio calls this for each one that it accepts."""

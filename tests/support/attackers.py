@@ -28,7 +28,7 @@ HEAD = b"POST /wh/ringover/call-started HTTP/1.1\r\nHost: x\r\n"
 # What a sender says first; then it sends a byte now and then.
 DRIPPING = {
     "heads": (b"", HEAD, HEAD + b"".join(b"a%d:\r\n" % n for n in range(60)) + b"b:"),
-    "bodies": (signed_head(BODY, "Content-Length: 1000000") + b"{" + b" " * 20_000,),
+    "bodies": (signed_head(BODY, "Content-Length: 1000000") + b"{" + b" " * 40_000,),
 }
 REPEATED = {"forged": FORGED, "large": signed_head(LARGE, f"Content-Length: {len(LARGE)}") + LARGE}
 
