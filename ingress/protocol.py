@@ -138,6 +138,7 @@ class Connection(RequestHandler):
         if not self._request_in_progress:
             self._capacity.release(self)
         super().connection_lost(exc)
+        self._payload = EMPTY_PAYLOAD  # it knows us; a circle would wait for the garbage collection
 
     def give_way(self) -> None:
         """Close what is idle; answer 503 to what is half received."""
@@ -273,8 +274,11 @@ class Connection(RequestHandler):
     def _fail_broken_body(self) -> None:
         """Tell the reader of a body that its chunks broke: the parser only queues an error behind the request."""
         message, _ = self._messages[-1] if self._messages else (None, None)
+        if not isinstance(message, _ErrInfo):
+            return
+        message.exc.__traceback__ = None  # its frames hold the data and know it: a circle that nobody counts
         current = self._current_request
-        if isinstance(message, _ErrInfo) and current is not None and not current.content.is_eof():
+        if current is not None and not current.content.is_eof():
             current.content.set_exception(RequestPayloadError())
 
 

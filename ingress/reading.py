@@ -73,9 +73,11 @@ async def read_body(request: web.BaseRequest, *, max_body_bytes: int, timeout_se
                 body = await _read(payload, max_body_bytes)
     except TimeoutError:
         return TIMED_OUT
-    except DisplacedError:
+    except DisplacedError as error:
+        _forget(payload, error)
         return DISPLACED
-    except (web.RequestPayloadError, ConnectionError):
+    except (web.RequestPayloadError, ConnectionError) as error:
+        _forget(payload, error)
         return BODY_INCOMPLETE
     return body if len(body) <= max_body_bytes else TOO_LARGE
 
@@ -86,6 +88,12 @@ async def _read(payload: StreamReader, max_bytes: int) -> bytes:
     while len(body) <= max_bytes and (piece := await payload.readany()):
         body += piece
     return bytes(body)
+
+
+def _forget(payload: StreamReader, error: Exception) -> None:
+    """Break the circle of the stream, its error, the error's frames and the body in them: it is uncounted memory."""
+    error.__traceback__ = None
+    payload.feed_eof()
 
 
 async def _invite(request: web.BaseRequest) -> None:

@@ -59,15 +59,20 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return leaves
 
 
-def calm_garbage_collection() -> None:
+def calm_garbage_collection(*, objects: int = GC_OBJECTS, young: int = 20, old: int = 20) -> None:
     """Leave what lives as long as the process alone, and look at the rest rarely.
 
     Batches of thousands of objects come and go without cycles; with Python's default of a look every 700 objects they
     are gone through again and again, which took half of a processor's time.
+
+    Args:
+        objects: new ones between two looks at the newest.
+        young: such looks between two at those that survived one.
+        old: such looks between two at all.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_OBJECTS, 20, 20)
+    gc.set_threshold(objects, young, old)
 
 
 def raise_open_files() -> int:

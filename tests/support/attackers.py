@@ -5,6 +5,7 @@ Says `ready` when all are at work, goes on until its standard input ends (or a m
 
 import asyncio
 import json
+import os
 import select
 import socket
 import sys
@@ -30,6 +31,7 @@ DRIPPING = {
     "heads": (b"", HEAD, HEAD + b"".join(b"a%d:\r\n" % n for n in range(60)) + b"b:"),
     "bodies": (signed_head(BODY, "Content-Length: 1000000") + b"{" + b" " * 40_000,),
 }
+PIPELINED = (HEAD + b"Content-Length: 0\r\n\r\n") * 1000
 REPEATED = {"forged": FORGED, "large": signed_head(LARGE, f"Content-Length: {len(LARGE)}") + LARGE}
 
 
@@ -56,6 +58,29 @@ def drip(address: tuple[str, int], count: int, openings: tuple[bytes, ...], stop
             told = True
         time.sleep(max(0.0, swept + DRIP_SECONDS - time.monotonic()))
     print(json.dumps({"opened": opened, "closed": closed}), flush=True)  # noqa: T201
+
+
+def pour(address: tuple[str, int], count: int, stopped: Callable[[], bool]) -> None:
+    """Pipeline requests over `count` connections, as much as they take, and never read an answer."""
+    senders: list[socket.socket] = []
+    closed = 0
+    print("ready", flush=True)  # noqa: T201
+    while not stopped():
+        while len(senders) < count:
+            sender = socket.create_connection(address, timeout=10)
+            sender.setblocking(False)
+            senders.append(sender)
+        for sender in list(senders):
+            try:
+                sender.send(PIPELINED)
+            except BlockingIOError:
+                continue
+            except OSError:
+                sender.close()
+                senders.remove(sender)
+                closed += 1
+        time.sleep(0.01)
+    print(json.dumps({"closed": closed}), flush=True)  # noqa: T201
 
 
 def goes_on(sender: socket.socket, opening: bytes) -> bool:
@@ -105,6 +130,7 @@ async def answer(reader: asyncio.StreamReader) -> str:
 def main() -> None:
     kind, host, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     raise_open_files()
+    os.nice(10)  # attackers of the real kind have a machine of their own
     end = time.monotonic() + LONGEST_SECONDS
 
     def stopped() -> bool:
@@ -112,6 +138,8 @@ def main() -> None:
 
     if kind in DRIPPING:
         drip((host, port), count, DRIPPING[kind], stopped)
+    elif kind == "pipelined":
+        pour((host, port), count, stopped)
     else:
         uvloop.run(repeat((host, port), count, REPEATED[kind], stopped))
 
