@@ -78,7 +78,7 @@ async def serve(settings: IngressSettings, stop: Stop) -> None:
             drain_seconds=settings.ingress_drain_seconds,
         ):
             log.info("ingress.started")
-            # 10,000 connections are 300,000 objects, and to look at all of them blocks the loop for 0.1 s. No connection
+            # 10,000 connections are 300,000 objects; to look at all of them blocks the loop for 0.1 s. No connection
             # waits for that to be freed; a test holds it.
             calm_garbage_collection(objects=10_000, young=5, old=1000)
             await stop.wait()

@@ -24,7 +24,7 @@ LONGEST_SECONDS = 60
 DRIP_SECONDS = 1.0
 LARGE = b'{"event":"call.started","call":{"id":"large"},"x":[' + b"1234567," * 131_000 + b"0]}"
 FORGED = signed_head(BODY + b" ", f"Content-Length: {len(BODY)}") + BODY
-HEAD = b"POST /wh/ringover/call-started HTTP/1.1\r\nHost: x\r\n"
+HEAD = b"POST /nowhere HTTP/1.1\r\nHost: x\r\n"
 
 # What a sender says first; then it sends a byte now and then.
 DRIPPING = {
@@ -63,7 +63,7 @@ def drip(address: tuple[str, int], count: int, openings: tuple[bytes, ...], stop
 def pour(address: tuple[str, int], count: int, stopped: Callable[[], bool]) -> None:
     """Pipeline requests over `count` connections, as much as they take, and never read an answer."""
     senders: list[socket.socket] = []
-    closed = 0
+    sent = closed = 0
     print("ready", flush=True)  # noqa: T201
     while not stopped():
         while len(senders) < count:
@@ -72,7 +72,7 @@ def pour(address: tuple[str, int], count: int, stopped: Callable[[], bool]) -> N
             senders.append(sender)
         for sender in list(senders):
             try:
-                sender.send(PIPELINED)
+                sent += sender.send(PIPELINED) // len(PIPELINED)  # whole volleys
             except BlockingIOError:
                 continue
             except OSError:
@@ -80,7 +80,7 @@ def pour(address: tuple[str, int], count: int, stopped: Callable[[], bool]) -> N
                 senders.remove(sender)
                 closed += 1
         time.sleep(0.01)
-    print(json.dumps({"closed": closed}), flush=True)  # noqa: T201
+    print(json.dumps({"sent": sent, "closed": closed}), flush=True)  # noqa: T201
 
 
 def goes_on(sender: socket.socket, opening: bytes) -> bool:

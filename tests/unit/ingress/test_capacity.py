@@ -31,7 +31,8 @@ def capacity(registry: CollectorRegistry) -> Capacity:
 
 def admitted(capacity: Capacity, count: int) -> list[Peer]:
     peers = [Peer() for _ in range(count)]
-    assert all([capacity.admit(peer) for peer in peers])
+    for peer in peers:
+        assert capacity.admit(peer)
     return peers
 
 
