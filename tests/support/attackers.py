@@ -62,23 +62,26 @@ def drip(address: tuple[str, int], count: int, openings: tuple[bytes, ...], stop
 
 def pour(address: tuple[str, int], count: int, stopped: Callable[[], bool]) -> None:
     """Pipeline requests over `count` connections, as much as they take, and never read an answer."""
-    senders: list[socket.socket] = []
+    senders: dict[socket.socket, int] = {}  # with the place in the requests at which to go on
     sent = closed = 0
     print("ready", flush=True)  # noqa: T201
     while not stopped():
         while len(senders) < count:
             sender = socket.create_connection(address, timeout=10)
             sender.setblocking(False)
-            senders.append(sender)
-        for sender in list(senders):
+            senders[sender] = 0
+        for sender, place in list(senders.items()):
             try:
-                sent += sender.send(PIPELINED) // len(PIPELINED)  # whole volleys
+                taken = sender.send(PIPELINED[place:])
             except BlockingIOError:
                 continue
             except OSError:
                 sender.close()
-                senders.remove(sender)
+                del senders[sender]
                 closed += 1
+            else:
+                senders[sender] = (place + taken) % len(PIPELINED)
+                sent += taken
         time.sleep(0.01)
     print(json.dumps({"sent": sent, "closed": closed}), flush=True)  # noqa: T201
 
