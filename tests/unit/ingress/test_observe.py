@@ -25,10 +25,10 @@ async def test_flood_is_counted_in_full_and_logged_in_part() -> None:
 
     codes = [line["code"] for line in lines if line["event"] == "webhook.answered"]
     assert codes == ["not_found"] * LINES_PER_SECOND + ["request_timeout"]
-    [summary] = [line for line in lines if line["event"] == "webhook.not_logged"]
-    assert (summary["code"], summary["count"]) == ("not_found", FLOOD - LINES_PER_SECOND)
     assert registry.get_sample_value("ringover_webhook_refused_total", {"code": "not_found"}) == FLOOD
 
 
 async def summarised(lines: Sequence[Mapping[str, Any]]) -> bool:
-    return any(line["event"] == "webhook.not_logged" for line in lines)
+    """Other tests' observers may speak at this moment, too."""
+    wanted = {"event": "webhook.not_logged", "code": "not_found", "count": FLOOD - LINES_PER_SECOND}
+    return any(wanted.items() <= line.items() for line in lines)
