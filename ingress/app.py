@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
+from ingress.capacity import Capacity
 from ingress.handler import WebhookHandler
 from ingress.protocol import Server
 from runtime.admin import listen
@@ -16,7 +17,8 @@ from runtime.logs import logger
 LINGERING_SECONDS = 2.0
 # After draining, for connections to close; nothing is in flight any more then, or the drain ran out of time.
 CLOSE_SECONDS = 1.0
-MAX_HEAD_LINE_BYTES = 8190  # of the request line, and of each header; beyond it: 400
+# Connections that the kernel completes before we take them; all of these may be taken in one turn of the loop.
+BACKLOG = 512
 
 log = logger(__name__)
 
@@ -24,6 +26,7 @@ log = logger(__name__)
 @asynccontextmanager
 async def webhook_server(
     handler: WebhookHandler,
+    capacity: Capacity,
     *,
     host: str,
     port: int,
@@ -40,18 +43,17 @@ async def webhook_server(
     server = Server(
         handler,
         answer_unreadable=handler.unreadable,
+        capacity=capacity,
         head_seconds=head_seconds,
         keepalive_timeout=keepalive_seconds,
         lingering_time=LINGERING_SECONDS,
-        max_line_size=MAX_HEAD_LINE_BYTES,
-        max_field_size=MAX_HEAD_LINE_BYTES,
         auto_decompress=False,
         access_log=None,
     )
     runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     try:
-        await listen(runner, host, port, tls)
+        await listen(runner, host, port, tls=tls, backlog=BACKLOG)
         yield int(runner.addresses[0][1])
         await _drain(runner, handler, drain_seconds)
     finally:

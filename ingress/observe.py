@@ -1,5 +1,7 @@
 """What operators see of each request: metrics, and one wide log line. Never a body, a number or a secret."""
 
+import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -10,6 +12,8 @@ from runtime.metrics import IngressMetrics
 from schemas.endpoints import ENDPOINTS
 
 OTHER = "other"  # the endpoint, in metrics and logs, of requests to none of ours
+# Of answers with one code; the rest is counted in one line, so that a flood costs no time and hides nothing else.
+LINES_PER_SECOND = 10
 
 
 @dataclass(slots=True)
@@ -41,13 +45,14 @@ class Observer:
         self._durations = {name: metrics.duration.labels(name) for name in (*ENDPOINTS, OTHER)}
         self._accepted = {name: metrics.requests.labels(name, 202) for name in ENDPOINTS}
         self._log = logger(__name__).bind()
+        self._this_second: Counter[str] = Counter()
 
     def answered(self, exchange: Exchange, outcome: Outcome, status: int, seconds: float) -> None:
         """Note one answer; a webhook that went its normal way is logged at debug only."""
         self._durations[exchange.endpoint].observe(seconds)
         if exchange.key_id is not None:
             self._metrics.authenticated.labels(exchange.key_id).inc()
-        level = self._log.info
+        normal = False
         if isinstance(outcome, Problem):
             code = outcome.code
             self._metrics.requests.labels(exchange.endpoint, status).inc()
@@ -60,8 +65,10 @@ class Observer:
                     self._metrics.dead_letters.labels(code).inc()
                 case ToRaw():
                     code = "accepted"
-                    level = self._log.debug
-        level(
+                    normal = True
+        if not normal and not self._may_log(code):
+            return
+        (self._log.debug if normal else self._log.info)(
             "webhook.answered",
             request_id=exchange.request_id,
             endpoint=exchange.endpoint,
@@ -71,3 +78,15 @@ class Observer:
             call_id=exchange.call_id,
             duration_ms=round(seconds * 1000, 2),
         )
+
+    def _may_log(self, code: str) -> bool:
+        if not self._this_second:
+            asyncio.get_running_loop().call_later(1, self._end_second)
+        self._this_second[code] += 1
+        return self._this_second[code] <= LINES_PER_SECOND
+
+    def _end_second(self) -> None:
+        for code, count in self._this_second.items():
+            if count > LINES_PER_SECOND:
+                self._log.info("webhook.not_logged", code=code, count=count - LINES_PER_SECOND)
+        self._this_second.clear()

@@ -3,6 +3,7 @@
 `type` is `about:blank`, so `title` is the status's phrase (RFC 9457 section 4.2.1); machines read `code`.
 """
 
+from dataclasses import replace
 from http import HTTPStatus
 
 from ingress.answers import Problem
@@ -36,9 +37,11 @@ ENCODED = Problem(
 OVERLOADED = Problem(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "overloaded",
-    "too many requests are in flight: send it again",
+    "too much is being received or stored: send it again",
     headers={"Retry-After": "1"},
 )
+# The same of a request that is not waited for to its end.
+DISPLACED = replace(OVERLOADED, close=True)
 NOT_STORED = Problem(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "not_stored",

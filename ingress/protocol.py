@@ -4,22 +4,34 @@ This module knows aiohttp's insides (`RequestHandler`, as of 3.14); the tests wi
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
 from aiohttp import http_parser, web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from ingress.answers import Problem
-from ingress.problems import INTERNAL, TIMED_OUT, UNREADABLE
+from ingress.capacity import Capacity
+from ingress.problems import DISPLACED, INTERNAL, TIMED_OUT, UNREADABLE
+from ingress.turns import Turns
 from runtime.errors import RefusedError
 
 #: Makes the answer to a request that never became one.
 AnswerUnreadable = Callable[[Problem], web.Response]
 
-_PROBLEMS = {400: UNREADABLE, 408: TIMED_OUT}
+_PROBLEMS = {400: UNREADABLE, 408: TIMED_OUT, 503: DISPLACED}
+
+ARRIVALS_PER_TURN = 128  # pieces of data parsed in one turn of the loop: 25 ms if each is a head of the largest kind
+
+# What is kept of one connection, beside the bytes that `Capacity` counts.
+MAX_HEAD_LINE_BYTES = 8190  # of the request line, and of each header; beyond it: 400
+MAX_HEADERS = 64  # 25 KB of objects; proxies bring a webhook to about 30
+MAX_QUEUED = 2  # requests parsed behind the one that is being answered; aiohttp's own limit is 32
+READ_BYTES = 64 * 1024  # of a body unread by us: reading pauses at twice as many
+RECEIVE_BUFFER_BYTES = 64 * 1024  # the kernel's, which doubles it: it bounds one read, and the kernel's memory
 
 
 def require_c_parser() -> None:
@@ -35,37 +47,106 @@ def require_c_parser() -> None:
         )
 
 
+class DisplacedError(Exception):
+    """The rest of a body is not waited for, because others need the room."""
+
+
 class Connection(RequestHandler):
     """One connection.
 
     Beyond aiohttp: a head must be complete within `head_seconds`; a peer that does not read its answers is cut; a body
-    whose chunks break fails at once; every error answer is ours.
+    whose chunks break fails at once; every error answer is ours; what is held of it is counted by `capacity`.
     """
 
-    __slots__ = ("_answer_unreadable", "_head_seconds", "_head_timer")
+    __slots__ = (
+        "_answer_unreadable",
+        "_arrivals",
+        "_capacity",
+        "_deferred",
+        "_displaced",
+        "_head_began",
+        "_head_seconds",
+        "_head_timer",
+        "_held",
+        "_loose",
+        "_payload",
+        "head_took",
+    )
 
     def __init__(
-        self, manager: web.Server, *, answer_unreadable: AnswerUnreadable, head_seconds: float, **options: Any
+        self,
+        manager: web.Server,
+        *,
+        answer_unreadable: AnswerUnreadable,
+        arrivals: Turns,
+        capacity: Capacity,
+        head_seconds: float,
+        **options: Any,
     ) -> None:
-        super().__init__(manager, **options)
+        super().__init__(
+            manager,
+            max_line_size=MAX_HEAD_LINE_BYTES,
+            max_field_size=MAX_HEAD_LINE_BYTES,
+            max_headers=MAX_HEADERS,
+            read_bufsize=READ_BYTES,
+            **options,
+        )
+        self._queue_less()
         self._answer_unreadable = answer_unreadable
+        self._arrivals = arrivals
+        self._deferred: list[bytes] = []
+        self._capacity = capacity
+        self._displaced = False
         self._head_seconds = head_seconds
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_began = 0.0
+        #: Seconds from the first to the last byte of the latest head.
+        self.head_took = 0.0
+        # Bytes received and not yet done with, at most; and the part of them that is in heads or unparsed, at most.
+        self._held = 0
+        self._loose = 0
+        self._payload: StreamReader = EMPTY_PAYLOAD  # of the latest request
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Serve it if there is room."""
+        if not self._capacity.admit(self):
+            assert isinstance(transport, asyncio.Transport)
+            self._displaced = True
+            transport.abort()
+            return
+        connection: socket.socket | None = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Parse; start the head's clock when bytes came that do not complete one."""
-        requests = self._request_count
-        super().data_received(data)
-        if self._request_count != requests:
-            self._stop_head_timer()
-            self._fail_broken_body()
-        elif data and self._head_timer is None and not self._request_in_progress and not self._messages:
-            self._head_timer = self._loop.call_later(self._head_seconds, self._head_is_late)
+        """Count what came, and parse it now or when it is its turn."""
+        if not self._take(len(data)):
+            return
+        if not data or (not self._deferred and self._arrivals.take()):
+            self._parse(data)
+            return
+        if not self._deferred:
+            self._arrivals.later(self._parse_deferred)
+            self._pause_transport_reading()
+        self._deferred.append(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Forget the head's clock."""
+        """Forget the head's clock; what a request holds is held until it is done."""
         self._stop_head_timer()
+        self._capacity.leave(self)
+        if not self._request_in_progress:
+            self._capacity.release(self)
         super().connection_lost(exc)
+        self._payload = EMPTY_PAYLOAD  # it knows us; a circle would wait for the garbage collection
+
+    def give_way(self) -> None:
+        """Close what is idle; answer 503 to what is half received."""
+        if self._held or not self._payload.is_eof():
+            self._refuse_rest()
+        else:
+            self._displaced = True
+            self.force_close()
 
     def pause_writing(self) -> None:
         """Cut a peer that lets 64 KiB of answers (and the kernel's buffers) pile up unread."""
@@ -83,12 +164,107 @@ class Connection(RequestHandler):
         """Answer as a problem; the parser's own words may quote the request, so they are not repeated."""
         return self._answer_unreadable(_PROBLEMS.get(status, INTERNAL))
 
+    async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:
+        """Handle one request as aiohttp does; then what was held for it is free."""
+        if self._payload.is_eof():
+            self._capacity.complete(self)
+        try:
+            return await super()._handle_request(*arguments)
+        finally:
+            self._settle()
+
+    def _parse_deferred(self) -> None:
+        data = b"".join(self._deferred)
+        self._deferred.clear()
+        if self._manager is None or self._displaced:
+            return
+        if not self._reading_paused and not self._buffer_paused:
+            self._resume_transport_reading()
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        """Parse; start the head's clock when bytes came that do not complete one."""
+        requests, in_head, body = self._request_count, self._payload.is_eof(), self._payload.total_bytes
+        super().data_received(data)
+        if self._request_count != requests:
+            self._head_is_complete(data, self._request_count - requests)
+            self._fail_broken_body()
+        else:
+            self._loose += len(data) - (self._payload.total_bytes - body)
+            if data and in_head and not self._request_in_progress and not self._messages:
+                self._start_head_timer()
+        if self._payload.is_eof() and (self._request_in_progress or self._messages):
+            self._capacity.complete(self)
+
+    def _take(self, size: int) -> bool:
+        """Whether there is room for `size` bytes more; if not, they and all that follow are not taken."""
+        if not self._displaced and size:
+            if self._capacity.hold(self, self._held + size):
+                self._held += size
+            else:
+                self._refuse_rest()
+        return not self._displaced  # perhaps it gave way to itself, having waited longest
+
+    def _settle(self) -> None:
+        if self.transport is None:
+            self._capacity.release(self)
+            return
+        self._held = self._loose + sum(payload.total_bytes for _, payload in self._messages)
+        self._capacity.hold(self, self._held)
+        if not (self._messages and self._payload.is_eof()):
+            self._capacity.waits(self)
+
+    def _queue_less(self) -> None:
+        self._max_msg_queue_size = MAX_QUEUED
+        self._msg_queue_resume_size = MAX_QUEUED // 2
+        self._parser = http_parser.HttpRequestParser(
+            self,
+            self._loop,
+            READ_BYTES,
+            max_line_size=MAX_HEAD_LINE_BYTES,
+            max_field_size=MAX_HEAD_LINE_BYTES,
+            max_headers=MAX_HEADERS,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=MAX_QUEUED,
+        )
+
+    def _head_is_complete(self, data: bytes, requests: int) -> None:
+        """Heads were completed by `data`, or without it from what was left unparsed of earlier data."""
+        if self._head_timer is not None:
+            self.head_took = self._loop.time() - self._head_began
+            self._stop_head_timer()
+        else:
+            self.head_took = 0.0
+        payloads = [payload for _, payload in self._messages][-requests:]
+        self._payload = payloads[-1]
+        # All that came before `data` is parsed, so whatever is not body is at most the rest of it.
+        self._loose = (len(data) or self._loose) - sum(payload.total_bytes for payload in payloads)
+
     def _head_is_late(self) -> None:
         self._head_timer = None
-        error = HttpProcessingError(code=408, message="")
-        self._messages.append((_ErrInfo(status=408, exc=error, message=""), EMPTY_PAYLOAD))
+        self._arrivals.later(lambda: self._queue_error(408))
+
+    def _refuse_rest(self) -> None:
+        """Take nothing more; 503 for what is half received."""
+        self._displaced = True
+        self._stop_head_timer()
+        self._pause_transport_reading()
+        if self._payload.is_eof():
+            self._arrivals.later(lambda: self._queue_error(503))
+        else:
+            self._payload.set_exception(DisplacedError())
+
+    def _queue_error(self, status: int) -> None:
+        error = HttpProcessingError(code=status, message="")
+        self._messages.append((_ErrInfo(status=status, exc=error, message=""), EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def _start_head_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_began = self._loop.time()
+            self._head_timer = self._loop.call_later(self._head_seconds, self._head_is_late)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -98,17 +274,27 @@ class Connection(RequestHandler):
     def _fail_broken_body(self) -> None:
         """Tell the reader of a body that its chunks broke: the parser only queues an error behind the request."""
         message, _ = self._messages[-1] if self._messages else (None, None)
+        if not isinstance(message, _ErrInfo):
+            return
+        message.exc.__traceback__ = None  # its frames hold the data and know it: a circle that nobody counts
         current = self._current_request
-        if isinstance(message, _ErrInfo) and current is not None and not current.content.is_eof():
+        if current is not None and not current.content.is_eof():
             current.content.set_exception(RequestPayloadError())
 
 
 class Server(web.Server):
     """aiohttp's low-level server with our connections."""
 
-    def __init__(self, handler: Any, *, answer_unreadable: AnswerUnreadable, **options: Any) -> None:
+    def __init__(
+        self, handler: Any, *, answer_unreadable: AnswerUnreadable, capacity: Capacity, **options: Any
+    ) -> None:
         super().__init__(handler)
-        self._options = {"answer_unreadable": answer_unreadable, **options}
+        self._options = {
+            "answer_unreadable": answer_unreadable,
+            "arrivals": Turns(ARRIVALS_PER_TURN),
+            "capacity": capacity,
+            **options,
+        }
 
     def __call__(self) -> Connection:
         """A connection; asyncio calls this for each one that it accepts."""

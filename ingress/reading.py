@@ -8,7 +8,8 @@ from aiohttp import StreamReader, hdrs, web
 from multidict import istr
 
 from ingress.answers import JSON_TYPE, REQUEST_ID_HEADER, Problem
-from ingress.problems import BODY_INCOMPLETE, ENCODED, NOT_JSON_TYPE, TIMED_OUT, TOO_LARGE
+from ingress.problems import BODY_INCOMPLETE, DISPLACED, ENCODED, NOT_JSON_TYPE, TIMED_OUT, TOO_LARGE
+from ingress.protocol import Connection, DisplacedError
 
 MAX_STORED_CONTENT_TYPE = 256  # characters; real ones have under 40
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -56,8 +57,13 @@ def storable_content_type(content_type: str) -> str:
 
 
 async def read_body(request: web.BaseRequest, *, max_body_bytes: int, timeout_seconds: float) -> bytes | Problem:
-    """The body, or why there is none; never reads more than a buffer beyond the limit."""
+    """The body, or why there is none; never reads more than a buffer beyond the limit.
+
+    The head took a part of `timeout_seconds`; the body gets the rest.
+    """
     payload = request.content
+    if isinstance(request.protocol, Connection):
+        timeout_seconds -= request.protocol.head_took
     try:
         if payload.is_eof():  # it came with the head
             body = payload.read_nowait()
@@ -67,18 +73,27 @@ async def read_body(request: web.BaseRequest, *, max_body_bytes: int, timeout_se
                 body = await _read(payload, max_body_bytes)
     except TimeoutError:
         return TIMED_OUT
-    except (web.RequestPayloadError, ConnectionError):
+    except DisplacedError as error:
+        _forget(payload, error)
+        return DISPLACED
+    except (web.RequestPayloadError, ConnectionError) as error:
+        _forget(payload, error)
         return BODY_INCOMPLETE
     return body if len(body) <= max_body_bytes else TOO_LARGE
 
 
 async def _read(payload: StreamReader, max_bytes: int) -> bytes:
-    chunks = []
-    size = 0
-    while size <= max_bytes and (chunk := await payload.readany()):
-        chunks.append(chunk)
-        size += len(chunk)
-    return b"".join(chunks)
+    # Not a list of pieces: an object for each byte of a dripped body would be many times its size.
+    body = bytearray()
+    while len(body) <= max_bytes and (piece := await payload.readany()):
+        body += piece
+    return bytes(body)
+
+
+def _forget(payload: StreamReader, error: Exception) -> None:
+    """Break the circle of the stream, its error, the error's frames and the body in them: it is uncounted memory."""
+    error.__traceback__ = None
+    payload.feed_eof()
 
 
 async def _invite(request: web.BaseRequest) -> None:

@@ -101,14 +101,22 @@ class IngressSettings(KafkaSettings, LogSettings):
         default=1024 * 1024, description="Largest body taken; beyond it the answer is 413"
     )
     ingress_request_timeout_seconds: Seconds = Field(
-        default=10, description="For a request's head, and again for its body, to arrive"
+        default=10, description="For a request to arrive, from the first byte of its head to the last of its body"
     )
     ingress_publish_timeout_seconds: Annotated[float, Field(ge=0.1, le=600)] = Field(
         default=8, description="For the brokers to acknowledge a record; beyond it the answer is 503"
     )
     ingress_max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=1024,
-        description="Requests being answered at once; beyond it the answer is 503. Times the largest body: memory",
+        description="Authenticated webhooks being stored at once; beyond it the answer is 503",
+    )
+    ingress_max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=10_000,
+        description="Open connections; beyond it the one that has waited longest for its sender is closed",
+    )
+    ingress_max_buffered_bytes: Annotated[int, Field(ge=1024 * 1024)] = Field(
+        default=64 * 1024 * 1024,
+        description="Of requests not yet answered; before it the slowest senders, beyond it all larger bodies get 503",
     )
     ingress_keepalive_seconds: Seconds = Field(
         default=75, description="For an idle connection; longer than the proxy's in front, or it meets closed ones"

@@ -84,7 +84,7 @@ class ProcessorService:
                 asyncio.TaskGroup() as group,
             ):
                 background = [
-                    group.create_task(watch_loop_lag(self._metrics.loop_lag)),
+                    group.create_task(watch_loop_lag(self._metrics)),
                     group.create_task(self._probe_state(state)),
                     group.create_task(self._probe_kafka()),
                     group.create_task(self._gate.watch()),

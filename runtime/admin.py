@@ -49,7 +49,12 @@ async def admin_server(
 
 
 async def listen(
-    runner: web.AppRunner | web.ServerRunner, host: str, port: int, tls: ssl.SSLContext | None = None
+    runner: web.AppRunner | web.ServerRunner,
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    backlog: int = 128,
 ) -> None:
     """Open the listening socket of a server, for TLS if there is a context.
 
@@ -57,7 +62,7 @@ async def listen(
         AddressInUseError: the port is taken or the host is not ours.
     """
     try:
-        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+        await web.TCPSite(runner, host, port, ssl_context=tls, backlog=backlog).start()
     except OSError as error:
         raise AddressInUseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 

@@ -2,20 +2,24 @@
 
 import asyncio
 import gc
+import resource
 import signal
+import time
 from collections.abc import Awaitable, Callable
 
 import uvloop
-from prometheus_client import Gauge
 
 from runtime.errors import PipelineError, RefusedError
 from runtime.kafka import quiet_dropped_futures
 from runtime.logs import logger
+from runtime.metrics import ProcessMetrics
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 78  # EX_CONFIG of sysexits.h: an operator must look before a restart can help
 
-_LOOP_WATCH_SECONDS = 1.0
+_TICK_SECONDS = 0.02  # a block that is longer by this is always seen
+_LOOK_SECONDS = 1.0
+BLOCK_SECONDS = 0.1
 GC_OBJECTS = 50_000  # new container objects between two looks for cycles
 
 log = logger(__name__)
@@ -55,21 +59,48 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     return leaves
 
 
-def calm_garbage_collection() -> None:
+def calm_garbage_collection(*, objects: int = GC_OBJECTS, young: int = 20, old: int = 20) -> None:
     """Leave what lives as long as the process alone, and look at the rest rarely.
 
     Batches of thousands of objects come and go without cycles; with Python's default of a look every 700 objects they
     are gone through again and again, which took half of a processor's time.
+
+    Args:
+        objects: new ones between two looks at the newest.
+        young: such looks between two at those that survived one.
+        old: such looks between two at all.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_OBJECTS, 20, 20)
+    gc.set_threshold(objects, young, old)
 
 
-async def watch_loop_lag(gauge: Gauge) -> None:
-    """Measure for ever how late the loop wakes a timer; a late loop answers probes and heartbeats late."""
-    loop = asyncio.get_running_loop()
+def raise_open_files() -> int:
+    """Allow this process as many open files, connections among them, as the system lets it; how many these are."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+async def watch_loop_lag(metrics: ProcessMetrics) -> None:
+    """Measure for ever how late the loop wakes a timer; a late loop answers probes and heartbeats late.
+
+    A loop is late because our code kept it, or because the machine gave the processor to others. The processor time of
+    this thread tells these apart: a delay in which it used none was not ours.
+    """
+    worst, worst_wall, worst_cpu = 0.0, 0.0, 0.0
+    look = time.monotonic() + _LOOK_SECONDS
     while True:
-        due = loop.time() + _LOOP_WATCH_SECONDS
-        await asyncio.sleep(_LOOP_WATCH_SECONDS)
-        gauge.set(max(0.0, loop.time() - due))
+        due, used = time.monotonic() + _TICK_SECONDS, time.thread_time()
+        await asyncio.sleep(_TICK_SECONDS)
+        now = time.monotonic()
+        lag = max(0.0, now - due)
+        worst, worst_wall = max(worst, lag), max(worst_wall, lag)
+        worst_cpu = max(worst_cpu, min(lag, time.thread_time() - used))
+        if lag > BLOCK_SECONDS:
+            metrics.loop_blocked.inc()
+        if now >= look:
+            metrics.loop_lag.set(worst)
+            metrics.loop_worst.labels("wall").set(worst_wall)
+            metrics.loop_worst.labels("cpu").set(worst_cpu)
+            worst, look = 0.0, now + _LOOK_SECONDS

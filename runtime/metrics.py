@@ -11,8 +11,15 @@ class ProcessMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        #: Worst delay of a timer on the event loop since the last look (1 s apart).
+        #: Worst delay of a timer on the event loop within the last second.
         self.loop_lag = Gauge("ringover_event_loop_lag_seconds", "Delay of the event loop", registry=registry)
+        #: Times a timer on the event loop was more than 100 ms late, whatever took the time.
+        self.loop_blocked = Counter("ringover_event_loop_blocked", "Delays over 100 ms", registry=registry)
+        #: Worst delay of a timer since the start, by clock: `wall`, and `cpu`, which is the part that our own code took
+        #: and not other processes on the machine.
+        self.loop_worst = Gauge(
+            "ringover_event_loop_worst_seconds", "Worst delay since the start", ["clock"], registry=registry
+        )
         #: 1 when /readyz answers 200.
         self.ready = Gauge("ringover_ready", "Whether the process is ready", registry=registry)
 
@@ -30,6 +37,17 @@ class IngressMetrics(ProcessMetrics):
         )
         #: Requests being answered now.
         self.in_flight = Gauge("ringover_http_inflight", "Requests in flight", registry=registry)
+        #: Open connections to the public port.
+        self.connections = Gauge("ringover_http_connections", "Open connections", registry=registry)
+        #: Bytes received of requests not yet answered, without the first 4 KiB of each connection.
+        self.buffered_bytes = Gauge("ringover_http_buffered_bytes", "Bytes held for requests", registry=registry)
+        #: Connections closed, or their half received requests answered 503, because others wanted the room: of a
+        #: `connection` or of `bytes`.
+        self.displaced = Counter("ringover_http_displaced", "Connections that gave way", ["wanted"], registry=registry)
+        #: New connections closed at once: at the limit, and none could give way.
+        self.connections_refused = Counter(
+            "ringover_http_connections_refused", "Connections refused", registry=registry
+        )
         #: Refused requests by problem code.
         self.refused = Counter("ringover_webhook_refused", "Webhooks refused", ["code"], registry=registry)
         #: Authenticated webhooks by the id of the secret or token that matched: tells when an old one can go. The ids

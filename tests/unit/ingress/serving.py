@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from ingress.app import webhook_server
 from ingress.authenticate import Authenticator, Credential
+from ingress.capacity import Capacity
 from ingress.handler import Limits, WebhookHandler
 from runtime.metrics import IngressMetrics
 from schemas.topics import TopicNames
@@ -73,6 +74,8 @@ async def serving(**overrides: Any) -> AsyncIterator[Serving]:
     """Serve with short limits, each of which a test may change."""
     limits = {"max_body_bytes": 10_000, "request_timeout_seconds": 5.0, "max_in_flight": 100}
     options: dict[str, Any] = {"head_seconds": 5.0, "keepalive_seconds": 30.0, "drain_seconds": 5.0, "tls": None}
+    room = {"max_connections": 1000, "max_bytes": 10_000_000}
+    room |= {name: value for name, value in overrides.items() if name in room}
     limits |= {name: value for name, value in overrides.items() if name in limits}
     options |= {name: value for name, value in overrides.items() if name in options}
     registry = CollectorRegistry()
@@ -87,7 +90,8 @@ async def serving(**overrides: Any) -> AsyncIterator[Serving]:
         limits=Limits(**limits),  # type: ignore[arg-type]
         metrics=metrics,
     )
-    async with webhook_server(handler, host="127.0.0.1", port=0, **options) as port:
+    capacity = Capacity(**room, metrics=metrics)
+    async with webhook_server(handler, capacity, host="127.0.0.1", port=0, **options) as port:
         yield Serving(port, publisher, handler, registry, metrics)
 
 

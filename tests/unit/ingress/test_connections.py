@@ -1,16 +1,18 @@
 """What a hostile or broken peer meets, byte by byte: unreadable HTTP, slowness, size, pile-ups, and the drain."""
 
 import asyncio
+import gc
 import json
 import logging
 import time
+import uuid
 from collections.abc import Iterator
 
 import pytest
 from aiohttp import http_parser
 
 from ingress import app
-from ingress.protocol import require_c_parser
+from ingress.protocol import Connection, require_c_parser
 from runtime.errors import RefusedError
 from tests.support.waiting import until
 from tests.unit.ingress.serving import (
@@ -342,3 +344,111 @@ def test_python_parser_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(RefusedError, match="AIOHTTP_NO_EXTENSIONS"):
         require_c_parser()
+
+
+LARGE = BODY + b" " * 6000
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        (b"", False),
+        (WEBHOOK, True),
+        (WEBHOOK * 3, True),
+        (WEBHOOK[:-5], False),
+        (WEBHOOK[:-5], True),
+        (WEBHOOK[:20], True),
+        (CHUNKED + b"x\r\n", True),
+        (b"\x00\r\n\r\n", True),
+        (head("Content-Length: 0", path="/"), True),
+    ],
+)
+async def test_closed_connection_is_freed_without_garbage_collection(sent: bytes, answered: bool) -> None:
+    async def freed() -> bool:
+        return not any(isinstance(thing, Connection) for thing in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        async with serving(request_timeout_seconds=0.1, head_seconds=0.1) as server:
+            async with raw_connection(server) as connection:
+                await connection.send(sent)
+                if answered:
+                    await connection.answer()
+            await until(freed, seconds=10)
+    finally:
+        gc.enable()
+
+
+async def test_slowest_sender_gives_way_to_others() -> None:
+    async with serving(max_bytes=6000) as server, raw_connection(server) as slow, raw_connection(server) as good:
+        await slow.send(signed_head(LARGE, f"Content-Length: {len(LARGE)}") + LARGE[:-1])
+        await until(lambda: in_flight(server), seconds=5)
+        await good.send(signed_head(LARGE, f"Content-Length: {len(LARGE)}") + LARGE)
+
+        assert (await good.answer()).status == 202
+        refused = await slow.answer()
+        assert_problem(refused, 503, "overloaded")
+        assert refused.headers["retry-after"] == "1"
+        assert await slow.closed()
+        assert server.counted("ringover_http_displaced_total", wanted="bytes") == 1
+
+
+async def test_body_beyond_the_room_is_503_and_small_ones_go_on() -> None:
+    async with serving(max_bytes=4000) as server, raw_connection(server) as one, raw_connection(server) as two:
+        server.publisher.hold()
+        await one.send(signed_head(LARGE, f"Content-Length: {len(LARGE)}") + LARGE)
+        await until(lambda: publishing(server), seconds=5)
+        await two.send(signed_head(LARGE, f"Content-Length: {len(LARGE)}") + LARGE)
+        assert_problem(await two.answer(), 503, "overloaded")
+
+        async with raw_connection(server) as small:
+            await small.send(WEBHOOK)
+            server.publisher.release()
+            assert (await small.answer()).status == 202
+        assert (await one.answer()).status == 202
+        assert server.counted("ringover_http_buffered_bytes") == 0
+
+
+async def publishing(server: Serving) -> bool:
+    return server.publisher.waiting == 1
+
+
+async def test_connection_that_waits_longest_gives_way_to_a_new_one() -> None:
+    async with serving(max_connections=1) as server, raw_connection(server) as idle, raw_connection(server) as good:
+        await good.send(WEBHOOK)
+
+        assert (await good.answer()).status == 202
+        assert await idle.closed()
+
+
+async def test_slow_senders_take_no_slot_from_others() -> None:
+    async with serving(max_in_flight=1) as server, raw_connection(server) as slow, raw_connection(server) as good:
+        await slow.send(WEBHOOK[:-5])
+        await until(lambda: in_flight(server), seconds=5)
+        await good.send(WEBHOOK)
+
+        assert (await good.answer()).status == 202
+
+
+async def test_head_and_body_have_one_deadline() -> None:
+    async with serving(request_timeout_seconds=0.6) as server, raw_connection(server) as connection:
+        began = time.monotonic()
+        await connection.send(WEBHOOK[:20])
+        await asyncio.sleep(0.4)
+        await connection.send(WEBHOOK[20:-5])
+
+        assert_problem(await connection.answer(), 408, "request_timeout")
+        assert time.monotonic() - began < 0.95
+
+
+async def test_thousands_of_pipelined_requests_are_answered_in_order() -> None:
+    count = 3000
+    async with serving() as server, raw_connection(server) as connection:
+        wanted = [str(uuid.UUID(int=number)) for number in range(count)]
+        requests = [head("Content-Length: 0", f"X-Request-Id: {name}", path="/") for name in wanted]
+        writing = asyncio.create_task(connection.send(b"".join(requests)))
+        answers = [await connection.answer() for _ in wanted]
+        await writing
+        assert [answer.json["request_id"] for answer in answers] == wanted
+        assert server.nothing_stored

@@ -1,13 +1,18 @@
 """How a process ends: exit codes and signals."""
 
 import asyncio
+import resource
 import signal
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from runtime import lifecycle
 from runtime.errors import FencedError, PublishError, RefusedError
+from runtime.metrics import ProcessMetrics
+from tests.support.waiting import until
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -71,3 +76,31 @@ def test_bug_beside_an_expected_error_is_still_raised() -> None:
         lifecycle.run(failing(ZeroDivisionError("bug"), PublishError("away")))
 
     assert found.value.subgroup(ZeroDivisionError) is not None
+
+
+async def test_blocked_loop_shows_in_the_metrics() -> None:
+    registry = CollectorRegistry()
+    watching = asyncio.create_task(lifecycle.watch_loop_lag(ProcessMetrics(registry)))
+    await asyncio.sleep(0)
+    end = time.thread_time() + 0.3
+    while time.thread_time() < end:
+        pass  # blocks the loop by its own work
+
+    async def seen() -> bool:
+        worst = registry.get_sample_value("ringover_event_loop_worst_seconds", {"clock": "cpu"}) or 0
+        return worst >= 0.2
+
+    await until(seen, seconds=10)
+    assert (registry.get_sample_value("ringover_event_loop_blocked_total") or 0) >= 1
+    watching.cancel()
+
+
+def test_open_files_are_raised_to_what_the_system_allows() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+
+        assert lifecycle.raise_open_files() == before[1]
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (before[1], before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

@@ -1,0 +1,114 @@
+"""Who gets room, and who gives way."""
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ingress.capacity import FREE_BYTES, MAKE_ROOM_AT, SPARE_CONNECTIONS, Capacity
+from runtime.metrics import IngressMetrics
+
+ROOM = 1000
+
+
+class Peer:
+    """A connection that notes whether it was told to go."""
+
+    def __init__(self) -> None:
+        self.told = 0
+
+    def give_way(self) -> None:
+        self.told += 1
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def capacity(registry: CollectorRegistry) -> Capacity:
+    return Capacity(max_connections=2, max_bytes=ROOM, metrics=IngressMetrics(registry))
+
+
+def admitted(capacity: Capacity, count: int) -> list[Peer]:
+    peers = [Peer() for _ in range(count)]
+    for peer in peers:
+        assert capacity.admit(peer)
+    return peers
+
+
+def test_at_the_limit_the_one_that_waited_longest_gives_way(capacity: Capacity, registry: CollectorRegistry) -> None:
+    first, second = admitted(capacity, 2)
+    capacity.waits(first)
+
+    assert capacity.admit(Peer())
+    assert (first.told, second.told) == (0, 1)
+    assert registry.get_sample_value("ringover_http_displaced_total", {"wanted": "connection"}) == 1
+
+
+def test_complete_requests_never_give_way(capacity: Capacity, registry: CollectorRegistry) -> None:
+    busy = admitted(capacity, 2)
+    for peer in busy:
+        capacity.complete(peer)
+
+    assert not capacity.admit(Peer())
+    assert [peer.told for peer in busy] == [0, 0]
+    assert registry.get_sample_value("ringover_http_connections_refused_total") == 1
+
+
+def test_connections_on_their_way_out_are_bounded_too(capacity: Capacity, registry: CollectorRegistry) -> None:
+    admitted(capacity, 2 + SPARE_CONNECTIONS)
+
+    assert not capacity.admit(Peer())
+    assert registry.get_sample_value("ringover_http_connections") == 2 + SPARE_CONNECTIONS
+
+
+def test_closed_connection_leaves_room(capacity: Capacity) -> None:
+    first, second = admitted(capacity, 2)
+    capacity.leave(first)
+    capacity.release(first)
+
+    assert capacity.admit(Peer())
+    assert second.told == 0
+
+
+def test_small_requests_need_no_room(capacity: Capacity, registry: CollectorRegistry) -> None:
+    [peer] = admitted(capacity, 1)
+
+    assert capacity.hold(peer, FREE_BYTES)
+    assert registry.get_sample_value("ringover_http_buffered_bytes") == 0
+
+
+def test_beyond_the_room_nothing_more_is_held(capacity: Capacity, registry: CollectorRegistry) -> None:
+    [peer] = admitted(capacity, 1)
+    capacity.complete(peer)
+    assert capacity.hold(peer, FREE_BYTES + ROOM)
+
+    assert not capacity.hold(peer, FREE_BYTES + ROOM + 1)
+    assert registry.get_sample_value("ringover_http_buffered_bytes") == ROOM
+    capacity.leave(peer)
+    assert registry.get_sample_value("ringover_http_buffered_bytes") == ROOM  # until its request is done
+    capacity.release(peer)
+    assert registry.get_sample_value("ringover_http_buffered_bytes") == 0
+
+
+def test_slow_senders_give_way_before_the_room_is_used_up(capacity: Capacity) -> None:
+    slow, slower = admitted(capacity, 2)
+    enough = int(ROOM * MAKE_ROOM_AT)
+    assert capacity.hold(slower, FREE_BYTES + 1)
+    assert capacity.hold(slow, FREE_BYTES + enough - 1)
+    assert (slow.told, slower.told) == (0, 0)
+
+    assert capacity.hold(slow, FREE_BYTES + enough)
+
+    assert (slow.told, slower.told) == (0, 1)  # its byte counts as free, though it is still held
+    assert capacity.hold(slow, FREE_BYTES + enough)
+    assert slow.told == 0
+
+
+def test_one_that_was_told_to_go_is_not_told_again(capacity: Capacity) -> None:
+    first, second = admitted(capacity, 2)
+    capacity.admit(Peer())
+    capacity.waits(first)
+    capacity.admit(Peer())
+
+    assert (first.told, second.told) == (1, 1)
