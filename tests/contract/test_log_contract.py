@@ -14,8 +14,9 @@ from processors.model import Bounds, RawRecord, Record
 from processors.ports import Output, RawLog
 from runtime.errors import FencedError, RefusedError
 from schemas.topics import MAX_MESSAGE_BYTES, TopicNames
+from tests.support.broker import MemoryKafka
 from tests.support.kafka import producer, read_topic
-from tests.support.memory import Hooks, MemoryKafka, MemoryLog, MemoryOutput
+from tests.support.memory import Hooks, MemoryLog, MemoryOutput
 from tests.support.waiting import until
 
 PARTITION = 1

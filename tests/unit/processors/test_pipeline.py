@@ -23,13 +23,13 @@ from runtime.errors import (
 from runtime.metrics import ProcessorMetrics
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
+from tests.support.broker import MemoryKafka
 from tests.support.kafka import raw_headers
 from tests.support.memory import (
     CrashError,
     Gate,
     Hooks,
     MemoryDatabase,
-    MemoryKafka,
     MemoryLog,
     MemoryOutput,
     MemoryState,
