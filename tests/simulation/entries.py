@@ -16,7 +16,7 @@ ENTRIES: tuple[tuple[bytes | None, bytes | None, Headers] | None, ...] = (
     _entry(ended("a", duration=61)),
     _entry(started("a")),
     _entry(recording("b", "r")),
-    (b"x", b"not json", raw_headers("call-ended")),
+    (b"a", b"not json", raw_headers("call-ended")),
     _entry(ended("b", duration=61)),
     _entry(started("a", second=1)),  # another time, the same content: no conflict
     _entry(ended("c"), key=b"a"),  # in the wrong place

@@ -101,8 +101,16 @@ class Process:
     """One life of a processor on the partition, from its takeover on."""
 
     def __init__(
-        self, loop: VirtualLoop, kafka: MemoryKafka, database: MemoryDatabase, late: Late, *, max_records: int
+        self,
+        loop: VirtualLoop,
+        kafka: MemoryKafka,
+        database: MemoryDatabase,
+        late: Late,
+        *,
+        number: int,
+        max_records: int,
     ) -> None:
+        self.number = number
         self.steps = Steps(late)
         self.stop = asyncio.Event()
         self.standing = Standing()
@@ -129,10 +137,8 @@ class Process:
                 request.answer.set_exception(CrashError(request.step))
         return [request for request in under_way if request.outcome is None]
 
-    def ended(self) -> str | None:
-        """How it ended; None while it lives. Raises what may never happen."""
-        if not self.task.done():
-            return None
+    def ended(self) -> str:
+        """How it ended. Raises what may never happen."""
         if self.task.cancelled():
             return "cancelled"
         error = self.task.exception()

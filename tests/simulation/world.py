@@ -48,7 +48,7 @@ class World:
         self._tally = tally
         self._late = Late()
         self._snapshots = [self.database.backup()]
-        self._living: dict[int, Process] = {}
+        self._living: list[Process] = []
         self._count = 0
         self._events: dict[str, Callable[[], bool]] = {
             "go on": lambda: False,
@@ -97,7 +97,7 @@ class World:
         return [(process, request) for process in self._awake() for request in process.steps.waiting]
 
     def _awake(self) -> list[Process]:
-        return [process for process in self._living.values() if not process.frozen]
+        return [process for process in self._living if not process.frozen]
 
     def _step(self, one_of: Callable[[Sequence[Waiting]], Waiting]) -> None:
         """Let one request happen, or time pass if there is none; begin anew where nobody is left."""
@@ -105,7 +105,7 @@ class World:
         if waiting:
             process, request = one_of(waiting)
             self._tally["steps"] += 1
-            self.trace.append(f"{request.step} of {self._number(process)}")
+            self.trace.append(f"{request.step} of {process.number}")
             self._perform(request)
             self._answer(process, request)
         elif not self._tick():
@@ -125,7 +125,7 @@ class World:
         waiting = [(process, request) for process, request in self._waiting() if request.outcome is None]
         if waiting:
             process, request = self._schedule.one_of(waiting)
-            self.trace.append(f"{request.step} of {self._number(process)}")
+            self.trace.append(f"{request.step} of {process.number}")
             self._perform(request)
         return bool(waiting)
 
@@ -135,7 +135,7 @@ class World:
             return False
         process, request = self._schedule.one_of(waiting)
         fault = self._schedule.one_of(faults_of(request.step))
-        self._note(f"{request.step}: {fault}", f", of {self._number(process)}")
+        self._note(f"{request.step}: {fault}", f", of {process.number}")
         if fault == LATE:
             self._late.append(request.effect)
         elif fault == LOST:
@@ -153,14 +153,12 @@ class World:
     # Processes
 
     def _start(self, max_records: int) -> Process:
-        process = Process(self._loop, self.kafka, self.database, self._late, max_records=max_records)
-        self._living[self._count] = process
+        world = (self._loop, self.kafka, self.database, self._late)
+        process = Process(*world, number=self._count, max_records=max_records)
+        self._living.append(process)
         self._count += 1
         self._loop.settle()
         return process
-
-    def _number(self, process: Process) -> int:
-        return next(number for number, living in self._living.items() if living is process)
 
     def _new_owner(self) -> bool:
         """The group gives the partition to a new process, whatever became of the others."""
@@ -170,16 +168,15 @@ class World:
         return True
 
     def _set_frozen(self, *, frozen: bool) -> bool:
-        candidates = [process for process in self._living.values() if process.frozen is not frozen]
+        candidates = [process for process in self._living if process.frozen is not frozen]
         if candidates:
             self._schedule.one_of(candidates).frozen = frozen
         return bool(candidates)
 
     def _crash(self) -> bool:
-        living = list(self._living.values())
-        if living:
-            self._kill(self._schedule.one_of(living))
-        return bool(living)
+        if self._living:
+            self._kill(self._schedule.one_of(self._living))
+        return bool(self._living)
 
     def _kill(self, process: Process) -> None:
         for request in process.crash():
@@ -200,11 +197,9 @@ class World:
 
     def _bury(self) -> None:
         """Forget the processes that have ended, and learn how."""
-        for number, process in list(self._living.items()):
-            how = process.ended()
-            if how is not None:
-                del self._living[number]
-                self._note(f"ended: {how}", f", {number}")
+        for process in [process for process in self._living if process.task.done()]:
+            self._living.remove(process)
+            self._note(f"ended: {process.ended()}", f", {process.number}")
 
     # The world
 
@@ -263,7 +258,7 @@ class World:
     def _come_to_rest(self) -> None:
         """No more faults: everybody wakes up, what is under way arrives, and a new owner brings it to an end."""
         self.trace.append("no more faults")
-        for process in self._living.values():
+        for process in self._living:
             process.frozen = False
         while self._late:
             self._late.arrive(self._late[0])
@@ -280,7 +275,7 @@ class World:
         self._let_all_end()
 
     def _let_all_end(self) -> None:
-        for process in self._living.values():
+        for process in self._living:
             process.stop.set()
         self._loop.settle()
         self._bury()
