@@ -12,6 +12,7 @@ import orjson
 from pydantic import ValidationError
 
 from processors.model import Normalized, RawRecord, Rejected, Verdict
+from processors.size import fits
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.endpoints import ENDPOINTS
 from schemas.fields import utc_timestamp
@@ -24,6 +25,7 @@ from schemas.identity import (
     idempotency_key,
 )
 from schemas.received import CallEndedReceived, CallStartedReceived, RecordingReadyReceived
+from schemas.topics import MAX_OUTPUT_BYTES
 
 MAX_DEPTH = 32  # nested arrays and objects; the specification's deepest body has 3
 _STEPS = bytes.maketrans(b"{[}]", b"\x01\x01\xff\xff")  # one level down, one up (-1 as a signed byte)
@@ -60,7 +62,10 @@ def normalize(record: RawRecord, *, source: str) -> Verdict:
         return Rejected(_first_mistake(error))
     if record.key != received.call.id.encode():
         return Rejected(_reason(Code.KEY_MISMATCH, "the record's key is not the body's call.id"))
-    return _event(event_type, received, f"{source}/{record.offset}", record)
+    event = _event(event_type, received, f"{source}/{record.offset}", record)
+    if not fits(record.key, event.value, event.headers):
+        return Rejected(_reason(Code.TOO_LARGE, f"the event would be larger than {MAX_OUTPUT_BYTES} bytes"))
+    return event
 
 
 def _parse(value: bytes) -> dict[str, Any] | Reason:

@@ -66,7 +66,6 @@ RULES = (
         "await state.open(bounds.start)",
         "await state.open(start)",
         f"{TAKEOVER}::test_healing_opens_at_the_logs_start_only_and_ends_at_the_committed_offset",
-        SIMULATION,
     ),
     _rule(
         "heal when progress is behind the committed offset",
@@ -74,7 +73,6 @@ RULES = (
         "if progress is None or progress < committed:",
         "if progress is None:",
         f"{TAKEOVER}::test_plan",
-        f"{PIPELINE}::test_state_that_lost_claims_stops_the_pipeline_and_the_next_takeover_heals_it",
         SIMULATION,
     ),
     _rule(
@@ -133,7 +131,7 @@ RULES = (
 """,
             ),
         ),
-        (f"{PIPELINE}::test_conflicts_are_noted_before_their_batch_is_committed", SIMULATION),
+        (f"{PIPELINE}::test_conflicts_are_noted_before_their_batch_is_committed",),
     ),
     _rule(
         "smallest offset of a key in a batch",
@@ -180,6 +178,13 @@ RULES = (
         f"{DECIDE}::test_keys_are_claimed_in_the_order_of_their_bytes",
     ),
     _rule(
+        "too large is decided before the claim",
+        "processors/normalize.py",
+        "if not fits(record.key, event.value, event.headers):",
+        "if not fits(None, None, ()):",
+        "tests/unit/processors/test_size.py::test_event_that_no_topic_takes_is_rejected_before_it_claims",
+    ),
+    _rule(
         "records counted once",
         "processors/decide.py",
         "new = 1 if record.offset >= counted_until else 0",
@@ -192,7 +197,7 @@ RULES = (
         "processors/pipeline.py",
         "                await self._reclaim(batch)\n",
         "                await self._decide(batch)\n",
-        SIMULATION,
+        f"{PIPELINE}::test_crash_in_the_middle_of_healing_loses_no_conflict",
     ),
     _rule(
         "transactions follow each other",
@@ -310,6 +315,13 @@ SERVER_RULES = (
             await self._note(execute, conflicts)
 """,
         f"{STATE}::test_reclaim_that_ends_before_its_conflicts_are_noted_writes_nothing[postgres]",
+    ),
+    _rule(
+        "what fits into raw fits on",
+        "schemas/topics.py",
+        "MAX_OUTPUT_BYTES = MAX_MESSAGE_BYTES + 64 * 1024",
+        "MAX_OUTPUT_BYTES = MAX_MESSAGE_BYTES",
+        "tests/e2e/test_large_records.py::test_largest_raw_records_become_events_and_dead_letters",
     ),
     _rule(
         "the ingress awaits the acknowledgement",

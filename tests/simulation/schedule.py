@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 # What can happen next, by weight of 256. The first is what a byte 0 means.
 WEIGHTS = {
-    "go on": 178,
+    "go on": 174,
     "fault": 16,
     "slow answer": 12,
     "freeze": 6,
@@ -20,8 +20,8 @@ WEIGHTS = {
     "tick": 4,
     "markers": 3,
     "late request arrives": 4,
-    "snapshot": 2,
-    "restore": 1,
+    "snapshot": 3,
+    "restore": 4,
     "rewind": 2,
     "stop": 1,
     "cancel": 1,

@@ -51,6 +51,7 @@ PURE = {
     "processors.model",
     "processors.normalize",
     "processors.ports",
+    "processors.size",
     "processors.takeover",
 }
 IMPURE = {
