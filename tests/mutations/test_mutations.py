@@ -10,7 +10,7 @@ from tests.mutations.rules import RULES, SERVER_RULES, Edit, Rule
 from tests.mutations.runner import Report, copy_project, run_tests
 from tests.support.infrastructure import Infrastructure
 
-pytestmark = pytest.mark.mutation
+pytestmark = [pytest.mark.mutation, pytest.mark.timeout(900)]
 
 AT_ONCE = 2
 QUICKLY = {"SIMULATION_NO_SHRINKING": "1"}
