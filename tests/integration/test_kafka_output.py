@@ -20,14 +20,14 @@ async def test_offset_joins_the_transaction_when_every_record_is_acknowledged(
     producer = output._producer
     send, add_offset = producer.send_batch, producer.send_offsets_to_transaction
     acknowledgements: list[Any] = []
-    acknowledged_before_the_offset: list[bool] = []
+    acknowledged_before_the_offset: list[list[bool]] = []
 
     async def noted_send(*arguments: Any, **options: Any) -> Any:
         acknowledgements.append(await send(*arguments, **options))
         return acknowledgements[-1]
 
     async def noted_add_offset(*arguments: Any) -> None:
-        acknowledged_before_the_offset.extend(sent.done() for sent in acknowledgements)
+        acknowledged_before_the_offset.append([sent.done() for sent in acknowledgements])
         await add_offset(*arguments)
 
     producer.send_batch, producer.send_offsets_to_transaction = noted_send, noted_add_offset
@@ -35,4 +35,4 @@ async def test_offset_joins_the_transaction_when_every_record_is_acknowledged(
     await output.stop()
 
     assert len(acknowledgements) == 2 * len(RECORDS)
-    assert acknowledged_before_the_offset == [True] * len(acknowledgements)
+    assert acknowledged_before_the_offset == [[True] * len(acknowledgements)]

@@ -264,12 +264,12 @@ SERVER_RULES = (
     _rule(
         "offsets last in the transaction",
         "processors/kafka_output.py",
-        """            await self._producer.begin_transaction()
-            acknowledgements = []
-""",
-        """            await self._producer.begin_transaction()
+        """            await asyncio.gather(*acknowledgements)
+            # Last: a torn transaction would then repeat records rather than lose them.
             await self._producer.send_offsets_to_transaction({self._source: next_offset}, self._group)
-            acknowledgements = []
+""",
+        """            await self._producer.send_offsets_to_transaction({self._source: next_offset}, self._group)
+            await asyncio.gather(*acknowledgements)
 """,
         "tests/integration/test_kafka_output.py::test_offset_joins_the_transaction_when_every_record_is_acknowledged",
     ),
