@@ -7,7 +7,7 @@ READY := .venv/.ready
 SOURCES := schemas runtime ingress processors ops tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test check unit format fuzz audit lock schemas clean
+.PHONY: help setup servers demo test check unit simulate mutations format fuzz audit lock schemas clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -36,10 +36,16 @@ check: setup ## format, lint, types, import rules, and every test that needs no 
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -m "not server"
+	@$(BIN)/pytest -m "not server and not mutation"
 
 unit: setup ## the tests that need no server
-	@$(BIN)/pytest -m "not server"
+	@$(BIN)/pytest -m "not server and not mutation"
+
+simulate: setup ## the processor's cycle against 50,000 schedules of faults, each longer than in `make check`
+	@SIMULATION_SCHEDULES=$${SIMULATION_SCHEDULES:-50000} SIMULATION_BYTES=$${SIMULATION_BYTES:-300} $(BIN)/pytest --timeout=0 tests/simulation
+
+mutations: servers ## take each safety rule out of the code: some test must fail
+	@$(BIN)/pytest tests/mutations
 
 format: setup ## format and fix what can be fixed
 	@$(BIN)/ruff format .

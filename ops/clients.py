@@ -31,7 +31,7 @@ from runtime.errors import RefusedError
 from runtime.kafka import client_options, close_consumer
 from runtime.refusal import refusal
 from runtime.settings import KafkaSettings
-from schemas.topics import MAX_MESSAGE_BYTES
+from schemas.topics import MAX_OUTPUT_BYTES
 
 CLIENT_ID = "ringover-ops"
 
@@ -106,7 +106,7 @@ async def reader(
                 auto_offset_reset="earliest",  # callers always seek; this serves records deleted under a slow reader
                 isolation_level=isolation,
                 fetch_max_wait_ms=50,  # a bounded read must not wait for records that are not there
-                max_partition_fetch_bytes=MAX_MESSAGE_BYTES + 64 * 1024,
+                max_partition_fetch_bytes=MAX_OUTPUT_BYTES,
             )
         try:
             await _start(consumer, options)

@@ -5,6 +5,7 @@ the others are duplicates, on every pass.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from processors.model import (
     Batch,
@@ -21,6 +22,7 @@ from processors.model import (
     Record,
     Rejected,
 )
+from processors.size import fits
 from schemas.dead_letter import Origin, Reason, reason_headers
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
@@ -74,8 +76,17 @@ def _write(decision: Decision, topic: str, record: Record) -> None:
 
 
 def _dead_letter(record: RawRecord, reason: Reason, origin: Origin) -> Record:
-    headers = [*record.headers, *reason_headers(reason, origin)]
-    return Record(record.key, record.value, headers, record.timestamp)
+    """The raw record and the reason; of one that was written compressed and fits nowhere, what fits."""
+    why = reason_headers(reason, origin)
+    headers = [*record.headers, *why]
+    if fits(record.key, record.value, headers):
+        return Record(record.key, record.value, headers, record.timestamp)
+    cut = replace(reason, message=f"{reason.message}; too large to be kept here, see the raw record")
+    why = reason_headers(cut, origin)
+    headers = [*record.headers, *why]
+    if fits(record.key, None, headers):
+        return Record(record.key, None, headers, record.timestamp)
+    return Record(None, None, why, record.timestamp)
 
 
 def labels(outcome: Outcome) -> tuple[str, str]:

@@ -47,7 +47,7 @@ class State(Protocol):
         ...
 
     async def open(self, next_offset: int) -> None:
-        """Note that claiming starts at `next_offset`; never moves a known progress back."""
+        """Note that claiming starts at `next_offset`, the log's start; never moves a known progress back."""
         ...
 
     async def claim(

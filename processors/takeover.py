@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from processors.model import Bounds
 from processors.ports import Output, RawLog, State
-from runtime.errors import RefusedError
+from runtime.errors import FencedError, RefusedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +77,24 @@ async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable
 
     Raises:
         TransientError: Kafka or PostgreSQL is away; take over again with a new output.
+        FencedError: another process owns the partition now.
         RefusedError: going on would break the guarantee.
     """
     await output.start()
-    plan = plan_takeover(await log.committed(), await state.progress(), await log.bounds())
+    committed, progress, bounds = await log.committed(), await state.progress(), await log.bounds()
+    plan = plan_takeover(committed, progress, bounds)
     match plan:
         case Refuse(reason=reason):
+            if await log.committed() != committed:  # frozen meanwhile: what was read is of different times
+                raise FencedError("another process took the partition over")
             raise RefusedError(reason)
         case Initialize(offset=offset):
             # Commit before the first claim: a crash between the two must not look like expired offsets.
             await output.commit({}, offset)
             await state.open(offset)
         case Heal(start=start, end=offset):
-            await state.open(start)
+            # Not at `start`: PostgreSQL may have lost more since it was asked, and nobody would claim what is between.
+            await state.open(bounds.start)
             await heal(start, offset)
         case Resume(offset=offset):
             pass

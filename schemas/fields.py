@@ -15,6 +15,7 @@ ID_MAX_CHARACTERS = 128
 # E.164 (ITU-T, 2010) section 6: a country code that never starts with 0, 15 digits at most. It names no minimum; the
 # shortest numbers in service (French short codes written +33 3xxx) have 6.
 E164_PATTERN = r"\+[1-9][0-9]{5,14}"
+REMEMBERED_CHARACTERS = 64  # no sane timestamp is longer; a fraction has no bound, and a cache must have one
 INT64_MAX = 2**63 - 1  # what consumers in other languages hold in a signed 64-bit integer
 
 _E164 = re.compile(E164_PATTERN)
@@ -31,12 +32,15 @@ def is_id(value: object) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= ID_MAX_CHARACTERS and not _CONTROL.search(value)
 
 
-@lru_cache(maxsize=4096)  # each is asked for twice: by the model and for the header
 def utc_timestamp(text: str) -> str | None:
     """`text` (RFC 3339 with a zone) in UTC with a `Z`, fraction digits as written; None if it is not a valid one.
 
     Leap seconds (`:60`) are refused: Python's and most consumers' datetimes cannot hold them.
     """
+    return _remembered(text) if len(text) <= REMEMBERED_CHARACTERS else _in_utc(text)
+
+
+def _in_utc(text: str) -> str | None:
     match = _RFC3339.fullmatch(text)
     if match is None:
         return None
@@ -46,6 +50,9 @@ def utc_timestamp(text: str) -> str | None:
     except (ValueError, OverflowError):
         return None
     return f"{moment.replace(tzinfo=None).isoformat()}{fraction or ''}Z"
+
+
+_remembered = lru_cache(maxsize=4096)(_in_utc)  # each is asked for twice: by the model and for the header
 
 
 def _check_id(value: str) -> str:

@@ -12,6 +12,9 @@ DAY_MS = 24 * 60 * 60 * 1000
 DEFAULT_PARTITIONS = 12
 # The largest body (see MAX_BODY_BYTES) with key, headers and reason headers around it.
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
+# What comes out of a raw record: the same bytes, and headers of ours. Whatever fits into raw fits on, so that no
+# record, whoever wrote it, can stop its partition; what a compressed batch hides is cut (processors.decide).
+MAX_OUTPUT_BYTES = MAX_MESSAGE_BYTES + 64 * 1024
 # What a record may add around the body: ids, a signature, a content type, reason headers; each is bounded.
 MAX_BODY_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 
@@ -29,13 +32,13 @@ class Topic:
 _COMMON = {
     "cleanup.policy": "delete",
     "retention.ms": str(30 * DAY_MS),
-    "max.message.bytes": str(MAX_MESSAGE_BYTES),
+    "max.message.bytes": str(MAX_OUTPUT_BYTES),
 }
 
 RAW = Topic(
     name="ringover.raw.v1",
     # The broker's clock orders the log: "rewind to 14:05" means "received at 14:05".
-    config=_COMMON | {"message.timestamp.type": "LogAppendTime"},
+    config=_COMMON | {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(MAX_MESSAGE_BYTES)},
     purpose="every authenticated webhook body, verbatim: the truth",
 )
 CALL = Topic(name="ringover.call.v1", config=_COMMON, purpose="normalized call.started and call.ended")

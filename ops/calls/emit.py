@@ -12,7 +12,7 @@ from ops.errors import OpsError
 from processors.model import Record
 from runtime.kafka import client_options, close_producer
 from runtime.settings import KafkaSettings
-from schemas.topics import MAX_MESSAGE_BYTES
+from schemas.topics import MAX_OUTPUT_BYTES
 
 START_SECONDS = 30.0
 COMMIT_SECONDS = 20.0  # below the transaction's timeout, so that we give up before the broker does
@@ -35,7 +35,7 @@ async def emit(settings: KafkaSettings, group: str, partition: int, outputs: Seq
         transactional_id=transactional_id(group),
         transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
         acks="all",
-        max_request_size=MAX_MESSAGE_BYTES,
+        max_request_size=MAX_OUTPUT_BYTES,
     )
     try:
         with kafka_errors(settings):

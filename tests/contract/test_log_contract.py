@@ -12,10 +12,11 @@ from processors.kafka_log import KafkaLog
 from processors.kafka_output import KafkaOutput
 from processors.model import Bounds, RawRecord, Record
 from processors.ports import Output, RawLog
-from runtime.errors import FencedError, RefusedError
-from schemas.topics import MAX_MESSAGE_BYTES, TopicNames
+from runtime.errors import FencedError, PublishError, RefusedError
+from schemas.topics import MAX_MESSAGE_BYTES, MAX_OUTPUT_BYTES, TopicNames
+from tests.support.broker import MemoryKafka
 from tests.support.kafka import producer, read_topic
-from tests.support.memory import Hooks, MemoryKafka, MemoryLog, MemoryOutput
+from tests.support.memory import Gate, Hooks, MemoryLog, MemoryOutput, Step
 from tests.support.waiting import until
 
 PARTITION = 1
@@ -33,6 +34,9 @@ class World(Protocol):
 
     def output(self) -> Output: ...
 
+    def hold_end(self, output: Output, gate: Gate) -> None:
+        """The end of the next transaction waits for `gate`."""
+
     async def visible(self, topic: str) -> list[Record]: ...
 
 
@@ -41,13 +45,20 @@ class MemoryWorld:
         self.topics = TOPICS
         self.kafka = MemoryKafka(PARTITION)
         self.log: RawLog = MemoryLog(self.kafka, Hooks())
+        self._hooks: dict[int, Hooks] = {}
 
     async def append(self, *values: bytes) -> None:
         for value in values:
             self.kafka.append(b"key", value, [("endpoint", b"call-ended")])
 
     def output(self) -> Output:
-        return MemoryOutput(self.kafka, Hooks())
+        hooks = Hooks()
+        output = MemoryOutput(self.kafka, hooks)
+        self._hooks[id(output)] = hooks
+        return output
+
+    def hold_end(self, output: Output, gate: Gate) -> None:
+        self._hooks[id(output)].at(Step.END, gate)
 
     async def visible(self, topic: str) -> list[Record]:
         return list(self.kafka.written.get(topic, ()))
@@ -96,6 +107,16 @@ class KafkaWorld:
         output = KafkaOutput({"bootstrap_servers": self._servers}, group=self._group, source=self._source)
         self._outputs.append(output)
         return output
+
+    def hold_end(self, output: Output, gate: Gate) -> None:
+        assert isinstance(output, KafkaOutput)
+        commit_transaction = output._producer.commit_transaction
+
+        async def held() -> None:
+            await gate()
+            await commit_transaction()
+
+        output._producer.commit_transaction = held
 
     async def _stop_outputs(self) -> None:
         for output in self._outputs:
@@ -296,6 +317,43 @@ async def test_largest_record_goes_through_with_its_headers(world: World) -> Non
     await output.commit({world.topics.dead_letter: [event(1), large, event(2), large, event(3)]}, 5)
 
     await visible_becomes(world, world.topics.dead_letter, [event(1), large, event(2), large, event(3)])
+
+
+async def test_refused_record_fails_its_transaction_and_nothing_of_it_is_seen(world: World) -> None:
+    output = await started(world)
+    await output.commit({}, 0)
+    too_large = Record(b"key", b"x" * (MAX_OUTPUT_BYTES + 1), [], 1_767_366_000_000)
+
+    with pytest.raises(PublishError):  # the broker itself would commit the rest, and the offset
+        await output.commit({world.topics.call: [event(1)], world.topics.dead_letter: [too_large]}, 2)
+
+    successor = await started(world)
+    assert await world.log.committed() == 0
+    await successor.commit({world.topics.call: [event(2)]}, 2)
+    await visible_becomes(world, world.topics.call, [event(2)])
+    assert await world.visible(world.topics.dead_letter) == []
+
+
+async def test_transaction_that_is_not_ended_shows_nothing_and_a_successor_ends_it(world: World) -> None:
+    output, gate = world.output(), Gate()
+    await output.start()
+    await output.commit({}, 0)
+    await committed_becomes(world.log, 0)
+    world.hold_end(output, gate)
+
+    frozen = asyncio.create_task(output.commit({world.topics.call: [event(1)]}, 1))
+    await gate.held.wait()
+
+    assert await world.log.committed() == 0
+    assert await world.visible(world.topics.call) == []
+    successor = await started(world)
+    assert await world.log.committed() == 0
+    gate.open()
+    with pytest.raises(FencedError):
+        await frozen
+    await successor.commit({world.topics.call: [event(2)]}, 1)
+    await visible_becomes(world, world.topics.call, [event(2)])
+    await committed_becomes(world.log, 1)
 
 
 async def test_many_kafka_batches_of_one_transaction_keep_their_order(world: World) -> None:

@@ -6,15 +6,14 @@ which a test makes any step wait, fail, or be the process's last.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TypeVar
 
 from processors.model import Bounds, Claim, Conflict, Owner, Record
-from runtime.errors import FencedError, RefusedError, StateBehindError
-from schemas.headers import Headers
+from runtime.errors import PublishError, RefusedError, StateBehindError
 from schemas.identity import ClaimKey
-from tests.support.reference_model import Raw
+from tests.support.broker import MemoryKafka, StoredRecord
 
 IDLE_SECONDS = 0.001  # how long an empty fetch waits
 
@@ -37,10 +36,14 @@ class Step(StrEnum):
     CONFLICTS = "state.conflicts"
     START = "output.start"
     COMMIT = "output.commit"
+    SEND = "output.send"
+    OFFSETS = "output.offsets"
+    END = "output.end"
     COMMIT_DONE = "output.commit_done"
 
 
 Hook = Callable[[], Awaitable[None]]
+Answer = TypeVar("Answer")
 
 
 class Hooks:
@@ -66,6 +69,14 @@ class Hooks:
     def crash_at_call(self, number: int) -> None:
         """Crash at the `number`th step reached, counted from 0."""
         self._crash_at = number
+
+    async def call(self, step: Step, effect: Callable[[], Answer], done: Step | None = None) -> Answer:
+        """One request of a port: `step` before its effect on the world, `done` before its answer arrives."""
+        await self.reach(step)
+        answer = effect()
+        if done is not None:
+            await self.reach(done)
+        return answer
 
     async def reach(self, step: Step) -> None:
         if len(self.reached) == self._crash_at:
@@ -93,55 +104,6 @@ class Gate:
         self._open.set()
 
 
-@dataclass(frozen=True, slots=True)
-class StoredRecord:
-    """One record of the raw log."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-
-
-@dataclass
-class MemoryKafka:
-    """One partition of the raw log, the group's offset in it, its fence, and what was committed to the topics."""
-
-    partition: int = 0
-    records: list[StoredRecord] = field(default_factory=list)
-    start: int = 0
-    end: int = 0
-    committed: int | None = None
-    epoch: int = 0
-    written: dict[str, list[Record]] = field(default_factory=dict)
-    commits: list[int] = field(default_factory=list)
-
-    def append(self, key: bytes | None, value: bytes | None, headers: Headers) -> int:
-        offset = self.end
-        self.records.append(StoredRecord(offset, 1_767_366_000_000 + offset, key, value, tuple(headers)))
-        self.end += 1
-        return offset
-
-    def mark(self) -> None:
-        """A transaction marker: an offset that no fetch returns."""
-        self.end += 1
-
-    def remove_before(self, offset: int) -> None:
-        """What retention does."""
-        self.start = offset
-        self.records = [record for record in self.records if record.offset >= offset]
-
-    @property
-    def drained(self) -> bool:
-        """Whether every record is below the group's committed offset."""
-        return self.committed is not None and not any(r.offset >= self.committed for r in self.records)
-
-    def as_raw(self) -> list[Raw]:
-        """The log for the reference model."""
-        return [Raw(self.partition, r.offset, r.key, r.value or b"", tuple(r.headers)) for r in self.records]
-
-
 class MemoryLog:
     """See ports.RawLog."""
 
@@ -151,36 +113,37 @@ class MemoryLog:
         self._position: int | None = None
 
     async def committed(self) -> int | None:
-        await self._hooks.reach(Step.COMMITTED)
-        return self._kafka.committed
+        return await self._hooks.call(Step.COMMITTED, lambda: self._kafka.committed)
 
     async def bounds(self) -> Bounds:
-        await self._hooks.reach(Step.BOUNDS)
-        return Bounds(self._kafka.start, self._kafka.end)
+        return await self._hooks.call(Step.BOUNDS, lambda: Bounds(self._kafka.start, self._kafka.end))
 
     def seek(self, offset: int) -> None:
         self._position = offset
 
     async def position(self) -> int:
-        await self._hooks.reach(Step.POSITION)
+        return await self._hooks.call(Step.POSITION, self._known_position)
+
+    async def fetch(self, max_records: int) -> Sequence[StoredRecord]:
+        found = await self._hooks.call(Step.FETCH, lambda: self._next(max_records))
+        if not found:
+            await asyncio.sleep(IDLE_SECONDS)
+        return found
+
+    def _known_position(self) -> int:
         assert self._position is not None, "seek comes first"
         return self._position
 
-    async def fetch(self, max_records: int) -> Sequence[StoredRecord]:
-        await self._hooks.reach(Step.FETCH)
-        assert self._position is not None, "seek comes first"
-        if not self._kafka.start <= self._position <= self._kafka.end:
+    def _next(self, max_records: int) -> Sequence[StoredRecord]:
+        position = self._known_position()
+        if not self._kafka.start <= position <= self._kafka.end:
             raise RefusedError("the position is no longer in the log")
-        found = [record for record in self._kafka.records if record.offset >= self._position][:max_records]
-        if not found:
-            self._position = self._kafka.end  # past markers
-            await asyncio.sleep(IDLE_SECONDS)
-            return []
-        self._position = found[-1].offset + 1
+        found = [record for record in self._kafka.records if record.offset >= position][:max_records]
+        self._position = found[-1].offset + 1 if found else self._kafka.end  # past markers
         return found
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class ClaimRow:
     """One row of the claim table."""
 
@@ -200,11 +163,11 @@ class MemoryDatabase:
     conflicts: dict[tuple[str, int, int], ClaimKey] = field(default_factory=dict)
 
     def backup(self) -> "MemoryDatabase":
-        return deepcopy(self)
+        return MemoryDatabase(dict(self.claims), dict(self.progress), dict(self.conflicts))
 
     def restore(self, backup: "MemoryDatabase") -> None:
         """Lose everything since `backup`."""
-        kept = deepcopy(backup)
+        kept = backup.backup()
         self.claims, self.progress, self.conflicts = kept.claims, kept.progress, kept.conflicts
 
 
@@ -218,20 +181,19 @@ class MemoryState:
         self._hooks = hooks
 
     async def progress(self) -> int | None:
-        await self._hooks.reach(Step.PROGRESS)
-        return self._database.progress.get((self._log, self._partition))
+        place = (self._log, self._partition)
+        return await self._hooks.call(Step.PROGRESS, lambda: self._database.progress.get(place))
 
     async def open(self, next_offset: int) -> None:
-        await self._hooks.reach(Step.OPEN)
-        self._advance(next_offset)
+        await self._hooks.call(Step.OPEN, lambda: self._advance(next_offset))
 
     async def claim(
         self, first: int, next_offset: int, claims: Sequence[Claim], *, counted_until: int | None = None
     ) -> Mapping[ClaimKey, Owner]:
-        await self._hooks.reach(Step.CLAIM)
-        owners = self._claim_all(first, next_offset, claims, counted_until)
-        await self._hooks.reach(Step.CLAIMED)
-        return owners
+        def claim_all() -> Mapping[ClaimKey, Owner]:
+            return self._claim_all(first, next_offset, claims, counted_until)
+
+        return await self._hooks.call(Step.CLAIM, claim_all, Step.CLAIMED)
 
     async def reclaim(
         self,
@@ -242,14 +204,18 @@ class MemoryState:
         *,
         counted_until: int | None = None,
     ) -> None:
-        await self._hooks.reach(Step.CLAIM)
-        before = self._database.backup()
-        try:
-            self._note(conflicts_of(self._claim_all(first, next_offset, claims, counted_until)))
-        except BaseException:
-            self._database.restore(before)
-            raise
-        await self._hooks.reach(Step.CLAIMED)
+        def claim_and_note() -> None:
+            before = self._database.backup()
+            try:
+                self._note(conflicts_of(self._claim_all(first, next_offset, claims, counted_until)))
+            except BaseException:
+                self._database.restore(before)
+                raise
+
+        await self._hooks.call(Step.CLAIM, claim_and_note, Step.CLAIMED)
+
+    async def note_conflicts(self, conflicts: Sequence[Conflict]) -> None:
+        await self._hooks.call(Step.CONFLICTS, lambda: self._note(conflicts))
 
     def _claim_all(
         self, first: int, next_offset: int, claims: Sequence[Claim], counted_until: int | None
@@ -263,10 +229,6 @@ class MemoryState:
         assert len(owners) == len(claims), "one claim per key"
         return owners
 
-    async def note_conflicts(self, conflicts: Sequence[Conflict]) -> None:
-        await self._hooks.reach(Step.CONFLICTS)
-        self._note(conflicts)
-
     def _note(self, conflicts: Sequence[Conflict]) -> None:
         for conflict in conflicts:
             self._database.conflicts.setdefault((self._log, self._partition, conflict.offset), conflict.key)
@@ -279,13 +241,12 @@ class MemoryState:
         row = self._database.claims.get((self._log, claim.key))
         if row is None:
             row = ClaimRow(self._partition, claim.offset, claim.time_ms, claim.content_hash, 0)
-            self._database.claims[self._log, claim.key] = row
-        row.records += records
+        self._database.claims[self._log, claim.key] = replace(row, records=row.records + records)
         return Owner(row.partition, row.offset, row.content_hash)
 
 
 class MemoryOutput:
-    """See ports.Output."""
+    """See ports.Output; the requests of one transaction in the order in which processors.kafka_output sends them."""
 
     def __init__(self, kafka: MemoryKafka, hooks: Hooks) -> None:
         self._kafka = kafka
@@ -293,19 +254,26 @@ class MemoryOutput:
         self._epoch = 0
 
     async def start(self) -> None:
-        await self._hooks.reach(Step.START)
-        self._kafka.epoch += 1
-        self._epoch = self._kafka.epoch
+        await self._hooks.call(Step.START, self._init)
 
     async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
         await self._hooks.reach(Step.COMMIT)
-        if self._epoch != self._kafka.epoch:
-            raise FencedError("another process took the partition over")
-        for topic, of_topic in records.items():
-            self._kafka.written.setdefault(topic, []).extend(of_topic)
-        self._kafka.committed = next_offset
-        self._kafka.commits.append(next_offset)
-        await self._hooks.reach(Step.COMMIT_DONE)
+        refused = [error for topic, of_topic in records.items() if (error := await self._send(topic, of_topic))]
+        if refused:
+            raise refused[0]
+        await self._hooks.call(Step.OFFSETS, lambda: self._kafka.add_offset(self._epoch, next_offset))
+        await self._hooks.call(Step.END, lambda: self._kafka.end_transaction(self._epoch), Step.COMMIT_DONE)
 
     async def stop(self) -> None:
         """Nothing to let go of."""
+
+    def _init(self) -> None:
+        self._epoch = self._kafka.init_producer()
+
+    async def _send(self, topic: str, records: Sequence[Record]) -> PublishError | None:
+        """A future that fails, as the client gives it: the broker would commit the rest all the same."""
+        try:
+            await self._hooks.call(Step.SEND, lambda: self._kafka.produce(self._epoch, topic, records))
+        except PublishError as error:
+            return error
+        return None

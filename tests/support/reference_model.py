@@ -60,6 +60,7 @@ class Expected:
     dead_letters: list[Dead] = field(default_factory=list)
     duplicates: int = 0
     conflicts: int = 0
+    conflicting: list[tuple[int, int]] = field(default_factory=list)  # partition and offset of each conflict
     owners: dict[tuple[str, ...], tuple[int, int]] = field(default_factory=dict)
 
 
@@ -79,7 +80,9 @@ def expected(log: Iterable[Raw], raw_topic: str) -> Expected:
             continue
         if identity in result.owners:
             result.duplicates += 1
-            result.conflicts += event.value != first_values[identity]
+            if event.value != first_values[identity]:
+                result.conflicts += 1
+                result.conflicting.append((raw.partition, raw.offset))
         else:
             result.owners[identity] = (raw.partition, raw.offset)
             first_values[identity] = event.value

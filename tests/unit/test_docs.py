@@ -13,6 +13,7 @@ from runtime.settings import Settings
 from schemas.dead_letter import Code
 from schemas.endpoints import ENDPOINTS, PATH_PREFIX
 from schemas.topics import TOPICS
+from tests.mutations.rules import RULES, SERVER_RULES, SIMULATION
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -60,3 +61,12 @@ def test_every_glossary_word_is_explained_once() -> None:
     rows = re.findall(r"^\| ([^|]+) \|", (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
 
     assert len(rows) == len(set(rows)) > 20
+
+
+def test_design_lists_every_safety_rule_and_the_tests_that_notice_its_absence() -> None:
+    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    for rule in (*RULES, *SERVER_RULES):
+        row = re.search(rf"^\| {re.escape(rule.name)} \| .+ \| (.+) \|$", design, re.MULTILINE)
+        assert row is not None, rule.name
+        names = ["the simulation" if test == SIMULATION else f"`{test.rpartition('::')[2]}`" for test in rule.tests]
+        assert row[1] == ", ".join(names), rule.name

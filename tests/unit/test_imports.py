@@ -52,6 +52,7 @@ PURE = {
     "processors.model",
     "processors.normalize",
     "processors.ports",
+    "processors.size",
     "processors.takeover",
 }
 IMPURE = {

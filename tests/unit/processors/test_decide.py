@@ -24,7 +24,7 @@ from processors.model import (
 from schemas.dead_letter import Code, DeadLetter, Reason, Stage
 from schemas.identity import ClaimKey, EventType
 from schemas.topics import TopicNames
-from tests.support.memory import StoredRecord
+from tests.support.broker import StoredRecord
 
 PARTITION = 4
 TOPICS = TopicNames("t.")

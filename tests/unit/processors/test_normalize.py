@@ -13,8 +13,8 @@ from processors.model import Normalized, RawRecord, Rejected
 from processors.normalize import MAX_DEPTH, normalize
 from schemas.dead_letter import Code, Stage
 from schemas.identity import EventType
+from tests.support.broker import StoredRecord
 from tests.support.kafka import raw_headers
-from tests.support.memory import StoredRecord
 from tests.support.reference_model import Raw, expected
 
 SOURCE = "ringover.raw.v1/3"

@@ -23,13 +23,13 @@ from runtime.errors import (
 from runtime.metrics import ProcessorMetrics
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
+from tests.support.broker import MemoryKafka
 from tests.support.kafka import raw_headers
 from tests.support.memory import (
     CrashError,
     Gate,
     Hooks,
     MemoryDatabase,
-    MemoryKafka,
     MemoryLog,
     MemoryOutput,
     MemoryState,
@@ -86,6 +86,12 @@ async def becomes(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not condition():  # noqa: ASYNC110 - the condition is in many places
             await asyncio.sleep(0)
+
+
+async def everything_that_can_happen() -> None:
+    """Every task runs until it waits for something that is held."""
+    for _ in range(50):
+        await asyncio.sleep(0)
 
 
 def ended(call: str, seconds: int = 1) -> bytes:
@@ -313,6 +319,37 @@ async def test_stop_in_the_middle_of_healing_ends_it_and_the_next_one_goes_on() 
     assert kafka.written == {}
 
 
+async def test_crash_in_the_middle_of_healing_loses_no_conflict() -> None:
+    kafka, database = world("a", "a2", "b")
+    kafka.committed = 3
+    healer = Process(kafka, database, max_records=2)
+
+    async def crash() -> None:
+        healer.hooks.crash()
+
+    healer.hooks.at(Step.CLAIMED, crash)
+    with pytest.raises(CrashError):
+        await healer.run()
+
+    await Process(kafka, database).drain()
+
+    assert database.conflicts == {(LOG, PARTITION, 1): ClaimKey("ringover:call.ended:a")}
+
+
+@pytest.mark.parametrize("every", [1, 2, 100])
+async def test_dead_letters_split_no_batch_and_need_no_transaction_of_their_own(every: int) -> None:
+    kafka, database = world(*(None if number % every == 0 else "a" for number in range(100)))
+    process = Process(kafka, database, max_records=25)
+
+    await process.drain()
+
+    assert written(kafka) == wanted(kafka.as_raw())
+    assert kafka.commits == [0, 25, 50, 75, 100]
+    assert process.hooks.reached.count(Step.CLAIM) == 4
+    assert process.metric("ringover_batch_records_count") == 4
+    assert process.metric("ringover_commit_duration_seconds_count") == 4
+
+
 async def test_gap_of_markers_is_passed() -> None:
     kafka, database = world("a")
     kafka.mark()
@@ -373,6 +410,7 @@ async def test_next_batch_is_claimed_while_the_last_one_commits() -> None:
     await gate.held.wait()
 
     await becomes(lambda: database.progress[LOG, PARTITION] == 4)
+    await everything_that_can_happen()
 
     assert kafka.committed == 0
     assert process.hooks.reached.count(Step.COMMIT) == 1  # transactions follow each other

@@ -6,7 +6,7 @@ import pytest
 
 from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Record
 from processors.takeover import Heal, Initialize, Plan, Refuse, Resume, plan_takeover, take_over
-from runtime.errors import PublishError, RefusedError, StateUnavailableError
+from runtime.errors import FencedError, PublishError, RefusedError, StateUnavailableError
 from schemas.identity import ClaimKey
 
 REFUSE = "refuse"
@@ -185,12 +185,15 @@ async def test_failed_first_commit_leaves_the_state_untouched() -> None:
     assert "open" not in [call[0] for call in world.calls]
 
 
-async def test_healing_opens_at_its_start_and_ends_at_the_committed_offset() -> None:
-    world = World(8, 2, Bounds(3, 10))
+@pytest.mark.parametrize(("progress", "start"), [(None, 3), (2, 3), (3, 3), (6, 6)])
+async def test_healing_opens_at_the_logs_start_only_and_ends_at_the_committed_offset(
+    progress: int | None, start: int
+) -> None:
+    world = World(8, progress, Bounds(3, 10))
 
     assert await world.take_over() == 8
 
-    assert world.calls[4:] == [("open", 3), ("heal", 3, 8), ("seek", 8)]
+    assert world.calls[4:] == [("open", 3), ("heal", start, 8), ("seek", 8)]
 
 
 async def test_failed_healing_does_not_begin_to_work() -> None:
@@ -209,4 +212,16 @@ async def test_refusal_raises_its_reason_and_changes_nothing() -> None:
     with pytest.raises(RefusedError, match="no committed offset"):
         await world.take_over()
 
-    assert [call[0] for call in world.calls] == ["start", "committed", "progress", "bounds"]
+    assert [call[0] for call in world.calls] == ["start", "committed", "progress", "bounds", "committed"]
+
+
+async def test_takeover_that_froze_while_another_began_is_fenced_and_not_refused() -> None:
+    class Later(World):
+        async def progress(self) -> int | None:
+            self._committed, self._progress = 3, 5  # the other one has been at work
+            return await super().progress()
+
+    world = Later(None, None, Bounds(0, 10))
+
+    with pytest.raises(FencedError):
+        await world.take_over()

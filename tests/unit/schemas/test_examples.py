@@ -12,8 +12,8 @@ from processors.model import Normalized, Rejected
 from processors.normalize import normalize
 from schemas.export import documents
 from schemas.normalized import MODELS
+from tests.support.broker import StoredRecord
 from tests.support.kafka import raw_headers
-from tests.support.memory import StoredRecord
 from tests.support.reference_model import Raw, expected
 
 EXAMPLES = Path(__file__).parents[3] / "schemas" / "examples"

@@ -4,7 +4,7 @@ import pytest
 
 from schemas.endpoints import ENDPOINTS, PATH_PREFIX, SLUG_OF_EVENT
 from schemas.identity import EventType
-from schemas.topics import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, RAW, TOPICS, Topic, TopicNames
+from schemas.topics import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, MAX_OUTPUT_BYTES, RAW, TOPICS, Topic, TopicNames
 
 THIRTY_DAYS_MS = "2592000000"
 
@@ -23,7 +23,7 @@ def test_topic_keeps_thirty_days_on_twelve_partitions(topic: Topic) -> None:
     assert topic.partitions == 12
     assert topic.config["cleanup.policy"] == "delete"
     assert topic.config["retention.ms"] == THIRTY_DAYS_MS
-    assert topic.config["max.message.bytes"] == str(2 * 1024 * 1024)
+    assert topic.config["max.message.bytes"] == str(MAX_MESSAGE_BYTES if topic is RAW else MAX_OUTPUT_BYTES)
     assert topic.config.get("message.timestamp.type") == ("LogAppendTime" if topic is RAW else None)
     assert topic.purpose
 
@@ -31,6 +31,10 @@ def test_topic_keeps_thirty_days_on_twelve_partitions(topic: Topic) -> None:
 def test_largest_body_leaves_room_for_headers() -> None:
     assert MAX_MESSAGE_BYTES == 2 * 1024 * 1024
     assert MAX_MESSAGE_BYTES - MAX_BODY_BYTES == 64 * 1024
+
+
+def test_what_fits_into_raw_fits_on_with_our_headers() -> None:
+    assert MAX_OUTPUT_BYTES - MAX_MESSAGE_BYTES == 64 * 1024
 
 
 def test_both_events_of_a_call_share_a_topic() -> None:

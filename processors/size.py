@@ -1,0 +1,17 @@
+"""How large a record is on Kafka, at most: decided here, since a broker that refuses a record stops its partition."""
+
+from collections.abc import Sequence
+
+from schemas.topics import MAX_OUTPUT_BYTES
+
+# Kafka's record batch, version 2 (Kafka documentation, "Message Format"): the batch's head of 61 bytes, then lengths,
+# deltas and counts of at most 5 or 10 bytes each.
+_BATCH_AND_RECORD = 61 + 40
+_HEADER = 10
+
+
+def fits(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> bool:
+    """Whether every topic that we write takes such a record."""
+    size = _BATCH_AND_RECORD + len(key or b"") + len(value or b"")
+    size += sum(_HEADER + len(name.encode()) + len(content or b"") for name, content in headers)
+    return size <= MAX_OUTPUT_BYTES

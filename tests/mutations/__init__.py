@@ -1,0 +1,1 @@
+"""Each safety rule taken out of the code: some test must notice. `make mutations`."""

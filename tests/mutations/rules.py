@@ -1,0 +1,333 @@
+"""The rules that the guarantee stands on, what the code looks like without each, and the tests that must then fail.
+
+docs/design.md lists the same rules by name; tests/unit/test_docs.py holds it to this table.
+"""
+
+from dataclasses import dataclass
+
+SIMULATION = "tests/simulation/test_simulation.py"
+TAKEOVER = "tests/unit/processors/test_takeover.py"
+PIPELINE = "tests/unit/processors/test_pipeline.py"
+DECIDE = "tests/unit/processors/test_decide.py"
+LOG = "tests/contract/test_log_contract.py"
+STATE = "tests/contract/test_state_contract.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One piece of code, and what stands there instead; it must be in the file exactly once."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule, the edits that remove it, and pytest's ids of the tests that must fail, each of them."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    tests: tuple[str, ...]
+
+
+def _rule(name: str, file: str, old: str, new: str, *tests: str) -> Rule:
+    return Rule(name, (Edit(file, old, new),), tests)
+
+
+RULES = (
+    _rule(
+        "fence before reading the offset",
+        "processors/takeover.py",
+        """    await output.start()
+    committed, progress, bounds = await log.committed(), await state.progress(), await log.bounds()
+""",
+        """    committed, progress, bounds = await log.committed(), await state.progress(), await log.bounds()
+    await output.start()
+""",
+        f"{TAKEOVER}::test_fencing_comes_before_anything_is_read",
+        SIMULATION,
+    ),
+    _rule(
+        "first commit before the first claim",
+        "processors/takeover.py",
+        """            await output.commit({}, offset)
+            await state.open(offset)
+""",
+        """            await state.open(offset)
+            await output.commit({}, offset)
+""",
+        f"{TAKEOVER}::test_first_takeover_commits_before_it_opens_the_state",
+        SIMULATION,
+    ),
+    _rule(
+        "claiming starts nowhere but at the log's start",
+        "processors/takeover.py",
+        "await state.open(bounds.start)",
+        "await state.open(start)",
+        f"{TAKEOVER}::test_healing_opens_at_the_logs_start_only_and_ends_at_the_committed_offset",
+    ),
+    _rule(
+        "heal when progress is behind the committed offset",
+        "processors/takeover.py",
+        "if progress is None or progress < committed:",
+        "if progress is None:",
+        f"{TAKEOVER}::test_plan",
+        SIMULATION,
+    ),
+    _rule(
+        "refuse when offsets have expired",
+        "processors/takeover.py",
+        """        if progress is None:
+            return Initialize(bounds.start)
+""",
+        """        if progress is None or progress:
+            return Initialize(bounds.start)
+""",
+        f"{TAKEOVER}::test_plan",
+    ),
+    _rule(
+        "who froze in a takeover judges nothing",
+        "processors/takeover.py",
+        "if await log.committed() != committed:",
+        "if not committed and committed:",
+        f"{TAKEOVER}::test_takeover_that_froze_while_another_began_is_fenced_and_not_refused",
+        SIMULATION,
+    ),
+    _rule(
+        "a gap that retention made is refused",
+        "processors/pipeline.py",
+        "if found < position or bounds.start > position:",
+        "if found < position:",
+        f"{PIPELINE}::test_gap_that_retention_made_is_refused_although_the_fetch_succeeded",
+    ),
+    _rule(
+        "nothing is emitted without a claim",
+        "processors/pipeline.py",
+        "        owners = await self._claim(batch)\n",
+        """        claims = claims_of(batch, counted_until=self._counted_until)
+        owners = {claim.key: Owner(batch.partition, claim.offset, claim.content_hash) for claim in claims}
+""",
+        f"{PIPELINE}::test_log_comes_out_as_the_reference_model_says",
+        SIMULATION,
+    ),
+    Rule(
+        "claims and conflicts before the commit",
+        (
+            Edit(
+                "processors/pipeline.py",
+                """        if decision.conflicts:
+            await self._patiently(lambda: self._ports.state.note_conflicts(decision.conflicts))
+        return decision
+""",
+                "        return decision\n",
+            ),
+            Edit(
+                "processors/pipeline.py",
+                "            await self._ports.output.commit(decision.outputs, batch.next_offset)\n",
+                """            await self._ports.output.commit(decision.outputs, batch.next_offset)
+        if decision.conflicts:
+            await self._patiently(lambda: self._ports.state.note_conflicts(decision.conflicts))
+""",
+            ),
+        ),
+        (f"{PIPELINE}::test_conflicts_are_noted_before_their_batch_is_committed",),
+    ),
+    _rule(
+        "smallest offset of a key in a batch",
+        "processors/decide.py",
+        "else Claim(known.key, known.offset, known.time_ms, known.content_hash, known.records + new)",
+        "else Claim(known.key, record.offset, record.timestamp, verdict.content_hash, known.records + new)",
+        f"{DECIDE}::test_claim_has_the_smallest_offset_with_its_time_and_content",
+        SIMULATION,
+    ),
+    _rule(
+        "dead letters claim nothing",
+        "processors/decide.py",
+        """        if not isinstance(verdict, Normalized):
+            continue
+""",
+        """        if not isinstance(verdict, Normalized):
+            key = ClaimKey(f"ringover:call.ended:{(record.key or b'').decode()}")
+            claims.setdefault(key, Claim(key, record.offset, record.timestamp, 0, 0))
+            continue
+""",
+        SIMULATION,
+    ),
+    _rule(
+        "the key is the body's call id",
+        "processors/normalize.py",
+        "if record.key != received.call.id.encode():",
+        "if record.key is None:",
+        "tests/unit/processors/test_normalize.py::test_key_that_is_not_the_call_id_is_told",
+        SIMULATION,
+    ),
+    _rule(
+        "only the owner's offset emits",
+        "processors/decide.py",
+        "if (owner.partition, owner.offset) == (batch.partition, record.offset):",
+        "if owner.partition == batch.partition and owner.offset >= batch.first:",
+        f"{DECIDE}::test_every_pass_in_whatever_batches_gives_the_same_outcomes",
+        SIMULATION,
+    ),
+    _rule(
+        "claims sorted by key",
+        "processors/decide.py",
+        "return sorted(claims.values(), key=lambda claim: claim.key)",
+        "return list(claims.values())",
+        f"{DECIDE}::test_keys_are_claimed_in_the_order_of_their_bytes",
+    ),
+    _rule(
+        "too large is decided before the claim",
+        "processors/normalize.py",
+        "if not fits(record.key, event.value, event.headers):",
+        "if not fits(None, None, ()):",
+        "tests/unit/processors/test_size.py::test_event_that_no_topic_takes_is_rejected_before_it_claims",
+    ),
+    _rule(
+        "records counted once",
+        "processors/decide.py",
+        "new = 1 if record.offset >= counted_until else 0",
+        "new = 1 if counted_until >= 0 else 0",
+        f"{DECIDE}::test_records_counted_before_are_not_counted_again",
+        SIMULATION,
+    ),
+    _rule(
+        "healing claims and notes in one transaction",
+        "processors/pipeline.py",
+        "                await self._reclaim(batch)\n",
+        "                await self._decide(batch)\n",
+        f"{PIPELINE}::test_crash_in_the_middle_of_healing_loses_no_conflict",
+    ),
+    _rule(
+        "transactions follow each other",
+        "processors/pipeline.py",
+        """                    if committing is not None:
+                        await committing
+                    committing = asyncio.create_task""",
+        "                    committing = asyncio.create_task",
+        f"{PIPELINE}::test_next_batch_is_claimed_while_the_last_one_commits",
+        SIMULATION,
+    ),
+    _rule(
+        "an error ends its producer",
+        "processors/pipeline.py",
+        "            await self._ports.output.commit(decision.outputs, batch.next_offset)\n",
+        """            try:
+                await self._ports.output.commit(decision.outputs, batch.next_offset)
+            except StateUnavailableError.__bases__[0]:
+                await self._ports.output.commit(decision.outputs, batch.next_offset)
+""",
+        SIMULATION,
+    ),
+    _rule(
+        "a transaction under way may end",
+        "processors/pipeline.py",
+        "                await _settle(committing)\n",
+        "                committing.cancel()\n",
+        f"{PIPELINE}::test_cancelled_pipeline_lets_its_transaction_finish_first",
+    ),
+    _rule(
+        "one transactional id per group and partition",
+        "processors/kafka_output.py",
+        'return f"{group}|{source.topic}|{source.partition}"',
+        'return f"{group}|{source.topic}|{id(object())}"',
+        "tests/unit/processors/test_kafka_output.py::test_transactional_id_is_of_group_and_partition_alone",
+    ),
+    _rule(
+        "202 only when the record is durable",
+        "ingress/handler.py",
+        "            await self._publisher.publish(record_of(accepted, body, raw_headers, self._topics))\n",
+        """            publishing = self._publisher.publish(record_of(accepted, body, raw_headers, self._topics))
+            asyncio.get_running_loop().create_task(publishing).add_done_callback(asyncio.Task.exception)
+""",
+        "tests/unit/ingress/test_app.py::test_webhook_that_cannot_be_stored_is_503",
+    ),
+    _rule(
+        "the signature is of the body",
+        "ingress/authenticate.py",
+        "            mac.update(body)\n",
+        '            mac.update(body[:0] + b"{}")\n',
+        "tests/unit/ingress/test_authenticate.py::test_right_signature_is_accepted_for_its_body_only",
+    ),
+)
+
+# What only the real servers show; `make test` runs these.
+SERVER_RULES = (
+    _rule(
+        "await every acknowledgement",
+        "processors/kafka_output.py",
+        "            await asyncio.gather(*acknowledgements)\n",
+        "",
+        f"{LOG}::test_refused_record_fails_its_transaction_and_nothing_of_it_is_seen[kafka]",
+    ),
+    _rule(
+        "offsets last in the transaction",
+        "processors/kafka_output.py",
+        """            await asyncio.gather(*acknowledgements)
+            # Last: a torn transaction would then repeat records rather than lose them.
+            await self._producer.send_offsets_to_transaction({self._source: next_offset}, self._group)
+""",
+        """            await self._producer.send_offsets_to_transaction({self._source: next_offset}, self._group)
+            await asyncio.gather(*acknowledgements)
+""",
+        "tests/integration/test_kafka_output.py::test_offset_joins_the_transaction_when_every_record_is_acknowledged",
+    ),
+    _rule(
+        "the id that fences is the same in every process",
+        "processors/kafka_output.py",
+        'return f"{group}|{source.topic}|{source.partition}"',
+        'return f"{group}|{source.topic}|{id(source)}-{id(object())}"',
+        f"{LOG}::test_second_start_fences_the_first_and_nothing_of_it_is_seen[kafka]",
+    ),
+    _rule(
+        "a batch is claimed only after everything before it",
+        "processors/queries.sql",
+        "    WHERE log_id = %(log_id)s AND partition = %(partition)s AND next_offset >= %(first)s\n",
+        "    WHERE log_id = %(log_id)s AND partition = %(partition)s AND next_offset >= %(first)s - 1000000\n",
+        f"{STATE}::test_claim_is_refused_when_something_before_it_was_not_claimed_and_writes_nothing[postgres]",
+    ),
+    _rule(
+        "a claim answers the owner whoever it is",
+        "processors/queries.sql",
+        "ON CONFLICT (log_id, idempotency_key) DO UPDATE SET records = c.records + EXCLUDED.records",
+        "ON CONFLICT (log_id, idempotency_key) DO NOTHING",
+        f"{STATE}::test_owner_that_claims_again_stays_the_owner[postgres]",
+    ),
+    _rule(
+        "a repeated claim counts once",
+        "processors/queries.sql",
+        "CASE WHEN advanced.uncounted THEN r.records ELSE 0 END",
+        "r.records",
+        f"{STATE}::test_a_claim_repeated_after_a_lost_answer_counts_once[postgres]",
+    ),
+    _rule(
+        "claims and conflicts of healing: both or neither",
+        "processors/postgres_state.py",
+        """        async with self._state.transaction() as execute:
+            conflicts = conflicts_of(await self._claim(execute, first, next_offset, claims, counted_until))
+            if conflicts:
+                await self._note(execute, conflicts)
+""",
+        """        execute = self._state.execute
+        conflicts = conflicts_of(await self._claim(execute, first, next_offset, claims, counted_until))
+        if conflicts:
+            await self._note(execute, conflicts)
+""",
+        f"{STATE}::test_reclaim_that_ends_before_its_conflicts_are_noted_writes_nothing[postgres]",
+    ),
+    _rule(
+        "what fits into raw fits on",
+        "schemas/topics.py",
+        "MAX_OUTPUT_BYTES = MAX_MESSAGE_BYTES + 64 * 1024",
+        "MAX_OUTPUT_BYTES = MAX_MESSAGE_BYTES",
+        "tests/e2e/test_large_records.py::test_largest_raw_records_become_events_and_dead_letters",
+    ),
+    _rule(
+        "the ingress awaits the acknowledgement",
+        "ingress/kafka.py",
+        "                await acknowledged\n",
+        "",
+        "tests/integration/test_ingress_publisher.py::test_broker_that_goes_away_fails_publishing_and_heals",
+    ),
+)
