@@ -18,7 +18,7 @@ LENGTH = struct.Struct(">i")
 CORRELATION_ID_BYTES = 4
 
 
-def is_ready(host: str, port: int) -> bool:
+def is_ready(host: str, port: int, *, node_id: int = 1) -> bool:
     """Whether the broker there speaks Kafka, has registered itself and knows the controller."""
     try:
         with socket.create_connection((host, port), timeout=TIMEOUT_SECONDS) as connection:
@@ -26,7 +26,8 @@ def is_ready(host: str, port: int) -> bool:
             metadata = _ask(connection, MetadataRequest_v1([]))
     except (OSError, EOFError):
         return False
-    return versions.error_code == 0 and len(metadata.brokers) == 1 and metadata.controller_id >= 0
+    registered = any(broker[0] == node_id for broker in metadata.brokers)
+    return versions.error_code == 0 and registered and metadata.controller_id >= 0
 
 
 def _ask(connection: socket.socket, request: Any) -> Any:  # aiokafka's structs carry no types

@@ -97,7 +97,7 @@ class Proxy:
         await self._listener.wait_closed()
 
     async def _serve(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        if self.mode.refuse:
+        if not self._admits():
             _reset(to_client)
             return
         try:
@@ -107,7 +107,7 @@ class Proxy:
             return
         pair = {to_client, to_server}
         self._writers |= pair
-        if self.mode.refuse:  # it changed meanwhile
+        if not self._admits():  # it changed meanwhile
             self.cut()
         try:
             async with asyncio.TaskGroup() as group:
@@ -127,7 +127,7 @@ class Proxy:
             group.create_task(self._deliver(queue, writer, upwards=upwards))
             data = b"-"
             while data:
-                data = await reader.read(CHUNK_BYTES)
+                data = await _read(reader)
                 delay = self._flow(upwards=upwards).delay_seconds
                 await queue.put((asyncio.get_running_loop().time() + delay, data))
 
@@ -156,8 +156,19 @@ class Proxy:
         while self._flow(upwards=upwards).blocked:
             await self._changed.wait()
 
+    def _admits(self) -> bool:
+        return not self.mode.refuse
+
     def _flow(self, *, upwards: bool) -> Flow:
         return self.mode.to_server if upwards else self.mode.to_client
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    """A broken connection reads like one that ended: a partition hides that from the other side, too."""
+    try:
+        return await reader.read(CHUNK_BYTES)
+    except OSError:
+        return b""
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
