@@ -94,6 +94,11 @@ class Broker:
         return self._child.pid if self._child else None
 
     @property
+    def quorum_state(self) -> Path:
+        """The file in which a controller notes whom it takes for the leader (JSON)."""
+        return self._data / "__cluster_metadata-0" / "quorum-state"
+
+    @property
     def address(self) -> str:
         """Where it listens itself, for who shall pass no proxy."""
         return f"{HOST}:{self.node.direct.port}"

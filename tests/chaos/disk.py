@@ -1,6 +1,5 @@
 """Small disks that can be filled: tmpfs mounts where mounting is allowed, plain directories where it is not."""
 
-import errno
 import os
 import subprocess
 from collections.abc import Sequence
@@ -10,8 +9,7 @@ from pathlib import Path
 from ops.devstack.processes import is_alive
 
 SOURCE = "ringover-chaos-"  # and the pid of who mounted it: the mounts of a run that was killed can be found
-BALLAST = "ballast"
-PIECE = bytes(1024 * 1024)
+ATTEMPTS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +17,24 @@ class Disk:
     """One directory; `obstacle` says why it is no disk of its own that could be filled, or is None."""
 
     path: Path
+    megabytes: int
     obstacle: str | None
 
     def fill(self) -> None:
-        """Take every free byte of it."""
+        """Leave no free byte: the disk shrinks to what is on it, which takes no memory as a ballast would."""
         assert self.obstacle is None
-        with (self.path / BALLAST).open("ab", buffering=0) as file:
-            for piece in (PIECE, bytes(1)):
-                _write_until_full(file.fileno(), piece)
+        for _ in range(ATTEMPTS):
+            if not _run(["mount", "-o", f"remount,size={self._used()}", str(self.path)]):
+                return  # it fails when somebody writes in between
 
     def free(self) -> None:
-        """Give the bytes back; nothing happens when it was not filled."""
-        (self.path / BALLAST).unlink(missing_ok=True)
+        """Give it its size back; nothing happens when it was not filled."""
+        if self.obstacle is None:
+            _run(["mount", "-o", f"remount,size={self.megabytes}m", str(self.path)])
+
+    def _used(self) -> int:
+        found = os.statvfs(self.path)
+        return max(found.f_frsize, (found.f_blocks - found.f_bfree) * found.f_frsize)  # 0 would mean without limit
 
     def unmount(self) -> None:
         """Whoever still has files open there keeps them until it ends."""
@@ -42,10 +46,10 @@ def make_disk(path: Path, megabytes: int) -> Disk:
     """A disk of that size at `path`, which is made."""
     path.mkdir(parents=True, exist_ok=True)
     if os.geteuid() != 0:
-        return Disk(path, "mounting a tmpfs needs root")
+        return Disk(path, megabytes, "mounting a tmpfs needs root")
     options = f"size={megabytes}m,mode=0755"
     refused = _run(["mount", "-t", "tmpfs", "-o", options, f"{SOURCE}{os.getpid()}", str(path)])
-    return Disk(path, f"mounting a tmpfs failed: {refused}" if refused else None)
+    return Disk(path, megabytes, f"mounting a tmpfs failed: {refused}" if refused else None)
 
 
 def unmount_abandoned() -> None:
@@ -55,16 +59,6 @@ def unmount_abandoned() -> None:
         pid = source.removeprefix(SOURCE)
         if source.startswith(SOURCE) and not is_alive(int(pid)):
             _run(["umount", "--lazy", path])
-
-
-def _write_until_full(descriptor: int, piece: bytes) -> None:
-    while True:
-        try:
-            os.write(descriptor, piece)
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            return
 
 
 def _run(command: Sequence[str]) -> str:

@@ -1,40 +1,26 @@
 """What can be done to the world: every fault by name. Each undoes itself; none looks at what it did to the events."""
 
-import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Literal
+from tests.chaos import (
+    faults_broker,
+    faults_clock,
+    faults_disk,
+    faults_group,
+    faults_network,
+    faults_point,
+    faults_postgres,
+    faults_process,
+)
+from tests.chaos.fault import Fault
 
-from tests.chaos.world import World
+__all__ = ["FAULTS", "Fault"]
 
-Kind = Literal["process", "broker", "postgres", "network", "disk", "group", "clock"]
-
-
-def anywhere(_world: World) -> str | None:
-    """For faults that every world knows."""
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One way to break the world.
-
-    Attributes:
-        run: injects, holds for about that many seconds, undoes itself on every way out (also when cancelled), returns.
-            What it broke may still be recovering then: `World.heal` waits for that.
-        obstacle: why it cannot be done in this world, or None.
-        last: leaves the world changed for good (a broker that lost its disk): at most once in a run, as its last fault.
-    """
-
-    name: str
-    kind: Kind
-    run: Callable[[World, random.Random, float], Awaitable[None]]
-    obstacle: Callable[[World], str | None] = anywhere
-    last: bool = False
-
-    def unavailable(self, world: World) -> str | None:
-        """Why it cannot be done here (no mount, one broker only, …), or None."""
-        return self.obstacle(world)
-
-
-FAULTS: tuple[Fault, ...] = ()
+FAULTS: tuple[Fault, ...] = (
+    *faults_process.FAULTS,
+    *faults_point.FAULTS,
+    *faults_group.FAULTS,
+    *faults_broker.FAULTS,
+    *faults_postgres.FAULTS,
+    *faults_network.FAULTS,
+    *faults_disk.FAULTS,
+    *faults_clock.FAULTS,
+)

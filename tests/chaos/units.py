@@ -77,6 +77,21 @@ class Program:
         return self.current is self._plain
 
     @property
+    def plain_words(self) -> tuple[str, ...]:
+        """What `python -m` is given usually."""
+        return self._plain.words
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a signal has stopped it (state T, proc(5))."""
+        pid = self.pid
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return False
+        return stat.rpartition(")")[2].split()[0] == "T"
+
+    @property
     def log(self) -> Path:
         """The log of the current incarnation."""
         assert self._child is not None, "not started yet"

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ class World:
         ingress_url: `http://127.0.0.1:port`, the same over restarts of the ingress.
         logs: directory of all logs, one file per incarnation.
         exits: everything that ended so far, in order.
+        notes: time.time() and a sentence, from the faults.
         links: the ways between a program and a server by name (`ingress-kafka`, `processor-0-kafka`,
             `processor-0-postgres`, …), each a proxy per server.
         disks: by name: `spool`, `postgres`, `kafka-1`, …
@@ -80,6 +82,7 @@ class World:
         self.group = GROUP
         self.logs = config.directory / "logs"
         self.exits: list[Exit] = []
+        self.notes: list[tuple[float, str]] = []
         self.supervisor = Supervisor(self.exits)
         self.disks: dict[str, Disk] = {}
         self.links: dict[str, list[Proxy]] = {}
@@ -108,6 +111,18 @@ class World:
     def admin_urls(self) -> dict[str, str]:
         """`http://127.0.0.1:port` of each program's admin port by its name: `ingress`, `processor-0`, …; they stay."""
         return {program.name: f"http://{HOST}:{program.admin_port}" for program in self.programs}
+
+    def note(self, text: str) -> None:
+        """Keep a word for the report: what a fault could not do, or how far it went."""
+        self.notes.append((time.time(), text))
+
+    async def brokers_complete(self, seconds: float) -> None:
+        """Wait until every broker answers and every partition has a leader and all its replicas in sync."""
+
+        async def complete() -> bool:
+            return not await brokers_unwell(self.brokers)
+
+        await until(complete, seconds=seconds, what="the brokers complete")
 
     async def heal(self) -> None:
         """Undo every fault and wait until everything runs and every program answers ready. Idempotent.
@@ -203,10 +218,7 @@ class World:
             for unit in self.servers:
                 group.create_task(self.supervisor.start(unit))
 
-        async def complete() -> bool:
-            return not await brokers_unwell(self.brokers)
-
-        await until(complete, seconds=START_SECONDS, what="the brokers ready")
+        await self.brokers_complete(START_SECONDS)
         await asyncio.to_thread(self._limit_wal)
         await asyncio.to_thread(migrate, self.database_url, packaged_migrations())
         await apply_topics(
