@@ -50,6 +50,6 @@ class Fault:
 async def within(seconds: float, happened: Callable[[], bool]) -> bool:
     """Wait until it has happened, at most so long; whether it has."""
     end = time.monotonic() + seconds
-    while not (done := happened()) and time.monotonic() < end:
+    while not (done := happened()) and time.monotonic() < end:  # noqa: ASYNC110 - looks at processes, which tell nobody
         await asyncio.sleep(POLL_SECONDS)
     return done

@@ -93,7 +93,7 @@ async def run(names: list[str], config: WorldConfig, seed: int, seconds: float) 
     failures = 0
     while faults:
         async with World(
-            WorldConfig(Path(tempfile.mkdtemp(prefix="ringover-chaos-")), brokers=config.brokers)
+            WorldConfig(Path(tempfile.mkdtemp(prefix="ringover-prove-")), brokers=config.brokers)
         ) as world:
             print(f"world: {world.config.directory}", flush=True)  # noqa: T201 - for a person
             while faults:
