@@ -9,7 +9,7 @@ import uvloop
 from prometheus_client import Gauge
 
 from runtime.errors import PipelineError, RefusedError
-from runtime.kafka import quiet_dropped_futures
+from runtime.kafka import quiet_dropped_futures, survive_broken_connections
 from runtime.logs import logger
 
 EXIT_FAILED = 1
@@ -33,6 +33,7 @@ async def _guarded(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     quiet_dropped_futures(loop)
+    survive_broken_connections()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     failures: list[BaseException] = []

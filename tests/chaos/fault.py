@@ -47,6 +47,16 @@ class Fault:
         return self.obstacle(world)
 
 
+async def thoroughly(work: Callable[..., object], *arguments: object) -> None:
+    """Blocking work in a thread, to its end even when cancelled: what comes after must not meet it half done."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await working
+        raise
+
+
 async def within(seconds: float, happened: Callable[[], bool]) -> bool:
     """Wait until it has happened, at most so long; whether it has."""
     end = time.monotonic() + seconds

@@ -6,7 +6,7 @@ import random
 import orjson
 
 from tests.chaos.cluster import Broker
-from tests.chaos.fault import Fault, with_three_brokers
+from tests.chaos.fault import Fault, thoroughly, with_three_brokers
 from tests.chaos.faults_process import frozen
 from tests.chaos.world import World
 
@@ -18,7 +18,7 @@ READY_SECONDS = 60.0
 
 async def kill(world: World, chance: random.Random, seconds: float) -> None:
     """SIGKILL, started again at once."""
-    await asyncio.to_thread(chance.choice(world.brokers).end)
+    await thoroughly(chance.choice(world.brokers).end)
     await asyncio.sleep(seconds)
 
 
@@ -29,7 +29,7 @@ async def away(world: World, chance: random.Random, seconds: float) -> None:
 
 async def restart(world: World, chance: random.Random, seconds: float) -> None:
     """In order."""
-    await asyncio.to_thread(chance.choice(world.brokers).stop, STOP_SECONDS)
+    await thoroughly(chance.choice(world.brokers).stop, STOP_SECONDS)
     await asyncio.sleep(seconds)
 
 
@@ -60,7 +60,7 @@ async def freeze_all(world: World, chance: random.Random, seconds: float) -> Non
 async def rolling_restart(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
     """One after the other, each waited for, as in an upgrade; takes as long as it takes."""
     for broker in world.brokers:
-        await asyncio.to_thread(broker.stop, STOP_SECONDS)
+        await thoroughly(broker.stop, STOP_SECONDS)
         await world.brokers_complete(READY_SECONDS)
 
 
@@ -68,14 +68,14 @@ async def lose(world: World, chance: random.Random, seconds: float) -> None:
     """Its disk is gone; it comes back empty and fetches everything from the others."""
     broker = chance.choice(world.brokers)
     async with world.supervisor.hold(broker):
-        await asyncio.to_thread(broker.end)
+        await thoroughly(broker.end)
         await asyncio.sleep(max(FENCED_SECONDS, seconds))
-        await asyncio.to_thread(broker.wipe)
+        await thoroughly(broker.wipe)
 
 
 async def _away(world: World, brokers: list[Broker], seconds: float) -> None:
     async with world.supervisor.hold(*brokers):
-        await asyncio.gather(*(asyncio.to_thread(broker.end) for broker in brokers))
+        await asyncio.gather(*(thoroughly(broker.end) for broker in brokers))
         await asyncio.sleep(seconds)
 
 

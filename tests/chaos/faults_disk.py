@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from tests.chaos.disk import Disk
-from tests.chaos.fault import Fault
+from tests.chaos.fault import Fault, thoroughly
 from tests.chaos.faults_network import misbehaving
 from tests.chaos.proxy import CUT
 from tests.chaos.world import World
@@ -16,7 +16,7 @@ from tests.chaos.world import World
 async def full(disk: Disk) -> AsyncIterator[None]:
     """No free byte while this is open."""
     try:
-        await asyncio.to_thread(disk.fill)
+        await thoroughly(disk.fill)
         yield
     finally:
         disk.free()

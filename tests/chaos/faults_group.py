@@ -4,7 +4,7 @@ import asyncio
 import random
 import signal
 
-from tests.chaos.fault import Fault
+from tests.chaos.fault import Fault, thoroughly
 from tests.chaos.world import World
 
 EVERY_SECONDS = 3.0
@@ -16,11 +16,11 @@ async def rebalance_storm(world: World, chance: random.Random, seconds: float) -
     end = loop.time() + seconds
     try:
         while loop.time() < end:
-            await asyncio.to_thread(world.visitor.start)
+            await thoroughly(world.visitor.start)
             await asyncio.sleep(EVERY_SECONDS * chance.uniform(0.5, 1.5))
             world.visitor.send(chance.choice([signal.SIGTERM, signal.SIGKILL]))
             await asyncio.sleep(EVERY_SECONDS * chance.uniform(0.1, 0.5))
-            await asyncio.to_thread(world.visitor.end)
+            await thoroughly(world.visitor.end)
     finally:
         world.visitor.send(signal.SIGKILL)
 

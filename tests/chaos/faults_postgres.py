@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import psycopg
 
-from tests.chaos.fault import Fault
+from tests.chaos.fault import Fault, thoroughly
 from tests.chaos.faults_network import misbehaving
 from tests.chaos.faults_process import frozen
 from tests.chaos.proxy import delayed
@@ -21,19 +21,19 @@ CONNECT_SECONDS = 5
 async def stop_immediately(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
     """`pg_ctl stop -m immediate`, and away for a while."""
     async with world.supervisor.hold(world.database):
-        await asyncio.to_thread(world.database.stop_immediately)
+        await thoroughly(world.database.stop_immediately)
         await asyncio.sleep(seconds)
 
 
 async def kill(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
     """Postmaster and backends by SIGKILL; started again at once."""
-    await asyncio.to_thread(world.database.end)
+    await thoroughly(world.database.end)
     await asyncio.sleep(seconds)
 
 
 async def restart(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
     """In order."""
-    await asyncio.to_thread(world.database.stop)
+    await thoroughly(world.database.stop)
     await asyncio.sleep(seconds)
 
 
@@ -80,12 +80,12 @@ async def restore(world: World, chance: random.Random, seconds: float) -> None: 
     """A copy is taken, work goes on for a while, then PostgreSQL crashes and the copy is what is left."""
     database = world.database
     async with world.supervisor.hold(database):
-        await asyncio.to_thread(database.stop)
-        await asyncio.to_thread(database.copy)
+        await thoroughly(database.stop)
+        await thoroughly(database.copy)
     await asyncio.sleep(seconds)
     async with world.supervisor.hold(database):
-        await asyncio.to_thread(database.stop_immediately)
-        await asyncio.to_thread(database.restore)
+        await thoroughly(database.stop_immediately)
+        await thoroughly(database.restore)
 
 
 async def _connect(world: World) -> psycopg.AsyncConnection:

@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from tests.chaos.fault import Fault
+from tests.chaos.fault import Fault, thoroughly
 from tests.chaos.programs import SESSION_SECONDS
 from tests.chaos.units import Unit
 from tests.chaos.world import World
@@ -32,7 +32,7 @@ async def killed_again_and_again(units: Sequence[Unit], chance: random.Random, s
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while loop.time() < end:
-        await asyncio.to_thread(chance.choice(units).end)
+        await thoroughly(chance.choice(units).end)
         await asyncio.sleep(chance.uniform(*KILL_EVERY_SECONDS))
 
 
@@ -49,7 +49,7 @@ async def kill_processor(world: World, chance: random.Random, seconds: float) ->
 async def kill_all(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001 - every fault's form
     """Every program at once, as when their machine reboots."""
     async with world.supervisor.hold(*world.programs):
-        await asyncio.gather(*(asyncio.to_thread(program.end) for program in world.programs))
+        await asyncio.gather(*(thoroughly(program.end) for program in world.programs))
         await asyncio.sleep(seconds)
 
 

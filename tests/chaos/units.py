@@ -87,7 +87,7 @@ class Program:
         pid = self.pid
         try:
             stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return False
         return stat.rpartition(")")[2].split()[0] == "T"
 

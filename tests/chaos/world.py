@@ -139,6 +139,7 @@ class World:
             unit.send(signal.SIGCONT)
         for program in self.programs:
             program.next = None
+        await asyncio.to_thread(self.visitor.end)
         await wait_for_health(self, HEAL_SECONDS)
 
     async def __aenter__(self) -> Self:
