@@ -22,7 +22,7 @@ def facts(outcome: Outcome, world: World, *, command: str, seed: int, unavailabl
     seconds = sorted(a.answered - a.sent for one in journal.deliveries for a in one.attempts if a.status == 202)
     yield f"seed {seed}, {outcome.seconds / 60:.1f} minutes: {command}"
     yield (
-        f"{sum(1 for _ in journal.acked()):,} webhooks acknowledged of {len(journal.deliveries):,} sent; "
+        f"{journal.acked:,} webhooks acknowledged of {len(journal.deliveries):,} sent; "
         f"{unknown(journal):,} given up by their senders, {journal.skipped:,} not sent (too many calls open)"
     )
     yield (

@@ -1,6 +1,6 @@
 """What the load sent and what it was answered: the obligations that the checker holds the product to."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -55,14 +55,27 @@ class Delivery:
 
 @dataclass
 class Journal:
-    """All deliveries of a run, in the order of their first attempts; `skipped`: not sent, too many were open."""
+    """All deliveries of a run, in the order of their first attempts.
+
+    Attributes:
+        acked: how many were answered 2xx so far.
+        refused: how many attempts were answered otherwise, or not at all.
+        skipped: webhooks that were not sent, because too many were open.
+    """
 
     deliveries: list[Delivery] = field(default_factory=list)
+    acked: int = 0
+    refused: int = 0
     skipped: int = 0
 
-    def acked(self) -> Iterator[Delivery]:
-        """The obligations."""
-        return (delivery for delivery in self.deliveries if delivery.acked)
+    def note(self, delivery: Delivery, attempt: Attempt, answer: Answer) -> None:
+        """One more attempt, and what the sender knows now."""
+        delivery.attempts.append(attempt)
+        delivery.answer = answer
+        if delivery.acked:
+            self.acked += 1
+        else:
+            self.refused += 1
 
 
 def write_lines(path: Path, values: Iterable[object]) -> None:

@@ -91,17 +91,17 @@ class Load:
             await asyncio.sleep(RETRY_AFTER_SECONDS[retry] * self._chance.uniform(0.5, 1.5))
 
     async def _attempt(self, session: aiohttp.ClientSession, delivery: Delivery, headers: dict[str, str]) -> None:
-        sent, status = self.now(), 0
+        sent, status, answer = self.now(), 0, Answer.NONE
         # Refused, cut off, silent, or an answer that is none: the sender knows nothing.
         with suppress(aiohttp.ClientError, TimeoutError, OSError, ValueError):
             url = f"{self._url}/{delivery.slug}"
             async with session.post(url, data=delivery.body, headers=headers) as response:
                 status = response.status
                 if status == 202:
-                    delivery.answer = Answer((await response.json())["status"])
+                    answer = Answer((await response.json())["status"])
                 elif status == _STATUS_OF_AUTHENTICATION:
-                    delivery.answer = Answer.UNAUTHENTICATED
-        delivery.attempts.append(Attempt(sent, self.now(), status))
+                    answer = Answer.UNAUTHENTICATED
+        self.journal.note(delivery, Attempt(sent, self.now(), status), answer)
 
     async def _stopped_within(self, seconds: float) -> bool:
         if seconds > 0 and not self._stopping.is_set():

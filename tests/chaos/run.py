@@ -151,11 +151,10 @@ class Run:
         return None
 
     def _say(self, text: str) -> None:
-        deliveries = self._load.journal.deliveries
-        acked = sum(delivery.acked for delivery in deliveries)
-        refused = sum(attempt.status != 202 for delivery in deliveries for attempt in delivery.attempts)
+        journal = self._load.journal
         lag = self._watch.samples[-1].lag if self._watch.samples else 0
-        self.say(f"{self._load.now():6.0f} s  acked {acked:7,}  refused {refused:6,}  lag {lag:6,}  {text}")
+        counts = f"acked {journal.acked:7,}  refused {journal.refused:6,}  lag {lag:6,}"
+        self.say(f"{self._load.now():6.0f} s  {counts}  {text}")
 
 
 def named(name: str) -> Fault:

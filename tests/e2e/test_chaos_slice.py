@@ -1,0 +1,41 @@
+"""Two minutes of the chaos suite: its strongest faults, each once, under load; `make chaos` is the long version."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from ops.output import say
+from tests.chaos.journal import Answer
+from tests.chaos.run import Run, dump
+from tests.chaos.schedule import each_once
+from tests.chaos.world import World, WorldConfig
+
+SEED = 20260102
+RATE = 100.0  # webhooks a second: beside the faults, on two cores, with time to judge
+FAULTS = ("processor killed", "broker away", "processor frozen", "ingress killed", "postgresql away")
+QUIET_SECONDS, FAULT_SECONDS, LOAD_SECONDS = 3.0, 8.0, 75.0
+
+
+@pytest.mark.timeout(300)
+async def test_every_invariant_holds_after_the_strongest_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    def progress(line: str) -> None:
+        with capsys.disabled():
+            if sys.stderr.isatty():
+                say(line)
+
+    directory = Path(tempfile.mkdtemp(prefix="ringover-chaos-"))  # PostgreSQL's user must get through, unlike tmp_path
+    async with World(WorldConfig(directory)) as world:
+        steps = each_once(FAULTS, SEED, quiet=QUIET_SECONDS, seconds=FAULT_SECONDS)
+        outcome = await Run(world, SEED, RATE, progress).run(steps, seconds=LOAD_SECONDS)
+    dump(outcome, directory / "dump")
+
+    violations = [f"{violation.invariant.name}: {violation.text[:500]}" for violation in outcome.verdict.violations]
+    assert (violations[:5], outcome.broken) == ([], []), f"seed {SEED}; logs and dumps: {directory}"
+    assert len(outcome.windows) == len(FAULTS)
+    assert outcome.journal.acked > LOAD_SECONDS * RATE / 3
+    assert {Answer.ACCEPTED, Answer.DEAD_LETTERED} <= {one.answer for one in outcome.journal.deliveries}
+    assert outcome.verdict.model.duplicates > 0
+    shutil.rmtree(directory)
