@@ -115,7 +115,8 @@ def output_violations(model: Expected, raw: Sequence[Raw], events: Sequence[Even
         elif event not in copies:
             yield Violation(Invariant.I4, f"{copies[0]!r} instead of {event!r}", webhook)
         if len(copies) > 1:
-            yield Violation(Invariant.I3, f"{len(copies)} events {_name(key)}: {copies!r}", webhook)
+            sources = [dict(copy.headers).get("ce_sourceoffset") for copy in copies]
+            yield Violation(Invariant.I3, f"{len(copies)} events {_name(key)}, of raw {sources}", webhook)
     for key in found.keys() - wanted.keys():
         yield Violation(Invariant.I2, f"an event {_name(key)} that the log does not explain: {found[key]!r}")
     owners = ((event.topic, event.partition, wanted.get(event_key(event))) for event in _first_copies(events))
