@@ -14,7 +14,7 @@ from rich.markup import escape
 from ops.output import say, stdout, table
 from tests.chaos.facts import facts
 from tests.chaos.faults import FAULTS
-from tests.chaos.report import Table, Windows, fates_table, invariants_table, markdown, senders_table, tallies
+from tests.chaos.report import Table, markdown, tables
 from tests.chaos.run import LAST_SECONDS, Outcome, Run, dump
 from tests.chaos.schedule import Step, each_once, phases
 from tests.chaos.world import World, WorldConfig
@@ -59,21 +59,15 @@ async def run(chosen: argparse.Namespace, directory: Path) -> bool:
 
 def show(outcome: Outcome, words: list[str], report: Path | None) -> None:
     """The tables and the facts on the terminal, and as Markdown."""
-    windows = Windows(outcome.windows)
-    by_fault = tallies(windows, outcome.journal.deliveries, outcome.verdict)
-    tables = [
-        fates_table(windows, by_fault),
-        senders_table(windows, by_fault, outcome.journal.deliveries, outcome.samples),
-        invariants_table(outcome.verdict),
-    ]
-    for one in tables:
+    found = tables(outcome.windows, outcome.journal.deliveries, outcome.verdict, outcome.samples)
+    for one in found:
         _print(one)
     for line in words:
         stdout().print(f"- {escape(line)}", soft_wrap=True)
     for violation in outcome.verdict.violations[:SHOWN]:
         say(f"✗ {violation.invariant.name} {violation.webhook or ''} {violation.text[:600]}")
     if report is not None:
-        report.write_text("\n".join(f"- {line}" for line in words) + f"\n\n{markdown(tables)}\n", encoding="utf-8")
+        report.write_text("\n".join(f"- {line}" for line in words) + f"\n\n{markdown(found)}\n", encoding="utf-8")
 
 
 def _print(one: Table) -> None:

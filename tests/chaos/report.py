@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from tests.chaos.checker import Fate, Verdict
@@ -20,6 +20,7 @@ class Window:
     """When a fault was there; seconds on the clock of the run."""
 
     fault: str
+    kind: str
     began: float
     ended: float
 
@@ -91,15 +92,29 @@ def tallies(windows: Windows, deliveries: Sequence[Delivery], verdict: Verdict) 
     return found
 
 
-_FATES = "faults x invariants"
+def tables(
+    windows: Sequence[Window], deliveries: Sequence[Delivery], verdict: Verdict, samples: Sequence[Sample]
+) -> list[Table]:
+    """All of them: by kind of fault, by fault, by invariant."""
+    kinds = Windows(replace(window, fault=window.kind) for window in windows)
+    faults = Windows(windows)
+    by_kind, by_fault = (tallies(grouped, deliveries, verdict) for grouped in (kinds, faults))
+    return [
+        fates_table("kinds of faults x invariants", kinds, by_kind),
+        fates_table("faults x invariants", faults, by_fault),
+        senders_table(faults, by_fault, deliveries, samples),
+        invariants_table(verdict),
+    ]
+
+
 _FATE_COLUMNS = (
     *("fault", "times", "seconds", "acked", "stored", "emitted", "duplicates", "dead letters"),
     *("lost (I1, I2)", "doubled (I3)", "changed (I4)", "order (I5)", "dead letters (I11)"),
 )
 
 
-def fates_table(windows: Windows, by_fault: dict[str, Tally]) -> Table:
-    """The main one."""
+def fates_table(title: str, windows: Windows, by_fault: dict[str, Tally]) -> Table:
+    """What became of the webhooks, and which invariants were violated."""
     rows = []
     for name in _in_order(windows, by_fault):
         tally, of_fault = by_fault[name], [window for window in windows.all if window.fault == name]
@@ -112,7 +127,7 @@ def fates_table(windows: Windows, by_fault: dict[str, Tally]) -> Table:
         ]
         times = [f"{len(of_fault)}", f"{seconds:.0f}"] if of_fault else ["", ""]
         rows.append([name, *times, *(f"{count:,}" for count in counts)])
-    return Table(_FATES, _FATE_COLUMNS, rows)
+    return Table(title, _FATE_COLUMNS, rows)
 
 
 def senders_table(

@@ -123,7 +123,7 @@ class Run:
         except Exception as error:  # noqa: BLE001 - the run goes on, and fails at its end
             self.broken.append(f"{fault.name} at {began:.0f} s: {error!r}")
             self._say(f"{fault.name} FAILED: {error!r}")
-        self.windows.append(Window(fault.name, began, self._load.now()))
+        self.windows.append(Window(fault.name, fault.kind, began, self._load.now()))
 
     async def _heal(self) -> None:
         """What does not become well is judged as it is: the dumps say more than an exception here."""

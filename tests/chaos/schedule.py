@@ -4,8 +4,8 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-QUIET_SECONDS = (2.0, 8.0)
-FAULT_SECONDS = (4.0, 16.0)
+QUIET_SECONDS = (1.0, 6.0)
+FAULT_SECONDS = (3.0, 12.0)
 TOGETHER = 0.25  # of the phases have two faults at once
 
 

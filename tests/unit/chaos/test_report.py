@@ -4,14 +4,14 @@ from dataclasses import replace
 
 from tests.chaos.checker import judge
 from tests.chaos.journal import Attempt
-from tests.chaos.report import ALL, QUIET, Window, Windows, fates_table, markdown, senders_table, tallies
+from tests.chaos.report import ALL, QUIET, Window, Windows, fates_table, markdown, senders_table, tables, tallies
 from tests.chaos.watch import Sample, caught_up
 from tests.support.comparison import Invariant
 from tests.unit.chaos.history import after, changed, correct, stored
 
 CORRECT = correct()
 END = CORRECT.deliveries[-1].answered
-WINDOWS = Windows([Window("a", 10, 20), Window("b", 18, 40), Window("a", 100, 110)])
+WINDOWS = Windows([Window("a", "x", 10, 20), Window("b", "x", 18, 40), Window("a", "x", 100, 110)])
 
 
 def test_a_moment_belongs_to_the_faults_that_were_there_until_5_s_after() -> None:
@@ -44,7 +44,7 @@ def test_a_violation_counts_for_the_fault_of_its_webhook_and_once_for_all() -> N
     assert WINDOWS.at(lost.answered) == {"a"}
     assert found["a"].lost == found[ALL].lost == {lost.request_id}
     assert found["b"].lost == set()
-    row = next(row for row in fates_table(WINDOWS, found).rows if row[0] == "a")
+    row = next(row for row in fates_table("faults x invariants", WINDOWS, found).rows if row[0] == "a")
     assert row[1:3] == ["2", "20"]
     assert int(row[3]) == int(row[4]) + 1
 
@@ -82,8 +82,16 @@ def test_caught_up_is_when_all_is_processed_that_was_there_then() -> None:
     assert [sample.lag for sample in samples] == [5, 5, 180]
 
 
+def test_faults_of_a_kind_are_one_row() -> None:
+    found = tables(WINDOWS.all, CORRECT.deliveries, judge(CORRECT), [])
+
+    assert [[row[0] for row in table.rows] for table in found[:2]] == [["x", QUIET, ALL], ["a", "b", QUIET, ALL]]
+    assert found[0].rows[0][1] == "3"
+    assert found[0].rows[-1] == found[1].rows[-1]
+
+
 def test_markdown_has_every_row() -> None:
-    text = markdown([fates_table(WINDOWS, tallies(WINDOWS, CORRECT.deliveries, judge(CORRECT)))])
+    text = markdown([fates_table("faults x invariants", WINDOWS, tallies(WINDOWS, CORRECT.deliveries, judge(CORRECT)))])
 
     assert text.splitlines()[0] == "**Faults x invariants**"
     assert [line.split(" | ")[0] for line in text.splitlines()[4:]] == ["| a", "| b", f"| {QUIET}", f"| {ALL}"]
