@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+import aiohttp
 from aiokafka.errors import KafkaError
 
 from tests.chaos.calls import calls
@@ -17,7 +18,7 @@ from tests.chaos.journal import Answer, Journal, write_lines
 from tests.chaos.load import Load
 from tests.chaos.report import Window
 from tests.chaos.schedule import Phase, Step
-from tests.chaos.watch import INTERVAL_SECONDS, Sample, Watch, undecided
+from tests.chaos.watch import INTERVAL_SECONDS, Sample, Watch, spooled, undecided
 from tests.chaos.world import World
 from tests.support.verdict import left
 
@@ -26,6 +27,7 @@ Say = Callable[[str], None]
 INJECT_SECONDS = 120.0  # beyond its own time, for a fault to undo itself
 LAST_SECONDS = 45.0  # kept at the end for faults that leave the world changed
 GIVE_UP_SECONDS = 3 * DRAIN_SECONDS  # of draining; what takes longer than DRAIN_SECONDS is a violation anyway
+LOOKS = 3  # without anything waiting: a record may be between the spool and the log
 # Twice the transactions' timeout: what was open at healing has ended by then.
 DECIDED_SECONDS = 60.0
 
@@ -134,19 +136,14 @@ class Run:
             self._say(f"NOT HEALED: {error}")
 
     async def _drained(self, healed: float) -> float | None:
-        """Seconds since healing until nothing lags; two looks, as something may still be on its way to the log."""
-        quiet = 0
-        first = 0.0
+        """Seconds since healing until nothing lags and nothing is spooled, as seen several times in a row."""
+        seen: list[float] = []
         while monotonic() - healed < GIVE_UP_SECONDS:
-            with suppress(KafkaError, TimeoutError, OSError):
-                sample = await self._watch.look()
-                if sample.lag:
-                    quiet = 0
-                else:
-                    first = first if quiet else monotonic() - healed
-                    quiet += 1
-                if quiet == 3:
-                    return first
+            with suppress(KafkaError, aiohttp.ClientError, TimeoutError, OSError):
+                waiting = await spooled(self.world.admin_urls()["ingress"]) + (await self._watch.look()).lag
+                seen = [] if waiting else [*seen, monotonic() - healed]
+                if len(seen) == LOOKS:
+                    return seen[0]
             await asyncio.sleep(INTERVAL_SECONDS)
         return None
 

@@ -1,10 +1,12 @@
 """Looks at the log and the group from outside, once a second, past all proxies; brokers that are away are no error."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
+import aiohttp
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -83,6 +85,18 @@ async def undecided(place: Place, partitions: int) -> dict[str, int]:
     stable = await ends_of(place, every, isolation_level="read_committed")
     written = await ends_of(place, every)
     return {f"{partition.topic}/{partition.partition}": end - stable[partition] for partition, end in written.items()}
+
+
+async def spooled(admin_url: str) -> int:
+    """Records that the ingress has acknowledged and not yet handed to Kafka; 0 when it has no spool.
+
+    Raises:
+        aiohttp.ClientError, TimeoutError: it does not answer.
+    """
+    timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{admin_url}/metrics") as response:
+        found = re.search(r"^ringover_spool_records (\S+)$", await response.text(), re.MULTILINE)
+    return int(float(found[1])) if found else 0
 
 
 @asynccontextmanager
