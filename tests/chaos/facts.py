@@ -23,7 +23,7 @@ def facts(outcome: Outcome, world: World, *, command: str, seed: int, unavailabl
     yield f"seed {seed}, {outcome.seconds / 60:.1f} minutes: {command}"
     yield (
         f"{journal.acked:,} webhooks acknowledged of {len(journal.deliveries):,} sent; "
-        f"{unknown(journal):,} given up by their senders, {journal.skipped:,} not sent (too many calls open)"
+        f"{unknown(journal):,} given up by their senders, {journal.skipped:,} not sent (generator behind, or too many open)"
     )
     yield (
         f"{len(outcome.history.left.raw):,} raw records ({verdict.copies:,} of them second copies of a webhook), "

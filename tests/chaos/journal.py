@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Self
 
 import orjson
 
@@ -60,7 +61,7 @@ class Journal:
     Attributes:
         acked: how many were answered 2xx so far.
         refused: how many attempts were answered otherwise, or not at all.
-        skipped: webhooks that were not sent, because too many were open.
+        skipped: webhooks that were not sent, because the generator was behind or too many requests were open.
     """
 
     deliveries: list[Delivery] = field(default_factory=list)
@@ -76,6 +77,25 @@ class Journal:
             self.acked += 1
         else:
             self.refused += 1
+
+    def write(self, path: Path) -> None:
+        """As JSON lines; `read` is the inverse."""
+        write_lines(path, [{"skipped": self.skipped}, *self.deliveries])
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """What `write` wrote."""
+        with path.open("rb") as file:
+            journal = cls(skipped=orjson.loads(next(file))["skipped"])
+            for line in file:
+                found = orjson.loads(line)
+                delivery = Delivery(found["request_id"], found["slug"], found["key"], found["body"].encode())
+                journal.deliveries.append(delivery)
+                *unanswered, last = (Attempt(**attempt) for attempt in found["attempts"])
+                for attempt in unanswered:
+                    journal.note(delivery, attempt, Answer.NONE)
+                journal.note(delivery, last, Answer(found["answer"]))
+        return journal
 
 
 def write_lines(path: Path, values: Iterable[object]) -> None:

@@ -1,21 +1,31 @@
-"""The open-loop generator: webhooks come by the clock, whatever the ingress does; each sender retries a few times."""
+"""The open-loop generator: webhooks come by the clock, whatever the ingress does; each sender retries a few times.
+
+A process of its own (`python -m tests.chaos.load`): it must not slow the proxies down, nor they it. Every second it
+says how many webhooks were acknowledged and how many attempts were not; SIGTERM ends it, and it writes its journal.
+"""
 
 import asyncio
 import random
+import signal
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from time import monotonic
 
 import aiohttp
 
-from tests.chaos.calls import Call, Send
+from tests.chaos.calls import Call, Send, calls
 from tests.chaos.journal import Answer, Attempt, Delivery, Journal
 from tests.support.load import signature
 
-RETRY_AFTER_SECONDS = (0.5, 2.0, 5.0)
+RETRY_AFTER_SECONDS = (1.0, 4.0)
 REQUEST_SECONDS = 12.0  # above the ingress's own deadline for a publish
-MAX_OPEN_CALLS = 6000  # bounds our memory when nothing answers for long
+# What cannot be sent in time is left out: a generator that is behind must not send a flood when it catches up.
+MAX_IN_FLIGHT = 1500
+LATE_SECONDS = 2.0
+SAY_SECONDS = 1.0
 
 _STATUS_OF_AUTHENTICATION = 401
 
@@ -23,9 +33,11 @@ _STATUS_OF_AUTHENTICATION = 401
 class Load:
     """Runs until `stop`; the journal may be read meanwhile."""
 
-    def __init__(self, url: str, calls: Iterable[Call], *, seed: int) -> None:
+    def __init__(self, url: str, calls: Iterable[Call], *, seed: int, began: float) -> None:
+        """`began` is the zero of the run's clock, in seconds of the machine's monotonic one."""
         self.journal = Journal()
-        self.began = monotonic()
+        self._began = began
+        self._in_flight = 0
         self._url = f"{url}/wh/ringover"
         self._calls = calls
         self._chance = random.Random(f"retries {seed}")
@@ -33,7 +45,7 @@ class Load:
 
     def now(self) -> float:
         """Seconds on the run's clock, which the journal and the windows of the faults share."""
-        return monotonic() - self.began
+        return monotonic() - self._began
 
     def stop(self) -> None:
         """No new webhooks; the open attempts, and their retries, end by themselves."""
@@ -47,17 +59,13 @@ class Load:
             aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
             asyncio.TaskGroup() as group,
         ):
-            self.began = monotonic()
-            open_calls: set[asyncio.Task[None]] = set()
             for call in self._calls:
                 if await self._stopped_within(call.begins - self.now()):
                     return
-                if len(open_calls) >= MAX_OPEN_CALLS:
+                if self.now() - call.begins > LATE_SECONDS:
                     self.journal.skipped += len(call.sends)
-                    continue
-                task = group.create_task(self._call(session, group, call))
-                open_calls.add(task)
-                task.add_done_callback(open_calls.discard)
+                else:
+                    group.create_task(self._call(session, group, call))
 
     async def _call(self, session: aiohttp.ClientSession, group: asyncio.TaskGroup, call: Call) -> None:
         """A call's webhooks: each is sent when the one before is answered or given up; copies come beside them."""
@@ -75,6 +83,9 @@ class Load:
         return True
 
     async def _deliver(self, session: aiohttp.ClientSession, send: Send) -> None:
+        if self._in_flight >= MAX_IN_FLIGHT:
+            self.journal.skipped += 1
+            return
         webhook = send.webhook
         delivery = Delivery(send.request_id, webhook.slug, webhook.key, webhook.body)
         self.journal.deliveries.append(delivery)
@@ -92,6 +103,7 @@ class Load:
 
     async def _attempt(self, session: aiohttp.ClientSession, delivery: Delivery, headers: dict[str, str]) -> None:
         sent, status, answer = self.now(), 0, Answer.NONE
+        self._in_flight += 1
         # Refused, cut off, silent, or an answer that is none: the sender knows nothing.
         with suppress(aiohttp.ClientError, TimeoutError, OSError, ValueError):
             url = f"{self._url}/{delivery.slug}"
@@ -101,6 +113,7 @@ class Load:
                     answer = Answer((await response.json())["status"])
                 elif status == _STATUS_OF_AUTHENTICATION:
                     answer = Answer.UNAUTHENTICATED
+        self._in_flight -= 1
         self.journal.note(delivery, Attempt(sent, self.now(), status), answer)
 
     async def _stopped_within(self, seconds: float) -> bool:
@@ -108,3 +121,19 @@ class Load:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), seconds)
         return self._stopping.is_set()
+
+
+async def main(url: str, seed: int, rate: float, began: float, journal: Path) -> None:
+    load = Load(url, calls(seed, rate), seed=seed, began=began)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, load.stop)
+    running = asyncio.create_task(load.run())
+    while not running.done():
+        await asyncio.wait([running], timeout=SAY_SECONDS)
+        sys.stdout.write(f"{load.journal.acked} {load.journal.refused}\n")
+        sys.stdout.flush()
+    await running
+    load.journal.write(journal)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]), Path(sys.argv[5])))

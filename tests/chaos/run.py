@@ -11,13 +11,12 @@ from time import monotonic
 import aiohttp
 from aiokafka.errors import KafkaError
 
-from tests.chaos.calls import calls
 from tests.chaos.checker import DRAIN_SECONDS, History, Verdict, judge
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.journal import Answer, Journal, write_lines
-from tests.chaos.load import Load
 from tests.chaos.report import Window
 from tests.chaos.schedule import Phase, Step
+from tests.chaos.sender import Sender
 from tests.chaos.watch import INTERVAL_SECONDS, Sample, Watch, spooled, undecided
 from tests.chaos.world import World
 from tests.support.verdict import left
@@ -63,7 +62,9 @@ class Run:
     broken: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._load = Load(self.world.ingress_url, calls(self.seed, self.rate), seed=self.seed)
+        self._load = Sender(
+            self.world.ingress_url, seed=self.seed, rate=self.rate, journal=self.world.logs / "journal.jsonl"
+        )
         self._watch = Watch(self.world.place, self.world.config.partitions, self._load.now)
 
     async def run(self, phases: Iterable[Phase], *, seconds: float, last: Sequence[Step] = ()) -> Outcome:
@@ -84,9 +85,10 @@ class Run:
         drained = await self._drained(healed)
         self._say("not everything was processed" if drained is None else f"everything processed after {drained:.1f} s")
         decided = await self._decided(healed)
+        journal = await asyncio.to_thread(self._load.journal)
         history = History(
             raw_topic=self.world.topics.raw,
-            deliveries=self._load.journal.deliveries,
+            deliveries=journal.deliveries,
             left=await left(self.world.place),
             commits=[sample.committed for sample in self._watch.samples],
             undecided=await undecided(self.world.place, self.world.config.partitions),
@@ -95,7 +97,7 @@ class Run:
         self._say(f"judging {len(history.left.raw)} raw records")
         return Outcome(
             verdict=await asyncio.to_thread(judge, history),
-            journal=self._load.journal,
+            journal=journal,
             history=history,
             windows=self.windows,
             samples=self._watch.samples,
@@ -156,9 +158,8 @@ class Run:
         return None
 
     def _say(self, text: str) -> None:
-        journal = self._load.journal
         lag = self._watch.samples[-1].lag if self._watch.samples else 0
-        counts = f"acked {journal.acked:7,}  refused {journal.refused:6,}  lag {lag:6,}"
+        counts = f"acked {self._load.acked:7,}  refused {self._load.refused:6,}  lag {lag:6,}"
         self.say(f"{self._load.now():6.0f} s  {counts}  {text}")
 
 
@@ -168,25 +169,11 @@ def named(name: str) -> Fault:
 
 
 def dump(outcome: Outcome, directory: Path) -> None:
-    """Everything the verdict was made from, as JSON lines."""
+    """Everything the verdict was made from, as JSON lines; the journal lies with the logs."""
     directory.mkdir(exist_ok=True)
     found, seen = outcome.history.left, outcome.history
     write_lines(
         directory / "violations.jsonl", ((v.invariant.name, v.webhook, v.text) for v in outcome.verdict.violations)
-    )
-    write_lines(
-        directory / "journal.jsonl",
-        (
-            {
-                "id": d.request_id,
-                "call": d.key,
-                "slug": d.slug,
-                "answer": d.answer.value,
-                "tries": d.attempts,
-                "body": d.body,
-            }
-            for d in seen.deliveries
-        ),
     )
     write_lines(directory / "raw.jsonl", found.raw)
     write_lines(directory / "events.jsonl", found.events)
