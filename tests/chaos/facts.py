@@ -23,7 +23,8 @@ def facts(outcome: Outcome, world: World, *, command: str, seed: int, unavailabl
     yield f"seed {seed}, {outcome.seconds / 60:.1f} minutes: {command}"
     yield (
         f"{journal.acked:,} webhooks acknowledged of {len(journal.deliveries):,} sent; "
-        f"{unknown(journal):,} given up by their senders, {journal.skipped:,} not sent (generator behind, or too many open)"
+        f"{unknown(journal):,} given up by their senders, {journal.skipped:,} not sent "
+        "(the generator was behind, or had too many open)"
     )
     yield (
         f"{len(outcome.history.left.raw):,} raw records ({verdict.copies:,} of them second copies of a webhook), "

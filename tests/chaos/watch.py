@@ -1,4 +1,4 @@
-"""Looks at the log and the group from outside, every two seconds, past all proxies; brokers that are away are no error."""
+"""Looks at the log and the group from outside, every 2 s, past all proxies; brokers that are away are no error."""
 
 import asyncio
 import re
