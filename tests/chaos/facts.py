@@ -41,7 +41,8 @@ def facts(outcome: Outcome, world: World, *, command: str, seed: int, unavailabl
     )
     ended = Counter((name.partition(".")[0], _code(code)) for name, code in ((e.name, e.code) for e in world.exits))
     yield "ended: " + (", ".join(f"{name} {code} x {count}" for (name, code), count in sorted(ended.items())) or "none")
-    yield from (f"not available: {name}: {why}" for name, why in unavailable.items())
+    for why in sorted(set(unavailable.values())):
+        yield f"not available ({why}): {', '.join(name for name, its in unavailable.items() if its == why)}"
     yield from (f"fault failed: {text}" for text in outcome.broken)
     yield (
         f"{os.cpu_count()} cores, {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / GIB:.0f} GiB, shared by "
