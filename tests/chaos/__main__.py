@@ -31,7 +31,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=int(env.get("CHAOS_SEED") or random.SystemRandom().getrandbits(31)))
     parser.add_argument("--brokers", type=int, choices=(1, 3), default=int(env.get("BROKERS") or 1))
     parser.add_argument("--rate", type=float, default=float(env.get("CHAOS_RATE") or DEFAULT_RATE), help="webhooks/s")
-    parser.add_argument("--only", action="append", metavar="FAULT", help="this fault; may be repeated")
+    names = [fault.name for fault in FAULTS]
+    parser.add_argument("--only", action="append", choices=names, metavar="FAULT", help="this fault; may be repeated")
     parser.add_argument("--report", type=Path, help="write the tables as Markdown, too")
     parser.add_argument("--keep", action="store_true", help="keep dumps and logs of a run without violations, too")
     return parser.parse_args()
