@@ -51,7 +51,8 @@ async def run(chosen: argparse.Namespace, directory: Path) -> bool:
         outcome = await Run(world, chosen.seed, chosen.rate, say).run(
             phases([fault.name for fault in usable if not fault.last], chosen.seed), seconds=seconds, last=last
         )
-        command = f"make chaos CHAOS_MINUTES={chosen.minutes:g} CHAOS_SEED={chosen.seed} BROKERS={chosen.brokers}"
+        command = f"python -m tests.chaos --minutes {chosen.minutes:g} --seed {chosen.seed} --brokers {chosen.brokers}"
+        command += f" --rate {chosen.rate:g}" + "".join(f" --only {name}" for name in chosen.only or ())
         words = list(facts(outcome, world, command=command, seed=chosen.seed, unavailable=unavailable))
     dump(outcome, directory / "dump")
     show(outcome, words, chosen.report)
