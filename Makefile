@@ -7,7 +7,7 @@ READY := .venv/.ready
 SOURCES := schemas runtime ingress processors ops tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test check unit simulate mutations format fuzz audit lock schemas clean
+.PHONY: help setup servers demo test chaos check unit simulate mutations format fuzz audit lock schemas clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ demo: servers ## webhooks become events on a real Kafka and a real PostgreSQL (K
 
 test: servers ## every test, on real servers
 	@$(BIN)/pytest
+
+chaos: servers ## faults under load, then every invariant (CHAOS_MINUTES=10, CHAOS_SEED=random, BROKERS=1 or 3)
+	@CHAOS_MINUTES=$(CHAOS_MINUTES) CHAOS_SEED=$(CHAOS_SEED) BROKERS=$(BROKERS) $(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 check: setup ## format, lint, types, import rules, and every test that needs no server
 	@$(BIN)/ruff format --check .

@@ -1,14 +1,15 @@
 """Every Kafka client of the system: options from settings, and an end that always comes."""
 
 import asyncio
+import functools
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.conn import collect_hosts
-from aiokafka.errors import KafkaError
+from aiokafka.conn import AIOKafkaConnection, CloseReason, collect_hosts
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from runtime.errors import LogUnavailableError, RefusedError
 from runtime.logs import logger
@@ -86,6 +87,30 @@ def quiet_dropped_futures(loop: asyncio.AbstractEventLoop) -> None:
             loop.default_exception_handler(context)
 
     loop.set_exception_handler(handle)
+
+
+def survive_broken_connections() -> None:
+    """Make writing to a connection that has just broken a `KafkaError`, which every part of the client expects.
+
+    uvloop raises RuntimeError there, where asyncio's own loop drops the bytes. It would end the client's background
+    tasks for good: no metadata, no heartbeats, no fetches (aiokafka issue 1038, open in 0.14). Safe to call again.
+    """
+    for name in ("send", "_send_sasl_token"):
+        write = getattr(AIOKafkaConnection, name)
+        if not hasattr(write, "__wrapped__"):
+            setattr(AIOKafkaConnection, name, _breaking(write))
+
+
+def _breaking(write: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(write)
+    def write_or_break(connection: AIOKafkaConnection, *arguments: Any, **options: Any) -> Any:
+        try:
+            return write(connection, *arguments, **options)
+        except RuntimeError as error:
+            connection.close(reason=CloseReason.CONNECTION_BROKEN)
+            raise KafkaConnectionError(f"the connection is closed: {error}") from error
+
+    return write_or_break
 
 
 @contextmanager

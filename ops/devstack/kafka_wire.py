@@ -19,7 +19,7 @@ LENGTH = struct.Struct(">i")
 CORRELATION_ID_BYTES = 4
 
 
-def is_ready(host: str, port: int, tls: ssl.SSLContext | None = None) -> bool:
+def is_ready(host: str, port: int, tls: ssl.SSLContext | None = None, *, node_id: int = 1) -> bool:
     """Whether the broker there speaks Kafka, has registered itself and knows the controller."""
     try:
         with _connected(host, port, tls) as connection:
@@ -27,7 +27,8 @@ def is_ready(host: str, port: int, tls: ssl.SSLContext | None = None) -> bool:
             metadata = _ask(connection, MetadataRequest_v1([]))
     except (OSError, EOFError):
         return False
-    return versions.error_code == 0 and len(metadata.brokers) == 1 and metadata.controller_id >= 0
+    registered = any(broker[0] == node_id for broker in metadata.brokers)
+    return versions.error_code == 0 and registered and metadata.controller_id >= 0
 
 
 def _connected(host: str, port: int, tls: ssl.SSLContext | None) -> socket.socket:

@@ -81,6 +81,11 @@ class PostgresServer:
         """The postmaster's process id while it runs."""
         return self._child.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the postmaster ended, negative for a signal; None while it runs."""
+        return self._child.wait(0)
+
     def start(self) -> None:
         """Starts the server and returns once it answers a query and the database exists.
 
@@ -103,9 +108,13 @@ class PostgresServer:
         """Fast shutdown: sessions are ended, data are flushed."""
         self._child.stop(signal.SIGINT, STOP_SECONDS)
 
+    def stop_immediately(self) -> None:
+        """Immediate shutdown: no checkpoint, so the next start recovers from the write-ahead log."""
+        self._child.stop(signal.SIGQUIT, STOP_SECONDS)
+
     def kill(self) -> None:
         """Ends the postmaster and its backends as a crash of the machine would."""
-        family = [] if self.pid is None else _children(self.pid)
+        family = [] if self.pid is None else children_of(self.pid)
         self._child.stop(signal.SIGKILL, STOP_SECONDS)
         for pid in family:
             with contextlib.suppress(ProcessLookupError):
@@ -177,7 +186,8 @@ def _unprivileged(directory: Path) -> User:
     return User(entry.pw_uid, entry.pw_gid, must_reach=directory)
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """The process ids of a process's children."""
     with contextlib.suppress(OSError):  # it has just died by itself
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()]
     return []

@@ -9,10 +9,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
+from tests.support.comparison import source_offset
 from tests.support.kafka import Webhook, as_raw, connect, read_topic, store
 from tests.support.processes import Programs
 from tests.support.reference_model import expected
-from tests.support.rewinding import judge_passes, rewind, rewind_until, source_offset, whole_pass
+from tests.support.rewinding import judge_passes, rewind, rewind_until, whole_pass
 from tests.support.traffic import traffic
 from tests.support.verdict import Place, committed_offsets, processed
 

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 
 from aiokafka import ConsumerRecord
 
-from schemas.dead_letter import OFFSET
+from schemas.dead_letter import CODE, OFFSET, PREFIX
 from schemas.headers import header
 from tests.support.cli import Ran, run, started
+from tests.support.comparison import source_offset
 from tests.support.kafka import as_raw, read_topic
-from tests.support.reference_model import Event, Expected, expected
-from tests.support.verdict import Place, assert_same, dead_letters_found, dead_letters_wanted, judge_state
+from tests.support.reference_model import Dead, Event, Expected, expected
+from tests.support.verdict import Place, judge_state
 
 RUN_SECONDS = 90.0
 
@@ -49,7 +50,7 @@ async def judge_passes(place: Place, passes: Sequence[Pass]) -> Expected:
         found = [(r.partition, r.key, r.value, tuple(r.headers)) for r in await _read(place, topic)]
         events = [event for event in model.events if event.topic == name]
         wanted = [(e.partition, e.key, e.value, e.headers) for e in _in_passes(events, passes)]
-        assert_same(topic, found, wanted)
+        _assert_same(topic, found, wanted)
     dead = await _read(place, place.topics.dead_letter)
     found_offsets = [(r.partition, int(header(r.headers, OFFSET) or -1)) for r in dead]
     wanted_dead = [
@@ -59,8 +60,8 @@ async def judge_passes(place: Place, passes: Sequence[Pass]) -> Expected:
         for one in model.dead_letters
         if one.raw.partition == partition and _within(one_pass, partition, one.raw.offset)
     ]
-    assert_same("offsets of dead letters", found_offsets, [(d.raw.partition, d.raw.offset) for d in wanted_dead])
-    assert_same(place.topics.dead_letter, dead_letters_found(dead), dead_letters_wanted(wanted_dead))
+    _assert_same("offsets of dead letters", found_offsets, [(d.raw.partition, d.raw.offset) for d in wanted_dead])
+    _assert_same(place.topics.dead_letter, _dead_letters_found(dead), _dead_letters_wanted(wanted_dead))
     judge_state(place, model, raw)
     return model
 
@@ -81,9 +82,40 @@ def _within(one_pass: Pass, partition: int, offset: int) -> bool:
     return start <= offset and (end is None or offset < end)
 
 
-def source_offset(event: Event) -> int:
-    return int(dict(event.headers)["ce_sourceoffset"].decode().rpartition("/")[2])
-
-
 async def _read(place: Place, topic: str) -> list[ConsumerRecord]:
     return await read_topic(place.bootstrap_servers, topic)
+
+
+def _dead_letters_found(
+    records: Sequence[ConsumerRecord],
+) -> list[tuple[int, bytes | None, bytes, tuple[object, ...], str]]:
+    found = []
+    for r in records:
+        originals = tuple(pair for pair in r.headers if not pair[0].startswith(PREFIX))
+        code = header(r.headers, CODE) or b""
+        found.append((r.partition, r.key, r.value, originals, code.decode()))
+    return found
+
+
+def _dead_letters_wanted(dead: Sequence[Dead]) -> list[tuple[int, bytes | None, bytes, tuple[object, ...], str]]:
+    return [(d.raw.partition, d.raw.key, d.raw.value, tuple(d.raw.headers), d.code) for d in dead]
+
+
+def _assert_same(topic: str, found: object, wanted: object) -> None:
+    """Compare whole topics without printing megabytes when they differ."""
+    if found == wanted:
+        return
+    raise AssertionError(f"{topic}: {_difference(found, wanted)}")
+
+
+def _difference(found: object, wanted: object) -> str:
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        for key in sorted(found.keys() | wanted.keys()):
+            if found.get(key) != wanted.get(key):
+                return f"partition {key}: {_difference(found.get(key, []), wanted.get(key, []))}"
+    if isinstance(found, list) and isinstance(wanted, list):
+        for index, (one, other) in enumerate(zip(found, wanted, strict=False)):
+            if one != other:
+                return f"{len(found)} found, {len(wanted)} wanted; first difference at {index}: {one!r} != {other!r}"
+        return f"{len(found)} found, {len(wanted)} wanted; one is the beginning of the other"
+    return f"{found!r} != {wanted!r}"

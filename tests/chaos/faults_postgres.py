@@ -1,0 +1,104 @@
+"""PostgreSQL stopped, killed, frozen, slow, locked, full of others' connections, and back from an older copy."""
+
+import asyncio
+import random
+from contextlib import AsyncExitStack
+
+import psycopg
+
+from tests.chaos.fault import Fault, thoroughly
+from tests.chaos.faults_network import misbehaving
+from tests.chaos.faults_process import frozen
+from tests.chaos.proxy import delayed
+from tests.chaos.world import World
+
+SLOW_SECONDS = 0.3
+OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ringover-processor'"
+TAKE_AGAIN_SECONDS = 0.1
+CONNECT_SECONDS = 5
+
+
+async def stop_immediately(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
+    """`pg_ctl stop -m immediate`, and away for a while."""
+    async with world.supervisor.hold(world.database):
+        await thoroughly(world.database.stop_immediately)
+        await asyncio.sleep(seconds)
+
+
+async def kill(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
+    """Postmaster and backends by SIGKILL; started again at once."""
+    await thoroughly(world.database.end)
+    await asyncio.sleep(seconds)
+
+
+async def restart(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
+    """In order."""
+    await thoroughly(world.database.stop)
+    await asyncio.sleep(seconds)
+
+
+async def freeze(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
+    """Connections stay, nothing answers."""
+    async with frozen(world.database):
+        await asyncio.sleep(seconds)
+
+
+async def slow(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
+    """Every answer late."""
+    links = [link for name, link in world.links.items() if name.endswith("-postgres")]
+    async with misbehaving(links, delayed(SLOW_SECONDS)):
+        await asyncio.sleep(seconds)
+
+
+async def lock(world: World, chance: random.Random, seconds: float) -> None:
+    """Another session has locked a table, as a careless migration would."""
+    table = chance.choice(["claim", "progress"])
+    async with await _connect(world) as connection:
+        await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        await asyncio.sleep(seconds)
+        await connection.rollback()
+
+
+async def take_connections(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
+    """The processors' sessions are ended and others take every place, the superuser's too, as soon as one is free."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(await _connect(world))
+        await first.execute(OTHERS)
+        taken = 1
+        while loop.time() < end:
+            try:
+                await stack.enter_async_context(await _connect(world))
+                taken += 1
+            except psycopg.OperationalError:  # too many clients
+                await asyncio.sleep(TAKE_AGAIN_SECONDS)
+        world.note(f"{taken} connections to PostgreSQL taken")
+
+
+async def restore(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
+    """A copy is taken, work goes on for a while, then PostgreSQL crashes and the copy is what is left."""
+    database = world.database
+    async with world.supervisor.hold(database):
+        await thoroughly(database.stop)
+        await thoroughly(database.copy)
+    await asyncio.sleep(seconds)
+    async with world.supervisor.hold(database):
+        await thoroughly(database.stop_immediately)
+        await thoroughly(database.restore)
+
+
+async def _connect(world: World) -> psycopg.AsyncConnection:
+    return await psycopg.AsyncConnection.connect(world.database_url, connect_timeout=CONNECT_SECONDS)
+
+
+FAULTS = (
+    Fault("postgres-stopped-immediately", "postgres", stop_immediately),
+    Fault("postgres-killed", "postgres", kill),
+    Fault("postgres-restarted", "postgres", restart),
+    Fault("postgres-frozen", "postgres", freeze),
+    Fault("postgres-slow", "postgres", slow),
+    Fault("postgres-locked", "postgres", lock),
+    Fault("postgres-full-of-connections", "postgres", take_connections),
+    Fault("postgres-older-copy", "postgres", restore),
+)
