@@ -311,7 +311,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(STEPS, st.lists(FAULTS, max_size=40))
 def test_each_key_keeps_its_order_whatever_happens(steps: list[tuple[str, int]], plan: list[str]) -> None:
     """First copies of a key's answered records are in the order of arrival, ghosts and restarts included."""
@@ -331,6 +331,7 @@ async def _story(
 ) -> tuple[MemoryBroker, dict[bytes | None, list[int]]]:
     broker = MemoryBroker(plan=plan, timeout=0.02)
     accepted: dict[bytes | None, list[int]] = defaultdict(list)
+    publishing: list[asyncio.Task[None]] = []
     remaining = [*enumerate(steps), (len(steps), ("settle", 0))]
     while remaining:
         async with spooling(broker, directory, after=0.005) as running, asyncio.TaskGroup() as group:
@@ -340,7 +341,7 @@ async def _story(
                     case "publish":
                         name = b"call-%d" % key
                         accepted[name].append(number)
-                        group.create_task(running.publisher.publish(record(number, name)))
+                        publishing.append(group.create_task(running.publisher.publish(record(number, name))))
                         await asyncio.sleep(0)  # it has arrived
                     case "leave":
                         broker.leave()
@@ -352,7 +353,7 @@ async def _story(
                         await asyncio.sleep(0.002)
                     case "settle":
                         broker.return_()
-                        await asyncio.sleep(0)
+                        await asyncio.gather(*publishing)
                         await running.drained()
                     case _:
                         break  # restart
