@@ -124,7 +124,7 @@ async def test_no_webhook_is_refused_or_lost(
     processor = programs.processor()
     await ingress.ready()
     await processor.ready()
-    sender = Steady(f"http://127.0.0.1:{port}", per_second=RATE, name=away.__name__)
+    sender = Steady("127.0.0.1", port, per_second=RATE, name=away.__name__)
     async with always_ready(ingress) as said:
         sending = asyncio.create_task(sender.run())
         await asyncio.sleep(CALM_SECONDS)
