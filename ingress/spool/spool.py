@@ -12,7 +12,7 @@ from ingress.spool.files import FILE_NAME, DamagedError, set_aside
 from ingress.spool.lock import locked
 from ingress.spool.model import Bounds, Row, lane_of, size_of
 from ingress.spool.requests import Append, Delete, Read
-from ingress.spool.store import Contents, Store
+from ingress.spool.store import RESERVE_NAME, Contents, Store
 from ingress.spool.writer import Damage, Settled, Writer
 from runtime.errors import RefusedError, SpoolFullError, SpoolUnavailableError
 from runtime.logs import logger
@@ -194,6 +194,9 @@ def _open(directory: Path, metrics: SpoolMetrics) -> tuple[Store, Contents]:
             store = Store(path)
         except DamagedError as error:
             report_set_aside(Damage(set_aside(path), str(error)), metrics)
+            store = Store(path)
+        except SpoolUnavailableError:  # a full disk may have no room even for opening
+            path.with_name(RESERVE_NAME).unlink(missing_ok=True)
             store = Store(path)
         return store, store.contents()
     except (DamagedError, SpoolUnavailableError, OSError) as error:

@@ -5,6 +5,7 @@ and has to wait for a busy event loop to get it back.
 """
 
 import itertools
+import os
 import sqlite3
 from array import array
 from collections.abc import Iterator, Sequence
@@ -16,14 +17,19 @@ from typing import Any
 import orjson
 
 from ingress.publisher import Record
-from ingress.spool.files import DamagedError, create, sqlite_errors
+from ingress.spool.files import OWNER_ONLY, DamagedError, create, sqlite_errors
 from ingress.spool.model import LANES, Row, decode_headers, encode_headers, lane_of
 from ingress.spool.requests import Append, Delete, Read, Request, Result
-from runtime.errors import RefusedError
+from runtime.errors import RefusedError, SpoolUnavailableError
 
 VERSION = 1
 # Only `ringover-ops spool show` reads beside us, and only shrinking minds it.
 BUSY_SECONDS = 0.1
+# Deleting needs room, too: kept aside so that a full disk can still be drained. More than the write-ahead log holds
+# between two checkpoints (4 MiB, and one group of 4 MiB), which must fit into the file then.
+RESERVE_BYTES = 16 * 1024 * 1024
+RESERVE_NAME = "spool.reserve"
+DISK_FULL = "the spool: its disk is full"
 SHRINK_BYTES = 4 * 1024 * 1024
 ROWS_PER_INSERT = (256, 32, 4, 1)  # few statements, so that each stays prepared
 
@@ -75,6 +81,7 @@ class Store:
         """
         self.path = path
         self.last_id = last_id
+        self.reserved = False
         create(path)
         with sqlite_errors():
             self._connection = sqlite3.connect(
@@ -93,6 +100,8 @@ class Store:
             DamagedError, SpoolUnavailableError: nothing was done.
         """
         results: list[Result] = []
+        if not self.reserved and any(isinstance(request, Append) for request in requests) and not self.reserve():
+            raise SpoolUnavailableError(DISK_FULL)
         with sqlite_errors(), self._transaction():
             for kind, run in itertools.groupby(requests, type):
                 if kind is Append:
@@ -102,6 +111,28 @@ class Store:
                 else:
                     results += [self._one(request) for request in run]
         return results
+
+    def reserve(self) -> bool:
+        """Keep room aside; whether there is so much. Until then nothing is appended."""
+        descriptor = -1
+        try:
+            descriptor = os.open(self._reserve_path, os.O_RDWR | os.O_CREAT, OWNER_ONLY)
+            os.posix_fallocate(descriptor, 0, RESERVE_BYTES)
+            self.reserved = True
+        except OSError:
+            self._reserve_path.unlink(missing_ok=True)
+            self.reserved = False
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+        return self.reserved
+
+    def release(self) -> None:
+        """Give up what was kept aside, to be able to delete."""
+        self.reserved = False
+        with suppress(OSError, sqlite3.Error):
+            self._reserve_path.unlink(missing_ok=True)
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def oldest_at(self) -> int | None:
         """When the oldest record was spooled, in milliseconds of Unix time."""
@@ -132,6 +163,10 @@ class Store:
         with suppress(sqlite3.Error):
             self._connection.close()
 
+    @property
+    def _reserve_path(self) -> Path:
+        return self.path.with_name(RESERVE_NAME)
+
     def _prepare(self) -> None:
         execute = self._connection.execute
         execute("PRAGMA journal_mode = WAL")
@@ -153,6 +188,7 @@ class Store:
                 execute(f"PRAGMA user_version = {VERSION}")
         self._try_writing()
         self.last_id = execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()[0]
+        self.reserve()
 
     def _try_writing(self) -> None:
         """Find out now whether the file is read-only; a full disk is no reason not to drain it."""

@@ -11,13 +11,13 @@ from typing import TypeAlias
 
 from ingress.spool.files import DamagedError, set_aside
 from ingress.spool.requests import Append, Request, Result
-from ingress.spool.store import Store
+from ingress.spool.store import DISK_FULL, Store
 from runtime.errors import RefusedError, SpoolUnavailableError
 from runtime.logs import logger
 
 # Bounds of one transaction. 2,000 rows take about 20 ms to write.
 GROUP_REQUESTS = 2000
-GROUP_BYTES = 16 * 1024 * 1024
+GROUP_BYTES = 4 * 1024 * 1024
 REOPEN_SECONDS = 1.0
 
 log = logger(__name__)
@@ -76,7 +76,7 @@ class Writer:
         going_on = True
         while going_on:
             group, going_on = self._take()
-            if group:
+            if group or self._recovered():
                 settled = self._safely(group)
                 self._loop.call_soon_threadsafe(self._settle, settled)
                 if self._store is not None and settled.oldest_at is None:
@@ -88,7 +88,11 @@ class Writer:
         """Wait for a request, and take with it what else is there; False at the end."""
         group: list[Request] = []
         size = 0
-        request: Request | None = self._queue.get()
+        healthy = self._store is not None and self._store.reserved
+        try:
+            request = self._queue.get(timeout=None if healthy else REOPEN_SECONDS)
+        except queue.Empty:
+            return group, True
         while request is not None:
             group.append(request)
             size += request.size if isinstance(request, Append) else 0
@@ -99,6 +103,10 @@ class Writer:
             except queue.Empty:
                 return group, True
         return group, False
+
+    def _recovered(self) -> bool:
+        """Whether a full disk has room again: asked while nobody asks for anything, since nobody may."""
+        return self._store is not None and not self._store.reserved and self._store.reserve()
 
     def _safely(self, group: Sequence[Request]) -> Settled:
         """The edge of the thread: a fault of ours fails one group, and the file is opened anew for the next."""
@@ -120,7 +128,8 @@ class Writer:
             except DamagedError as error:
                 damage = self._replace(str(error))
                 results = self._opened().apply(group)
-            return Settled(list(zip(group, results, strict=True)), self._oldest_at(), damage, None)
+            problem = None if self._opened().reserved else DISK_FULL
+            return Settled(list(zip(group, results, strict=True)), self._oldest_at(), damage, problem)
         except (DamagedError, SpoolUnavailableError) as error:
             return self._without_appends(group, damage, SpoolUnavailableError(str(error)))
 
@@ -132,11 +141,18 @@ class Writer:
         others = [request for request in group if not isinstance(request, Append)]
         settled: list[tuple[Request, Result | Exception]] = [(append, error) for append in appends]
         try:
-            results: Sequence[Result | Exception] = self._opened().apply(others) if others else []
+            results: Sequence[Result | Exception] = self._insist(others)
         except (DamagedError, SpoolUnavailableError) as other:
             results = [SpoolUnavailableError(str(other))] * len(others)
         settled += zip(others, results, strict=True)
         return Settled(settled, self._oldest_at(), damage, str(error))
+
+    def _insist(self, others: Sequence[Request]) -> Sequence[Result]:
+        try:
+            return self._opened().apply(others)
+        except SpoolUnavailableError:
+            self._opened().release()
+            return self._opened().apply(others)
 
     def _oldest_at(self) -> int | None:
         try:
