@@ -5,6 +5,7 @@ records in the spool goes behind them.
 """
 
 import asyncio
+import time
 from collections import deque
 
 from ingress.publisher import Record
@@ -16,6 +17,7 @@ from runtime.metrics import SpoolMetrics
 
 # For the disk, not for Kafka: an fsync takes milliseconds.
 SPOOL_SECONDS = 8.0
+SAY_SECONDS = 10.0  # between two log lines that say the same: a slow broker may come and go
 
 log = logger(__name__)
 
@@ -36,6 +38,8 @@ class SpoolingPublisher:
         self._direct = 0
         # Set by a record that was not acknowledged soon, cleared by one from the spool that was.
         self._suspended = False
+        self._said_at = -SAY_SECONDS
+        self._said = False
         # Keys under way, with those that wait for their turn.
         self._turns: dict[bytes, deque[asyncio.Future[None]] | None] = {}
 
@@ -114,15 +118,19 @@ class SpoolingPublisher:
             raise SpoolUnavailableError(f"the spool's disk does not answer in {SPOOL_SECONDS:g} s") from error
 
     def _suspend(self, reason: str) -> None:
-        if not self._suspended:
-            self._suspended = True
+        self._suspended = True
+        if time.monotonic() - self._said_at > SAY_SECONDS:
+            self._said_at = time.monotonic()
+            self._said = True
             log.warning("spool.begins", reason=reason)
 
     def _drained(self, seconds: float) -> None:
         self._metrics.drained.inc()
         if self._suspended and seconds < self._after:
             self._suspended = False
-            log.info("spool.ends", records=self._spool.records)
+            if self._said:
+                self._said = False
+                log.info("spool.drains", records=self._spool.records)
 
     async def _turn(self, key: bytes) -> None:
         """Wait until every earlier record of the key is acknowledged or in the spool."""

@@ -18,6 +18,8 @@ from runtime.errors import RefusedError, SpoolFullError, SpoolUnavailableError
 from runtime.logs import logger
 from runtime.metrics import SpoolMetrics
 
+REPORT_SECONDS = 60.0
+
 log = logger(__name__)
 
 
@@ -30,6 +32,7 @@ class Spool:
         self._bounds = bounds
         self._metrics = metrics
         self._problem: str | None = None
+        self._reported_at = -REPORT_SECONDS
         self._unsettled: set[Append] = set()
         self._listeners: list[Callable[[], None]] = []
         self.writer = Writer(store, self._settle)
@@ -153,7 +156,9 @@ class Spool:
             self._count(append.record, append.size, 1)
 
     def _report(self, problem: str | None) -> None:
-        if problem is not None and self._problem is None:
+        """Log that the disk fails, once a minute at most: a full one still takes a small record now and then."""
+        if problem is not None and self._problem is None and time.monotonic() - self._reported_at > REPORT_SECONDS:
+            self._reported_at = time.monotonic()
             log.error("spool.unavailable", reason=problem)
         elif problem is None and self._problem is not None:
             log.info("spool.available")

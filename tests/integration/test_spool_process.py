@@ -130,6 +130,7 @@ async def test_full_disk_refuses_what_does_not_fit_and_keeps_the_rest(
         assert (status, "full" in text) == (503, True)
         assert await metric(program, "ringover_spool_usable") == 0
         assert program.stop() == 0
+    assert program.log.read_text().count('"spool.unavailable"') == 1
     assert {status for status, _ in answers.refused} == {503}
     assert 50 < len(answers.accepted) < 550
 
@@ -138,7 +139,6 @@ async def test_full_disk_refuses_what_does_not_fit_and_keeps_the_rest(
         assert program.stop() == 0
     found = await first_copies(kafka_bootstrap_servers, topics.raw)
     assert {webhook.key for webhook in answers.accepted} == {key.decode() for key in found}
-    assert program.log.read_text().count('"spool.unavailable"') == 1
 
 
 def padded(count: int) -> list[Webhook]:
