@@ -105,8 +105,8 @@ async def serve(settings: IngressSettings, stop: Stop) -> None:
                 tls=tls.context if tls else None,
             ):
                 log.info("ingress.started")
-                # 10,000 connections are 300,000 objects; to look at all of them blocks the loop for 0.1 s. No connection
-                # waits for that to be freed; a test holds it.
+                # 10,000 connections are 300,000 objects; to look at all of them blocks the loop for 0.1 s. No
+                # connection waits for that to be freed; a test holds it.
                 calm_garbage_collection(objects=10_000, young=5, old=1000)
                 await stop.wait()
                 log.info("ingress.draining")
