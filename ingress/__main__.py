@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -14,12 +15,15 @@ from ingress.handler import Limits, WebhookHandler
 from ingress.kafka import KafkaPublisher
 from ingress.protocol import require_c_parser
 from ingress.settings import IngressSettings
+from ingress.spool.model import Bounds
+from ingress.spool.spool import open_spool
+from ingress.spooling import SpoolingPublisher
 from ingress.tls import Tls
 from runtime import logs
 from runtime.admin import admin_server
 from runtime.kafka import client_options
 from runtime.lifecycle import Stop, calm_garbage_collection, raise_open_files, watch_loop_lag
-from runtime.metrics import IngressMetrics
+from runtime.metrics import IngressMetrics, SpoolMetrics
 from runtime.process import run_process
 from schemas.topics import TopicNames
 
@@ -40,7 +44,8 @@ async def serve(settings: IngressSettings, stop: Stop) -> None:
     """Take webhooks until `stop` is set, then drain and flush.
 
     Raises:
-        RefusedError: the HTTP parser is not the safe one, or no Kafka client can be made of the settings.
+        RefusedError: the HTTP parser is not the safe one, no Kafka client can be made of the settings, or the spool's
+            directory cannot be used.
         AddressInUseError: a port is taken.
     """
     require_c_parser()
@@ -48,55 +53,86 @@ async def serve(settings: IngressSettings, stop: Stop) -> None:
     ProcessCollector(registry=registry)
     metrics = IngressMetrics(registry)
     topics = TopicNames(settings.kafka_topic_prefix)
-    publisher = KafkaPublisher(
+    broker = KafkaPublisher(
         client_options(settings, client_id=SERVICE),
         topics=[topics.raw, topics.dead_letter],
         timeout_seconds=settings.ingress_publish_timeout_seconds,
         metrics=metrics,
     )
-    handler = WebhookHandler(
-        authenticator=authenticator_of(settings),
-        publisher=publisher,
-        topics=topics,
-        limits=_limits(settings),
-        metrics=metrics,
-        addresses=settings.addresses,
-    )
-    credentials = Credentials(handler.use, metrics)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, credentials.reload)
-    tls = _tls(settings, metrics)
-    ready = _readiness(publisher, stop)
-    metrics.ready.set_function(lambda: ready() is None)
-    host = settings.ingress_host
-    # Left in the opposite order: drain the webhooks, flush the producer, and answer probes to the end.
-    async with (
-        admin_server(host, settings.ingress_admin_port, live=lambda: None, ready=ready, registry=registry),
-        asyncio.TaskGroup() as background,
-    ):
-        tasks = [
-            background.create_task(publisher.run()),
-            background.create_task(watch_loop_lag(metrics)),
-            background.create_task(credentials.watch()),
-            *([background.create_task(tls.watch())] if tls else []),
-        ]
-        async with webhook_server(
-            handler,
-            _capacity(settings, metrics),
-            host=host,
-            port=settings.ingress_port,
-            head_seconds=settings.ingress_request_timeout_seconds,
-            keepalive_seconds=settings.ingress_keepalive_seconds,
-            drain_seconds=settings.ingress_drain_seconds,
-            tls=tls.context if tls else None,
+    async with _spooling(settings, broker, registry) as spooling:
+        handler = WebhookHandler(
+            authenticator=authenticator_of(settings),
+            publisher=spooling or broker,
+            topics=topics,
+            limits=_limits(settings),
+            metrics=metrics,
+            addresses=settings.addresses,
+        )
+        credentials = Credentials(handler.use, metrics)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, credentials.reload)
+        tls = _tls(settings, metrics)
+        ready = _readiness(broker, spooling, stop)
+        metrics.ready.set_function(lambda: ready() is None)
+        host = settings.ingress_host
+        # Left in the opposite order: drain the webhooks, flush the producer, and answer probes to the end.
+        async with (
+            admin_server(
+                host,
+                settings.ingress_admin_port,
+                live=lambda: None,
+                ready=ready,
+                registry=registry,
+                note=spooling.note if spooling else lambda: None,
+            ),
+            asyncio.TaskGroup() as background,
         ):
-            log.info("ingress.started")
-            # 10,000 connections are 300,000 objects; to look at all of them blocks the loop for 0.1 s. No connection
-            # waits for that to be freed; a test holds it.
-            calm_garbage_collection(objects=10_000, young=5, old=1000)
-            await stop.wait()
-            log.info("ingress.draining")
-        for task in tasks:
-            task.cancel()
+            runs = [
+                broker.run(),
+                watch_loop_lag(metrics),
+                credentials.watch(),
+                *([tls.watch()] if tls else []),
+                *([spooling.run()] if spooling else []),
+            ]
+            tasks = [background.create_task(run) for run in runs]
+            async with webhook_server(
+                handler,
+                _capacity(settings, metrics),
+                host=host,
+                port=settings.ingress_port,
+                head_seconds=settings.ingress_request_timeout_seconds,
+                keepalive_seconds=settings.ingress_keepalive_seconds,
+                drain_seconds=settings.ingress_drain_seconds,
+                tls=tls.context if tls else None,
+            ):
+                log.info("ingress.started")
+                # 10,000 connections are 300,000 objects; to look at all of them blocks the loop for 0.1 s. No
+                # connection waits for that to be freed; a test holds it.
+                calm_garbage_collection(objects=10_000, young=5, old=1000)
+                await stop.wait()
+                log.info("ingress.draining")
+            for task in tasks:
+                task.cancel()
+
+
+@asynccontextmanager
+async def _spooling(
+    settings: IngressSettings, broker: KafkaPublisher, registry: CollectorRegistry
+) -> AsyncIterator[SpoolingPublisher | None]:
+    """The publisher with a spool behind it, or None when no directory is set."""
+    if settings.ingress_spool_dir is None:
+        yield None
+        return
+    metrics = SpoolMetrics(registry)
+    bounds = Bounds(settings.ingress_spool_max_bytes, settings.ingress_spool_max_age_seconds)
+    async with open_spool(settings.ingress_spool_dir, bounds, metrics) as spool:
+        yield SpoolingPublisher(
+            broker,
+            spool,
+            after_seconds=settings.ingress_spool_after_seconds,
+            # The other half is for webhooks on their way to the disk.
+            max_direct=max(1, settings.ingress_max_in_flight // 2),
+            metrics=metrics,
+        )
 
 
 def _limits(settings: IngressSettings) -> Limits:
@@ -121,9 +157,17 @@ def _capacity(settings: IngressSettings, metrics: IngressMetrics) -> Capacity:
     return Capacity(max_connections=connections, max_bytes=settings.ingress_max_buffered_bytes, metrics=metrics)
 
 
-def _readiness(publisher: KafkaPublisher, stop: Stop) -> Callable[[], str | None]:
+def _readiness(broker: KafkaPublisher, spooling: SpoolingPublisher | None, stop: Stop) -> Callable[[], str | None]:
     """What keeps the process from taking webhooks, or None."""
-    return lambda: "stopping" if stop.is_set() else publisher.problem
+
+    def problem() -> str | None:
+        if stop.is_set():
+            return "stopping"
+        if broker.problem is None or spooling is None:
+            return broker.problem
+        return spooling.refusal and f"{broker.problem}; {spooling.refusal}"
+
+    return problem
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from ingress.authenticate import Authenticated, Authenticator, Refused
 from ingress.observe import OTHER, Exchange, Observer, Outcome, Stored
 from ingress.publisher import Publisher, record_of
 from ingress.turns import Turns
-from runtime.errors import PublishError
+from runtime.errors import PublishError, SpoolFullError
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
 from schemas.endpoints import ENDPOINTS, PATH_PREFIX
@@ -146,6 +146,8 @@ class WebhookHandler:
         self._publishing += 1
         try:
             await self._publisher.publish(record_of(accepted, body, raw_headers, self._topics))
+        except SpoolFullError:
+            return problems.SPOOL_FULL
         except PublishError:  # the publisher reports the cause, once, not once per webhook
             return problems.NOT_STORED
         finally:

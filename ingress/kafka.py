@@ -23,7 +23,7 @@ from aiokafka.errors import (
 )
 
 from ingress.publisher import Record
-from runtime.errors import PublishError
+from runtime.errors import PublishError, RecordRefusedError
 from runtime.kafka import close_producer
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
@@ -41,6 +41,7 @@ CLIENT_SHARE = 0.75
 # Small enough to bound what one request carries; a single larger record still gets a batch of its own.
 BATCH_BYTES = 256 * 1024
 LINGER_MS = 0
+REFUSAL_LOG_SECONDS = 60.0
 
 # What says something about the record or its topic and nothing about the producer: replacing it would not help.
 _RECORD_ERRORS = (
@@ -84,6 +85,17 @@ class KafkaPublisher:
         self._metrics = metrics
         self._producer: AIOKafkaProducer | None = None
         self._replace = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._refusals: dict[tuple[str, type[KafkaError]], float] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a producer that is not known to be broken."""
+        return self._producer is not None
+
+    async def reconnected(self) -> None:
+        """Return once there is one."""
+        await self._connected.wait()
 
     async def publish(self, record: Record) -> None:
         """See `Publisher.publish`. Fails at once while there is no producer."""
@@ -98,8 +110,8 @@ class KafkaPublisher:
                 await acknowledged
         except _RECORD_ERRORS as error:
             self._metrics.publish_failures.inc()
-            log.warning("publish.refused", topic=record.topic, reason=str(error))
-            raise PublishError(f"refused for {record.topic}: {error}") from error
+            self._report_refusal(record.topic, error)
+            raise RecordRefusedError(f"refused for {record.topic}: {error}") from error
         except (KafkaError, TimeoutError) as error:
             self._metrics.publish_failures.inc()
             cause = str(error) or f"no acknowledgement in {self._timeout:g} s"
@@ -114,13 +126,14 @@ class KafkaPublisher:
                 producer = await self._connect()
                 self._replace.clear()
                 self._producer = producer
+                self._connected.set()
                 try:
                     await self._watch(producer)
                 except asyncio.CancelledError:
                     await close_producer(producer)
                     raise
                 finally:
-                    self._producer = None
+                    self._lose()
                 self._metrics.producer_replaced.inc()
                 retirements.create_task(_retire(producer))
                 await asyncio.sleep(FIRST_BACKOFF_SECONDS)  # a failure that returns at once must not spin
@@ -128,9 +141,21 @@ class KafkaPublisher:
     def _give_up(self, producer: AIOKafkaProducer, cause: str) -> None:
         """Have `producer` replaced; many requests may find out at once that it is broken."""
         if producer is self._producer:
-            self._producer = None
+            self._lose()
             self._replace.set()
             self._report(f"Kafka does not take records: {cause}")
+
+    def _lose(self) -> None:
+        self._producer = None
+        self._connected.clear()
+
+    def _report_refusal(self, topic: str, error: KafkaError) -> None:
+        """Log a kind of refusal once a minute: every record for a topic may meet the same one."""
+        kind = (topic, type(error))
+        now = perf_counter()
+        if now - self._refusals.get(kind, -REFUSAL_LOG_SECONDS) >= REFUSAL_LOG_SECONDS:
+            self._refusals[kind] = now
+            log.warning("publish.refused", topic=topic, reason=str(error))
 
     async def _connect(self) -> AIOKafkaProducer:
         """A producer that reached a broker, however long that takes."""

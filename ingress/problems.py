@@ -48,6 +48,12 @@ NOT_STORED = Problem(
     "the webhook could not be stored durably: send it again",
     headers={"Retry-After": "5"},
 )
+SPOOL_FULL = Problem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "spool_full",
+    "no more webhooks can be kept until older ones are stored: send it again",
+    headers={"Retry-After": "30"},
+)
 INTERNAL = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the fault is ours: send it again later", close=True)
 
 

@@ -124,6 +124,19 @@ class IngressSettings(KafkaSettings, LogSettings):
     ingress_drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         default=15, description="To finish what is in flight after SIGTERM"
     )
+    ingress_spool_dir: Path | None = Field(
+        default=None,
+        description="Directory, on a disk that survives, for what Kafka does not take in time. None: no spool, 503",
+    )
+    ingress_spool_after_seconds: Annotated[float, Field(ge=0.05, le=600)] = Field(
+        default=1, description="Wait for Kafka before a record goes to the spool"
+    )
+    ingress_spool_max_bytes: Annotated[int, Field(ge=1)] = Field(
+        default=1024**3, description="Bodies, keys and headers that may wait in the spool; beyond it the answer is 503"
+    )
+    ingress_spool_max_age_seconds: Annotated[float, Field(gt=0)] = Field(
+        default=86400, description="Age of the oldest spooled record beyond which new ones are answered 503"
+    )
 
     @property
     def secrets(self) -> list[Credential]:

@@ -5,7 +5,7 @@ import typer
 import typer.main
 from typer.core import TyperGroup
 
-from ops.commands import calls, dead_letters, demo, erase, lag, migrate, rewind, send, state, tail, top, topics
+from ops.commands import calls, dead_letters, demo, erase, lag, migrate, rewind, send, spool, state, tail, top, topics
 from ops.errors import EXIT_CODES
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ app.command(epilog=EXIT_CODES)(tail.tail)
 app.add_typer(calls.app, name="calls")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(rewind.app, name="rewind")
+app.add_typer(spool.app, name="spool")
 app.add_typer(state.app, name="state")
 app.command(epilog=EXIT_CODES)(erase.erase)
 app.command(epilog=EXIT_CODES)(top.top)

@@ -20,9 +20,15 @@ class AddressInUseError(PipelineError):
 
 @asynccontextmanager
 async def admin_server(
-    host: str, port: int, *, live: Check, ready: Check, registry: CollectorRegistry
+    host: str,
+    port: int,
+    *,
+    live: Check,
+    ready: Check,
+    registry: CollectorRegistry,
+    note: Check = lambda: None,
 ) -> AsyncIterator[None]:
-    """Serve the three endpoints while the context is open.
+    """Serve the three endpoints while the context is open; a ready process says what `note` says.
 
     Raises:
         AddressInUseError: the port is taken or the host is not ours.
@@ -32,7 +38,7 @@ async def admin_server(
         return _answer(live())
 
     async def readyz(_request: web.Request) -> web.Response:
-        return _answer(ready())
+        return _answer(ready(), note())
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -67,5 +73,7 @@ async def listen(
         raise AddressInUseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
-def _answer(problem: str | None) -> web.Response:
-    return web.Response(text="ok\n" if problem is None else problem + "\n", status=200 if problem is None else 503)
+def _answer(problem: str | None, note: str | None = None) -> web.Response:
+    if problem is not None:
+        return web.Response(text=problem + "\n", status=503)
+    return web.Response(text="ok\n" if note is None else f"ok, but {note}\n")

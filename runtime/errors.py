@@ -6,6 +6,9 @@ PipelineError
 │   ├── StateBehindError         PostgreSQL lost commits: take over again, which heals
 │   ├── LogUnavailableError      Kafka does not answer a read: try again
 │   └── PublishError             Kafka did not take it: replace the producer
+│       ├── RecordRefusedError       it is the record or its topic, not the producer
+│       ├── SpoolFullError           the spool has no room for it either
+│       └── SpoolUnavailableError    the spool's disk does not take it or give it back
 ├── FencedError              another process owns the partition now: go back to the group
 └── RefusedError             going on would break the guarantee: stop and page
 """
@@ -33,6 +36,18 @@ class LogUnavailableError(TransientError):
 
 class PublishError(TransientError):
     """Kafka did not acknowledge in time or reported an error: the producer that saw it must not be used again."""
+
+
+class RecordRefusedError(PublishError):
+    """Kafka refuses this record, or its topic: the producer is as good as before."""
+
+
+class SpoolFullError(PublishError):
+    """The spool has reached its bound in bytes or in age: nothing is taken until it is drained."""
+
+
+class SpoolUnavailableError(PublishError):
+    """The spool's disk is full or fails: this was not written or not read, but what is spooled stays."""
 
 
 class FencedError(PipelineError):

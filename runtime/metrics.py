@@ -77,6 +77,26 @@ class IngressMetrics(ProcessMetrics):
         self.producer_replaced = Counter("ringover_producer_replaced", "Producers replaced", registry=registry)
 
 
+class SpoolMetrics:
+    """Metrics of the ingress's spool; absent when there is none."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        #: Records that wait for Kafka on the local disk.
+        self.records = Gauge("ringover_spool_records", "Records in the spool", registry=registry)
+        #: Their keys, values and headers.
+        self.bytes = Gauge("ringover_spool_bytes", "Bytes in the spool", registry=registry)
+        #: How long the oldest of them has waited; 0 when there is none.
+        self.oldest_age = Gauge("ringover_spool_oldest_age_seconds", "Age of the oldest record", registry=registry)
+        #: Records written to the spool.
+        self.spooled = Counter("ringover_spool_spooled", "Records spooled", registry=registry)
+        #: Records that Kafka took from the spool.
+        self.drained = Counter("ringover_spool_drained", "Records drained", registry=registry)
+        #: Files that were set aside because they were corrupt or read-only. Each one needs an operator.
+        self.set_aside = Counter("ringover_spool_set_aside", "Spool files set aside", registry=registry)
+        #: 1 while the spool would take a record: it has room, and its disk works.
+        self.usable = Gauge("ringover_spool_usable", "Whether the spool takes records", registry=registry)
+
+
 class ProcessorMetrics(ProcessMetrics):
     """Metrics of the processor."""
 

@@ -1,0 +1,91 @@
+"""Sending a spool whose ingress is gone: the ingress's own drain, with its lock and its order."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from ingress.kafka import KafkaPublisher
+from ingress.spool.drain import Drain
+from ingress.spool.model import Bounds
+from ingress.spool.spool import Spool, open_spool
+from ops.clients import CLIENT_ID
+from ops.errors import UnsafeError, UsageError
+from ops.live import stopped
+from runtime.errors import RefusedError
+from runtime.kafka import client_options
+from runtime.metrics import IngressMetrics, SpoolMetrics
+from runtime.settings import KafkaSettings
+
+PUBLISH_SECONDS = 8.0
+STUCK_SECONDS = 20.0  # without any progress: Kafka is away, or refuses what is left
+LOOK_SECONDS = 0.1
+_NO_BOUNDS = Bounds(max_bytes=2**62, max_age_seconds=2**31)
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """How it ended; `problem` is why records are left, if it is known."""
+
+    sent: int
+    left: int
+    problem: str | None
+
+
+async def drain(settings: KafkaSettings, directory: Path, topics: list[str], seen: Callable[[int], None]) -> Drained:
+    """Send everything, until it is done, stuck or interrupted; `seen` is called with each number of records.
+
+    Raises:
+        UnsafeError: an ingress has the spool.
+        UsageError: no Kafka client can be made of the settings.
+    """
+    _talk_on_stderr()
+    try:
+        options = client_options(settings, client_id=CLIENT_ID)
+    except RefusedError as error:
+        raise UsageError(str(error)) from error
+    registry = CollectorRegistry()
+    try:
+        async with open_spool(directory, _NO_BOUNDS, SpoolMetrics(registry)) as spool:
+            publisher = KafkaPublisher(
+                options, topics=topics, timeout_seconds=PUBLISH_SECONDS, metrics=IngressMetrics(registry)
+            )
+            return await _drained(spool, publisher, seen)
+    except RefusedError as error:
+        raise UnsafeError(str(error)) from error
+
+
+async def _drained(spool: Spool, publisher: KafkaPublisher, seen: Callable[[int], None]) -> Drained:
+    stop, before = stopped(), spool.records
+    work = Drain(spool, publisher, lambda _seconds: seen(1))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(publisher.run()), group.create_task(work.run())]
+        await _end(spool, stop)
+        problem = publisher.problem
+        for task in tasks:
+            task.cancel()
+    return Drained(before - spool.records, spool.records, problem)
+
+
+async def _end(spool: Spool, stop: asyncio.Event) -> None:
+    """Return when the spool is empty, nothing moves any more, or the operator has had enough."""
+    clock = asyncio.get_running_loop().time
+    left, moved = spool.records, clock()
+    while spool.records and not stop.is_set() and clock() - moved < STUCK_SECONDS:
+        await asyncio.sleep(LOOK_SECONDS)
+        if spool.records != left:
+            left, moved = spool.records, clock()
+
+
+def _talk_on_stderr() -> None:
+    """What the ingress's parts log is talk here."""
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+    )
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)
