@@ -4,13 +4,16 @@ Start the producer (fences every earlier owner and ends its open transaction), o
 open transaction would still hide it), compare it with what PostgreSQL knows, heal, seek.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from processors.model import Bounds
 from processors.ports import Output, RawLog, State
-from runtime.errors import FencedError, RefusedError
+from runtime.errors import FencedError, LogUnavailableError, RefusedError
+
+VISIBLE_LOOKS, VISIBLE_SECONDS = 100, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable
         case Initialize(offset=offset):
             # Commit before the first claim: a crash between the two must not look like expired offsets.
             await output.commit({}, offset)
+            await _visible(log, offset)
             await state.open(offset)
         case Heal(start=start, end=offset):
             # Not at `start`: PostgreSQL may have lost more since it was asked, and nobody would claim what is between.
@@ -100,3 +104,19 @@ async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable
             pass
     log.seek(offset)
     return offset
+
+
+async def _visible(log: RawLog, offset: int) -> None:
+    """Wait until the first commit shows, which it does some milliseconds after its transaction has ended.
+
+    Progress without a committed offset means that offsets have expired: whoever froze in a takeover and wakes up
+    between the two would refuse.
+
+    Raises:
+        LogUnavailableError: it does not show; take over again.
+    """
+    for _ in range(VISIBLE_LOOKS):
+        if await log.committed() == offset:
+            return
+        await asyncio.sleep(VISIBLE_SECONDS)
+    raise LogUnavailableError("the first committed offset does not show")

@@ -52,13 +52,23 @@ RULES = (
         "first commit before the first claim",
         "processors/takeover.py",
         """            await output.commit({}, offset)
+            await _visible(log, offset)
             await state.open(offset)
 """,
         """            await state.open(offset)
             await output.commit({}, offset)
+            await _visible(log, offset)
 """,
         f"{TAKEOVER}::test_first_takeover_commits_before_it_opens_the_state",
         SIMULATION,
+    ),
+    _rule(
+        "the first commit shows before the first claim",
+        "processors/takeover.py",
+        """            await _visible(log, offset)
+""",
+        "",
+        f"{TAKEOVER}::test_first_takeover_waits_until_its_commit_shows",
     ),
     _rule(
         "claiming starts nowhere but at the log's start",

@@ -63,8 +63,12 @@ def _judge_state(world: World, model: Expected) -> None:
 
 
 def _torn(world: World, model: Expected) -> set[tuple[int, int]]:
-    """Conflicts that a restored copy of the database had claimed and not yet noted: nobody judges those again."""
-    torn: set[tuple[int, int]] = set()
+    """Conflicts that PostgreSQL may lack once it lost commits: nobody judges committed records again.
+
+    Those that the restored copy had claimed and not yet noted; and those that a process claimed anew after it, on the
+    normal path, where claiming and noting are two statements.
+    """
+    torn = {place for place in model.conflicting if place[1] in world.database.claimed_alone}
     for snapshot in world.restored:
         progress = snapshot.progress.get((LOG, PARTITION), 0)
         noted = {(partition, offset) for _, partition, offset in snapshot.conflicts}

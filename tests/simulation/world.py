@@ -14,7 +14,7 @@ from tests.simulation.process import PARTITION, Late, Process, Request
 from tests.simulation.schedule import EVENTS, LATE, LOST, Schedule, faults_of
 from tests.simulation.virtual_time import VirtualLoop
 from tests.support.broker import MemoryKafka
-from tests.support.memory import MemoryDatabase, Step
+from tests.support.memory import MemoryDatabase
 
 MAX_PROCESSES = 3
 MAX_RECORDS = 24
@@ -112,8 +112,6 @@ class World:
             self._new_owner()
 
     def _perform(self, request: Request) -> None:
-        if request.step is Step.OPEN:
-            self.kafka.write_markers()  # the broker has had PostgreSQL's round trips for that
         request.perform()
 
     def _answer(self, process: Process, request: Request) -> None:

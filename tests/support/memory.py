@@ -161,12 +161,20 @@ class MemoryDatabase:
     claims: dict[tuple[str, ClaimKey], ClaimRow] = field(default_factory=dict)
     progress: dict[tuple[str, int], int] = field(default_factory=dict)
     conflicts: dict[tuple[str, int, int], ClaimKey] = field(default_factory=dict)
+    restores: int = 0
+    # Of all logs, since commits were lost: offsets claimed by a statement that did not note their conflicts, too.
+    claimed_alone: set[int] = field(default_factory=set)
 
     def backup(self) -> "MemoryDatabase":
         return MemoryDatabase(dict(self.claims), dict(self.progress), dict(self.conflicts))
 
     def restore(self, backup: "MemoryDatabase") -> None:
-        """Lose everything since `backup`."""
+        """Lose everything since `backup`, as an older copy or a failover does."""
+        self.roll_back(backup)
+        self.restores += 1
+
+    def roll_back(self, backup: "MemoryDatabase") -> None:
+        """End a transaction that began at `backup`."""
         kept = backup.backup()
         self.claims, self.progress, self.conflicts = kept.claims, kept.progress, kept.conflicts
 
@@ -191,7 +199,10 @@ class MemoryState:
         self, first: int, next_offset: int, claims: Sequence[Claim], *, counted_until: int | None = None
     ) -> Mapping[ClaimKey, Owner]:
         def claim_all() -> Mapping[ClaimKey, Owner]:
-            return self._claim_all(first, next_offset, claims, counted_until)
+            owners = self._claim_all(first, next_offset, claims, counted_until)
+            if self._database.restores:
+                self._database.claimed_alone.update(range(first, next_offset))
+            return owners
 
         return await self._hooks.call(Step.CLAIM, claim_all, Step.CLAIMED)
 
@@ -209,7 +220,7 @@ class MemoryState:
             try:
                 self._note(conflicts_of(self._claim_all(first, next_offset, claims, counted_until)))
             except BaseException:
-                self._database.restore(before)
+                self._database.roll_back(before)
                 raise
 
         await self._hooks.call(Step.CLAIM, claim_and_note, Step.CLAIMED)

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
+from processors import takeover
 from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Record
 from processors.takeover import Heal, Initialize, Plan, Refuse, Resume, plan_takeover, take_over
-from runtime.errors import FencedError, PublishError, RefusedError, StateUnavailableError
+from runtime.errors import FencedError, LogUnavailableError, PublishError, RefusedError, StateUnavailableError
 from schemas.identity import ClaimKey
 
 REFUSE = "refuse"
@@ -91,6 +92,8 @@ class World:
         self._progress = progress
         self._bounds = bounds
         self.failing: dict[str, Exception] = {}
+        self.hidden_looks = 0  # how often a new commit is not seen yet
+        self._hidden: int | None = None
 
     def _note(self, *call: object) -> None:
         self.calls.append(call)
@@ -102,6 +105,10 @@ class World:
 
     async def committed(self) -> int | None:
         self._note("committed")
+        if self._hidden is not None:
+            if not self.hidden_looks:
+                self._committed, self._hidden = self._hidden, None
+            self.hidden_looks -= 1
         return self._committed
 
     async def progress(self) -> int | None:
@@ -114,6 +121,7 @@ class World:
 
     async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
         self._note("commit", dict(records), next_offset)
+        self._hidden = next_offset
 
     async def open(self, next_offset: int) -> None:
         self._note("open", next_offset)
@@ -172,7 +180,27 @@ async def test_first_takeover_commits_before_it_opens_the_state() -> None:
 
     assert await world.take_over() == 7
 
-    assert world.calls[4:] == [("commit", {}, 7), ("open", 7), ("seek", 7)]
+    assert world.calls[4:] == [("commit", {}, 7), ("committed",), ("open", 7), ("seek", 7)]
+
+
+async def test_first_takeover_waits_until_its_commit_shows() -> None:
+    world = World(None, None, Bounds(7, 10))
+    world.hidden_looks = 2
+
+    assert await world.take_over() == 7
+
+    assert world.calls[4:] == [("commit", {}, 7), *[("committed",)] * 3, ("open", 7), ("seek", 7)]
+
+
+async def test_first_commit_that_never_shows_leaves_the_state_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(takeover, "VISIBLE_LOOKS", 3)
+    world = World(None, None, Bounds(7, 10))
+    world.hidden_looks = 1000
+
+    with pytest.raises(LogUnavailableError):
+        await world.take_over()
+
+    assert "open" not in [call[0] for call in world.calls]
 
 
 async def test_failed_first_commit_leaves_the_state_untouched() -> None:
