@@ -7,7 +7,7 @@ READY := .venv/.ready
 SOURCES := schemas runtime ingress processors ops tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test chaos check unit simulate mutations format fuzz audit lock schemas clean
+.PHONY: help setup servers demo test outages chaos check unit simulate mutations format fuzz audit lock schemas clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -29,8 +29,11 @@ servers: setup # Kafka's jars, verified by checksum, cached outside the clone
 demo: servers ## webhooks become events on a real Kafka and a real PostgreSQL (KEEP=1 leaves it running)
 	@$(BIN)/ringover-ops demo $(if $(KEEP),--keep)
 
-test: servers ## every test, on real servers
-	@$(BIN)/pytest
+test: servers ## every test, on real servers (but for mutations, and outages of a minute)
+	@$(BIN)/pytest -m "not mutation"
+
+outages: servers ## the broker killed, the broker frozen, PostgreSQL killed: a minute each, under load
+	@OUTAGE_SECONDS=60 $(BIN)/pytest -rP tests/e2e/test_broker_outage.py tests/e2e/test_outages.py -k "no_webhook or under_load"
 
 chaos: servers ## faults under load, then every invariant (CHAOS_MINUTES=10, CHAOS_SEED=random, BROKERS=1 or 3)
 	@CHAOS_MINUTES=$(CHAOS_MINUTES) CHAOS_SEED=$(CHAOS_SEED) BROKERS=$(BROKERS) $(BIN)/python -m tests.chaos $(CHAOS_ARGS)

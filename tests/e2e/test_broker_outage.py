@@ -56,8 +56,6 @@ def programs(place: Place, tmp_path: Path) -> Iterator[Programs]:
             "INGRESS_HOST": "127.0.0.1",
             "INGRESS_HMAC_SECRETS": f"test:{SECRET.decode()}",
             "INGRESS_SPOOL_DIR": str(tmp_path / "spool"),
-            # A sender that was held up by a busy machine catches up in bursts.
-            "INGRESS_MAX_IN_FLIGHT": "10000",
         },
         tmp_path,
     )
