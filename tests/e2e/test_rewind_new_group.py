@@ -19,9 +19,8 @@ async def test_processors_refuse_and_a_rewind_tells_them_where_to_begin(place: P
     model = await judge(place)
     assert first.stop() == 0
 
-    programs.env["PROCESSOR_GROUP"] = f"{place.group}-2"
     other = replace(place, group=f"{place.group}-2")
-    refused = programs.processor()
+    refused = programs.processor(PROCESSOR_GROUP=other.group)
 
     async def over() -> bool:
         return not refused.running
@@ -31,8 +30,10 @@ async def test_processors_refuse_and_a_rewind_tells_them_where_to_begin(place: P
     assert "set them with `ringover-ops rewind`" in refused.log.read_text()
     assert await committed_offsets(other) == {}
 
-    await run(programs.env, "rewind", "--to-earliest", "--execute", "--no-wait", expect=0)
-    programs.processor()
+    await run(
+        {**programs.env, "PROCESSOR_GROUP": other.group}, "rewind", "--to-earliest", "--execute", "--no-wait", expect=0
+    )
+    programs.processor(PROCESSOR_GROUP=other.group)
     await processed(other, count)
 
     events = await read_topic(place.bootstrap_servers, place.topics.call)

@@ -22,14 +22,14 @@ from aiokafka.errors import (
 
 from ops.groups import Group
 from runtime.kafka import close_consumer, close_producer
-from schemas.topics import MAX_MESSAGE_BYTES, TopicNames
+from schemas.topics import MAX_OUTPUT_BYTES, TopicNames
 from tests.support.kafka import read_topic
 from tests.support.waiting import until
 
 DEADLINE_SECONDS = 60  # of one test; each takes a few seconds
 SETTLE_SECONDS = 20  # for one thing to happen inside a test
 SESSION_MS = 6_000
-TOO_LARGE = bytes(MAX_MESSAGE_BYTES + 1)  # the client lets it pass (see `producing`), the broker refuses it
+TOO_LARGE = bytes(MAX_OUTPUT_BYTES + 1)  # the client lets it pass (see `producing`), the broker refuses it
 
 
 @asynccontextmanager
