@@ -4,7 +4,6 @@ Start the producer (fences every earlier owner and ends its open transaction), o
 open transaction would still hide it), compare it with what PostgreSQL knows, heal, seek.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,7 +12,7 @@ from processors.model import Bounds
 from processors.ports import Output, RawLog, State
 from runtime.errors import FencedError, LogUnavailableError, RefusedError
 
-VISIBLE_LOOKS, VISIBLE_SECONDS = 100, 0.05
+VISIBLE_LOOKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,17 @@ def plan_takeover(committed: int | None, progress: int | None, bounds: Bounds) -
     return Resume(committed)
 
 
-async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable[[int, int], Awaitable[None]]) -> int:
+async def take_over(
+    log: RawLog,
+    state: State,
+    output: Output,
+    *,
+    heal: Callable[[int, int], Awaitable[None]],
+    pause: Callable[[], Awaitable[None]],
+) -> int:
     """Become the only owner of a partition, and return the offset to begin at; the log is positioned there.
 
-    `heal(start, end)` claims the records in [start, end) without output.
+    `heal(start, end)` claims the records in [start, end) without output; `pause()` is the time between two looks.
 
     Raises:
         TransientError: Kafka or PostgreSQL is away; take over again with a new output.
@@ -94,7 +100,7 @@ async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable
         case Initialize(offset=offset):
             # Commit before the first claim: a crash between the two must not look like expired offsets.
             await output.commit({}, offset)
-            await _visible(log, offset)
+            await _visible(log, offset, pause)
             await state.open(offset)
         case Heal(start=start, end=offset):
             # Not at `start`: PostgreSQL may have lost more since it was asked, and nobody would claim what is between.
@@ -106,7 +112,7 @@ async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable
     return offset
 
 
-async def _visible(log: RawLog, offset: int) -> None:
+async def _visible(log: RawLog, offset: int, pause: Callable[[], Awaitable[None]]) -> None:
     """Wait until the first commit shows, which it does some milliseconds after its transaction has ended.
 
     Progress without a committed offset means that offsets have expired: whoever froze in a takeover and wakes up
@@ -118,5 +124,5 @@ async def _visible(log: RawLog, offset: int) -> None:
     for _ in range(VISIBLE_LOOKS):
         if await log.committed() == offset:
             return
-        await asyncio.sleep(VISIBLE_SECONDS)
+        await pause()
     raise LogUnavailableError("the first committed offset does not show")

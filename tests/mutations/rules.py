@@ -52,12 +52,12 @@ RULES = (
         "first commit before the first claim",
         "processors/takeover.py",
         """            await output.commit({}, offset)
-            await _visible(log, offset)
+            await _visible(log, offset, pause)
             await state.open(offset)
 """,
         """            await state.open(offset)
             await output.commit({}, offset)
-            await _visible(log, offset)
+            await _visible(log, offset, pause)
 """,
         f"{TAKEOVER}::test_first_takeover_commits_before_it_opens_the_state",
         SIMULATION,
@@ -65,7 +65,7 @@ RULES = (
     _rule(
         "the first commit shows before the first claim",
         "processors/takeover.py",
-        """            await _visible(log, offset)
+        """            await _visible(log, offset, pause)
 """,
         "",
         f"{TAKEOVER}::test_first_takeover_waits_until_its_commit_shows",

@@ -129,6 +129,9 @@ class World:
     async def heal(self, start: int, end: int) -> None:
         self._note("heal", start, end)
 
+    async def pause(self) -> None:
+        self._note("pause")
+
     def seek(self, offset: int) -> None:
         self._note("seek", offset)
 
@@ -161,7 +164,7 @@ class World:
         raise AssertionError("not in a takeover")
 
     async def take_over(self) -> int:
-        return await take_over(self, self, self, heal=self.heal)
+        return await take_over(self, self, self, heal=self.heal, pause=self.pause)
 
 
 async def test_fencing_comes_before_anything_is_read() -> None:
@@ -189,7 +192,8 @@ async def test_first_takeover_waits_until_its_commit_shows() -> None:
 
     assert await world.take_over() == 7
 
-    assert world.calls[4:] == [("commit", {}, 7), *[("committed",)] * 3, ("open", 7), ("seek", 7)]
+    looks = [("committed",), ("pause",), ("committed",), ("pause",), ("committed",)]
+    assert world.calls[4:] == [("commit", {}, 7), *looks, ("open", 7), ("seek", 7)]
 
 
 async def test_first_commit_that_never_shows_leaves_the_state_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
