@@ -22,6 +22,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from ingress.batches import Batches
 from ingress.publisher import Record
 from runtime.errors import PublishError, RecordRefusedError
 from runtime.kafka import close_producer
@@ -41,6 +42,8 @@ CLIENT_SHARE = 0.75
 # Small enough to bound what one request carries; a single larger record still gets a batch of its own.
 BATCH_BYTES = 256 * 1024
 LINGER_MS = 0
+# At the end, for records that nobody waits for any more.
+FLUSH_SECONDS = 2.0
 REFUSAL_LOG_SECONDS = 60.0
 
 # What says something about the record or its topic and nothing about the producer: replacing it would not help.
@@ -83,7 +86,7 @@ class KafkaPublisher:
         self._topics = list(topics)
         self._timeout = timeout_seconds
         self._metrics = metrics
-        self._producer: AIOKafkaProducer | None = None
+        self._batches: Batches | None = None
         self._replace = asyncio.Event()
         self._connected = asyncio.Event()
         self._refusals: dict[tuple[str, type[KafkaError]], float] = {}
@@ -91,63 +94,68 @@ class KafkaPublisher:
     @property
     def connected(self) -> bool:
         """Whether there is a producer that is not known to be broken."""
-        return self._producer is not None
+        return self._batches is not None
 
     async def reconnected(self) -> None:
         """Return once there is one."""
         await self._connected.wait()
 
-    async def publish(self, record: Record) -> None:
+    def publish(self, record: Record) -> asyncio.Future[None]:
         """See `Publisher.publish`. Fails at once while there is no producer."""
-        producer = self._producer
-        if producer is None:
-            self._metrics.publish_failures.inc()
-            raise PublishError(self.problem or "the producer is being replaced")
-        began = perf_counter()
-        try:
-            async with asyncio.timeout(self._timeout):
-                acknowledged = await producer.send(record.topic, record.value, key=record.key, headers=record.headers)
-                await acknowledged
-        except _RECORD_ERRORS as error:
-            self._metrics.publish_failures.inc()
-            self._report_refusal(record.topic, error)
-            raise RecordRefusedError(f"refused for {record.topic}: {error}") from error
-        except (KafkaError, TimeoutError) as error:
-            self._metrics.publish_failures.inc()
-            cause = str(error) or f"no acknowledgement in {self._timeout:g} s"
-            self._give_up(producer, cause)
-            raise PublishError(cause) from error
-        self._metrics.publish.observe(perf_counter() - began)
+        if self._batches is not None:
+            return self._batches.add(record)
+        self._metrics.publish_failures.inc()
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        failed.set_exception(PublishError(self.problem or "the producer is being replaced"))
+        return failed
 
     async def run(self) -> None:
-        """Keep a working producer until cancelled; then flush, within 5 s. Brokers that are away are no error."""
-        async with asyncio.TaskGroup() as retirements:
+        """Keep a working producer until cancelled; then flush, for some seconds. Brokers that are away are no error."""
+        async with asyncio.TaskGroup() as tasks:
             while True:
                 producer = await self._connect()
+                batches = self._batches_of(producer)
+                sending = tasks.create_task(batches.send())
                 self._replace.clear()
-                self._producer = producer
+                self._batches = batches
                 self._connected.set()
                 try:
                     await self._watch(producer)
                 except asyncio.CancelledError:
+                    await batches.flush(FLUSH_SECONDS)
                     await close_producer(producer)
                     raise
                 finally:
-                    self._lose()
+                    self._lose("the producer is being replaced")
+                sending.cancel()
                 self._metrics.producer_replaced.inc()
-                retirements.create_task(_retire(producer))
+                tasks.create_task(_retire(producer))
                 await asyncio.sleep(FIRST_BACKOFF_SECONDS)  # a failure that returns at once must not spin
 
-    def _give_up(self, producer: AIOKafkaProducer, cause: str) -> None:
-        """Have `producer` replaced; many requests may find out at once that it is broken."""
-        if producer is self._producer:
-            self._lose()
+    def _batches_of(self, producer: AIOKafkaProducer) -> Batches:
+        def judge(topic: str, error: Exception) -> PublishError:
+            return self._judge(batches, topic, error)
+
+        batches = Batches(producer, timeout_seconds=self._timeout, judge=judge, metrics=self._metrics)
+        return batches
+
+    def _judge(self, batches: Batches, topic: str, error: Exception) -> PublishError:
+        """What a failure says about the producer behind `batches`."""
+        if isinstance(error, _RECORD_ERRORS):
+            self._report_refusal(topic, error)
+            return RecordRefusedError(f"refused for {topic}: {error}")
+        cause = str(error) or type(error).__name__
+        if batches is self._batches:  # many records may find out at once that it is broken
+            self._lose(cause)
             self._replace.set()
             self._report(f"Kafka does not take records: {cause}")
+        return PublishError(cause)
 
-    def _lose(self) -> None:
-        self._producer = None
+    def _lose(self, cause: str) -> None:
+        batches, self._batches = self._batches, None
         self._connected.clear()
+        if batches is not None:
+            batches.abandon(PublishError(cause))
 
     def _report_refusal(self, topic: str, error: KafkaError) -> None:
         """Log a kind of refusal once a minute: every record for a topic may meet the same one."""

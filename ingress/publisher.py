@@ -1,5 +1,6 @@
 """The port through which the ingress makes a webhook durable, and what goes through it."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,8 +23,8 @@ class Record:
 class Publisher(Protocol):
     """Stores records durably."""
 
-    async def publish(self, record: Record) -> None:
-        """Return once every in-sync replica has the record.
+    def publish(self, record: Record) -> Awaitable[None]:
+        """Await it: it returns once every in-sync replica has the record.
 
         Raises:
             PublishError: it was not acknowledged in time. It may still be stored later: the sender repeats the
