@@ -41,14 +41,12 @@ async def webhook_server(
         AddressInUseError: the port is taken or the host is not ours.
     """
     server = Server(
-        handler,
+        handler.answer,
         answer_unreadable=handler.unreadable,
         capacity=capacity,
         head_seconds=head_seconds,
         keepalive_timeout=keepalive_seconds,
-        lingering_time=LINGERING_SECONDS,
-        auto_decompress=False,
-        access_log=None,
+        lingering_seconds=LINGERING_SECONDS,
     )
     runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()

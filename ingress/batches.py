@@ -1,8 +1,8 @@
 """Records on their way to Kafka through one producer: a batch at a time for each partition.
 
-While a batch is under way the next one fills, so batches grow with the load; a record that finds its partition idle waits
-for `TICK_SECONDS`, so that those which arrive with it come along. A future and a coroutine of the client's for each
-record would cost five times as much.
+While a batch is under way the next one fills, so batches grow with the load. A record that finds its partition idle
+waits for `TICK_SECONDS`, so that those which arrive with it come along. To call the client for each record would cost
+several times as much.
 """
 
 import asyncio

@@ -1,9 +1,12 @@
 """What operators see of each request: metrics, and one wide log line. Never a body, a number or a secret."""
 
 import asyncio
-from collections import Counter
+import collections
+import logging
 from dataclasses import dataclass
 from typing import TypeAlias
+
+from prometheus_client import Counter
 
 from ingress.accept import Accepted, ToDeadLetter, ToRaw
 from ingress.answers import Problem
@@ -44,14 +47,16 @@ class Observer:
         # Bound once: looking labels up, or binding a logger, costs more than counting.
         self._durations = {name: metrics.duration.labels(name) for name in (*ENDPOINTS, OTHER)}
         self._accepted = {name: metrics.requests.labels(name, 202) for name in ENDPOINTS}
+        self._authenticated: dict[str, Counter] = {}
         self._log = logger(__name__).bind()
-        self._this_second: Counter[str] = Counter()
+        self._logs_all = self._log.is_enabled_for(logging.DEBUG)
+        self._this_second: collections.Counter[str] = collections.Counter()
 
     def answered(self, exchange: Exchange, outcome: Outcome, status: int, seconds: float) -> None:
         """Note one answer; a webhook that went its normal way is logged at debug only."""
         self._durations[exchange.endpoint].observe(seconds)
         if exchange.key_id is not None:
-            self._metrics.authenticated.labels(exchange.key_id).inc()
+            self._credential(exchange.key_id).inc()
         normal = False
         if isinstance(outcome, Problem):
             code = outcome.code
@@ -66,7 +71,7 @@ class Observer:
                 case ToRaw():
                     code = "accepted"
                     normal = True
-        if not normal and not self._may_log(code):
+        if not (self._logs_all if normal else self._may_log(code)):
             return
         (self._log.debug if normal else self._log.info)(
             "webhook.answered",
@@ -78,6 +83,12 @@ class Observer:
             call_id=exchange.call_id,
             duration_ms=round(seconds * 1000, 2),
         )
+
+    def _credential(self, key_id: str) -> Counter:
+        counter = self._authenticated.get(key_id)
+        if counter is None:
+            counter = self._authenticated[key_id] = self._metrics.authenticated.labels(key_id)
+        return counter
 
     def _may_log(self, code: str) -> bool:
         if not self._this_second:

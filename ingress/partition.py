@@ -1,4 +1,7 @@
-"""Which partition a key belongs to, as Java's default partitioner and aiokafka's say; twice as fast as the latter. Pure."""
+"""Which partition a key belongs to, as Java's default partitioner and aiokafka's say. Pure.
+
+It takes half of aiokafka's time.
+"""
 
 import struct
 from collections.abc import Sequence
