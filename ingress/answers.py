@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 import orjson
 
-from ingress.accept import Accepted, ToDeadLetter, ToRaw
+from ingress.accept import Accepted, ToRaw
 
 JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
@@ -70,19 +70,22 @@ class Problem:
 
 def accepted_answer(accepted: Accepted, request_id: str) -> Answer:
     """202: the webhook is durable; for a dead letter the reason says why sending it again would not help."""
-    answer: dict[str, object] = {
-        "status": "accepted",
-        "request_id": request_id,
-        "event_id": None,
-        "idempotency_key": None,
-    }
-    match accepted:
-        case ToRaw(event_id=event_id, idempotency_key=idempotency_key):
-            answer["event_id"] = event_id
-            answer["idempotency_key"] = idempotency_key
-        case ToDeadLetter(reason=reason):
-            answer["status"] = "dead_lettered"
-            answer["reason"] = {"code": reason.code.value, "message": reason.message}
+    answer: dict[str, object]
+    if isinstance(accepted, ToRaw):
+        answer = {
+            "status": "accepted",
+            "request_id": request_id,
+            "event_id": accepted.event_id,
+            "idempotency_key": accepted.idempotency_key,
+        }
+    else:
+        answer = {
+            "status": "dead_lettered",
+            "request_id": request_id,
+            "event_id": None,
+            "idempotency_key": None,
+            "reason": {"code": accepted.reason.code.value, "message": accepted.reason.message},
+        }
     return Answer(HTTPStatus.ACCEPTED, _ACCEPTED, request_id, orjson.dumps(answer))
 
 

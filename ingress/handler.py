@@ -11,11 +11,11 @@ from aiohttp import hdrs
 from multidict import istr
 
 from ingress import problems, reading
-from ingress.accept import ToRaw, accept
+from ingress.accept import accept
 from ingress.addresses import EVERYBODY, AddressPolicy
 from ingress.answers import Answer, Problem, accepted_answer
 from ingress.authenticate import Authenticated, Authenticator, Refused
-from ingress.observe import OTHER, Exchange, Observer, Outcome, Stored
+from ingress.observe import OTHER, Exchange, Observer, Outcome
 from ingress.publisher import Publisher, record_of
 from ingress.requests import Request
 from ingress.turns import Turns
@@ -118,7 +118,7 @@ class WebhookHandler:
             timeout_seconds=self._limits.request_timeout_seconds,
         )
         # Bodies that end, and senders that time out, by the thousand in one moment.
-        work = _LEAST_BYTES if isinstance(body, Problem) else max(len(body), _LEAST_BYTES)
+        work = len(body) if isinstance(body, bytes) and len(body) > _LEAST_BYTES else _LEAST_BYTES
         if not self._turns.take(work):
             await self._turns.turn(work)
         if isinstance(body, Problem):
@@ -148,8 +148,6 @@ class WebhookHandler:
             return problems.unauthenticated(sender.code, sender.detail)
         exchange.key_id = sender.key_id
         accepted = accept(ENDPOINTS[exchange.endpoint], body)
-        if isinstance(accepted, ToRaw):
-            exchange.call_id = accepted.call_id
         raw_headers = _raw_headers(request, exchange, sender)
         self._publishing += 1
         try:
@@ -160,13 +158,13 @@ class WebhookHandler:
             return problems.NOT_STORED
         finally:
             self._publishing -= 1
-        return Stored(accepted)
+        return accepted
 
     def _answered(self, outcome: Outcome, exchange: Exchange, began: float) -> Answer:
         if isinstance(outcome, Problem):
             answer = outcome.answer(exchange.request_id)
         else:
-            answer = accepted_answer(outcome.accepted, exchange.request_id)
+            answer = accepted_answer(outcome, exchange.request_id)
         if self._draining is not None:
             answer.close = True
         self._observer.answered(exchange, outcome, answer.status, perf_counter() - began)

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -26,17 +27,10 @@ class Exchange:
     request_id: str
     endpoint: str
     key_id: str | None = None
-    call_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The webhook is durable."""
-
-    accepted: Accepted
-
-
-Outcome: TypeAlias = Stored | Problem
+#: What became of a request: where the webhook is durable, or why it is not.
+Outcome: TypeAlias = Accepted | Problem
 
 
 class Observer:
@@ -57,30 +51,43 @@ class Observer:
         self._durations[exchange.endpoint].observe(seconds)
         if exchange.key_id is not None:
             self._credential(exchange.key_id).inc()
-        normal = False
-        if isinstance(outcome, Problem):
-            code = outcome.code
-            self._metrics.requests.labels(exchange.endpoint, status).inc()
-            self._metrics.refused.labels(code).inc()
-        else:
+        if isinstance(outcome, ToRaw):
             self._accepted[exchange.endpoint].inc()
-            match outcome.accepted:
-                case ToDeadLetter(reason=reason):
-                    code = reason.code.value
-                    self._metrics.dead_letters.labels(code).inc()
-                case ToRaw():
-                    code = "accepted"
-                    normal = True
-        if not (self._logs_all if normal else self._may_log(code)):
+            if self._logs_all:
+                self._line(self._log.debug, exchange, "accepted", status, seconds, call_id=outcome.call_id)
             return
-        (self._log.debug if normal else self._log.info)(
+        code = self._unusual(exchange, outcome, status)
+        if self._may_log(code):
+            self._line(self._log.info, exchange, code, status, seconds)
+
+    def _unusual(self, exchange: Exchange, outcome: ToDeadLetter | Problem, status: int) -> str:
+        """Count what did not go its normal way; returns its code."""
+        if isinstance(outcome, Problem):
+            self._metrics.requests.labels(exchange.endpoint, status).inc()
+            self._metrics.refused.labels(outcome.code).inc()
+            return outcome.code
+        self._accepted[exchange.endpoint].inc()
+        self._metrics.dead_letters.labels(outcome.reason.code.value).inc()
+        return outcome.reason.code.value
+
+    def _line(
+        self,
+        write: Callable[..., None],
+        exchange: Exchange,
+        code: str,
+        status: int,
+        seconds: float,
+        *,
+        call_id: str | None = None,
+    ) -> None:
+        write(
             "webhook.answered",
             request_id=exchange.request_id,
             endpoint=exchange.endpoint,
             status=status,
             code=code,
             key_id=exchange.key_id,
-            call_id=exchange.call_id,
+            call_id=call_id,
             duration_ms=round(seconds * 1000, 2),
         )
 

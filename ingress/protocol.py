@@ -16,7 +16,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from ingress.answers import Answer, Problem
-from ingress.capacity import Capacity
+from ingress.capacity import FREE_BYTES, Capacity
 from ingress.problems import DISPLACED, INTERNAL, TIMED_OUT, UNREADABLE
 from ingress.requests import Request
 from ingress.turns import Turns
@@ -138,7 +138,7 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Count what came, and parse it now or when it is its turn."""
-        if not self._take(len(data)):
+        if data and not self._take(len(data)):
             return
         if not data or (not self._deferred and self._arrivals.take()):
             self._parse(data)
@@ -147,6 +147,11 @@ class Connection(RequestHandler):
             self._arrivals.later(self._parse_deferred)
             self._pause_transport_reading()
         self._deferred.append(data)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on if reading was paused; aiohttp asks for it at the end of every body, and parses nothing once more."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the head's clock; what a request holds is held until it is done."""
@@ -232,10 +237,9 @@ class Connection(RequestHandler):
     async def _exchange(self, message: RawRequestMessage | _ErrInfo, payload: StreamReader) -> bool:
         """Answer one request, then what was held for it is free; whether another may follow."""
         self._request_in_progress = True
-        if self._payload.is_eof():
-            self._capacity.complete(self)
         try:
             if isinstance(message, _ErrInfo):
+                self._capacity.complete(self)
                 # The parser's own words may quote the request, so they are not repeated.
                 answer = self._answer_unreadable(_PROBLEMS.get(message.status, INTERNAL))
                 self.write(answer.wire(keep_alive=False))
@@ -286,13 +290,13 @@ class Connection(RequestHandler):
 
     def _parse(self, data: bytes) -> None:
         """Parse; start the head's clock when bytes came that do not complete one."""
-        requests, in_head, body = self._request_count, self._payload.is_eof(), self._payload.total_bytes
+        payload = self._payload
+        requests, in_head, body = self._request_count, payload.is_eof(), payload.total_bytes
         super().data_received(data)
         if self._request_count != requests:
             self._head_is_complete(data, self._request_count - requests)
-            self._fail_broken_body()
         else:
-            self._loose += len(data) - (self._payload.total_bytes - body)
+            self._loose += len(data) - (payload.total_bytes - body)
             if data and in_head and not self._request_in_progress and not self._messages:
                 self._start_head_timer()
         if self._payload.is_eof() and (self._request_in_progress or self._messages):
@@ -300,19 +304,25 @@ class Connection(RequestHandler):
 
     def _take(self, size: int) -> bool:
         """Whether there is room for `size` bytes more; if not, they and all that follow are not taken."""
-        if not self._displaced and size:
-            if self._capacity.hold(self, self._held + size):
-                self._held += size
-            else:
-                self._refuse_rest()
+        if not self._displaced and not self._hold(self._held + size):
+            self._refuse_rest()
         return not self._displaced  # perhaps it gave way to itself, having waited longest
+
+    def _hold(self, size: int) -> bool:
+        """Whether so many bytes may be held from now on."""
+        if (size > FREE_BYTES or self._held > FREE_BYTES) and not self._capacity.hold(self, size):
+            return False
+        self._held = size
+        return True
 
     def _settle(self) -> None:
         if self.transport is None:
             self._capacity.release(self)
             return
-        self._held = self._loose + sum(payload.total_bytes for _, payload in self._messages)
-        self._capacity.hold(self, self._held)
+        size = self._loose
+        for _, payload in self._messages:
+            size += payload.total_bytes
+        self._hold(size)
         if not (self._messages and self._payload.is_eof()):
             self._capacity.waits(self)
 
@@ -338,10 +348,14 @@ class Connection(RequestHandler):
             self._stop_head_timer()
         else:
             self.head_took = 0.0
-        payloads = [payload for _, payload in self._messages][-requests:]
-        self._payload = payloads[-1]
+        messages = self._messages
+        message, self._payload = messages[-1]
         # All that came before `data` is parsed, so whatever is not body is at most the rest of it.
-        self._loose = (len(data) or self._loose) - sum(payload.total_bytes for payload in payloads)
+        self._loose = len(data) or self._loose
+        for number in range(1, requests + 1):
+            self._loose -= messages[-number][1].total_bytes
+        if isinstance(message, _ErrInfo):
+            self._fail_broken_body(message)
 
     def _head_is_late(self) -> None:
         self._head_timer = None
@@ -373,11 +387,8 @@ class Connection(RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _fail_broken_body(self) -> None:
+    def _fail_broken_body(self, message: _ErrInfo) -> None:
         """Tell the reader of a body that its chunks broke: the parser only queues an error behind the request."""
-        message, _ = self._messages[-1] if self._messages else (None, None)
-        if not isinstance(message, _ErrInfo):
-            return
         message.exc.__traceback__ = None  # its frames hold the data and know it: a circle that nobody counts
         current = self._current_request
         if current is not None and not current.content.is_eof():

@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from runtime import histogram
+
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SLOW = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
 
@@ -32,7 +34,7 @@ class IngressMetrics(ProcessMetrics):
         #: Answers by endpoint slug (or `other`) and status code.
         self.requests = Counter("ringover_http_requests", "Requests answered", ["endpoint", "code"], registry=registry)
         #: From the request's head read to the answer, by endpoint slug.
-        self.duration = Histogram(
+        self.duration = histogram.Histogram(
             "ringover_http_request_duration_seconds", "Time to answer", ["endpoint"], buckets=_FAST, registry=registry
         )
         #: Requests being answered now.
@@ -68,7 +70,7 @@ class IngressMetrics(ProcessMetrics):
             "ringover_ingress_dead_letters", "Dead letters stored by the ingress", ["code"], registry=registry
         )
         #: From handing a record to the client until the brokers' acknowledgement.
-        self.publish = Histogram(
+        self.publish = histogram.Histogram(
             "ringover_publish_duration_seconds", "Time to a durable record", buckets=_FAST, registry=registry
         )
         #: Records that were not acknowledged in time or failed.

@@ -1,0 +1,52 @@
+"""The histogram of the hot path exposes what prometheus_client's own would."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from prometheus_client import Histogram as Reference
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+
+from runtime.histogram import Histogram
+
+BUCKETS = (0.001, 0.5, 1, 10)
+
+
+def exposed(registry: CollectorRegistry) -> list[str]:
+    """Both formats, without the times of creation."""
+    text = generate_latest(registry).decode() + generate_openmetrics(registry).decode()  # type: ignore[no-untyped-call]
+    return [re.sub(r"(_created\S*) .*", r"\1", line) for line in text.splitlines()]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 20) | st.sampled_from(BUCKETS)), max_size=30))
+def test_exposes_what_the_reference_does(observations: list[tuple[str, float]]) -> None:
+    ours, reference = CollectorRegistry(), CollectorRegistry()
+    fast = Histogram("seconds", "Time", ["endpoint"], buckets=BUCKETS, registry=ours)
+    slow = Reference("seconds", "Time", ["endpoint"], buckets=BUCKETS, registry=reference)
+    for label, value in observations:
+        fast.labels(label).observe(value)
+        slow.labels(label).observe(value)
+
+    assert exposed(ours) == exposed(reference)
+
+
+def test_without_labels() -> None:
+    ours, reference = CollectorRegistry(), CollectorRegistry()
+    fast = Histogram("seconds", "Time", buckets=BUCKETS, registry=ours)
+    slow = Reference("seconds", "Time", buckets=BUCKETS, registry=reference)
+    assert exposed(ours) == exposed(reference)
+    fast.observe(0.7)
+    slow.observe(0.7)
+
+    assert exposed(ours) == exposed(reference)
+
+
+def test_name_is_taken_once() -> None:
+    registry = CollectorRegistry()
+    Histogram("seconds", "Time", buckets=BUCKETS, registry=registry)
+
+    with pytest.raises(ValueError, match="seconds"):
+        Histogram("seconds", "Time", buckets=BUCKETS, registry=registry)
