@@ -1,18 +1,17 @@
 """What operators see of each request: metrics, and one wide log line. Never a body, a number or a secret."""
 
 import asyncio
-import collections
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
-
-from prometheus_client import Counter
 
 from ingress.accept import Accepted, ToDeadLetter, ToRaw
 from ingress.answers import Problem
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
+from runtime.tallies import Count
 from schemas.endpoints import ENDPOINTS
 
 OTHER = "other"  # the endpoint, in metrics and logs, of requests to none of ours
@@ -41,10 +40,10 @@ class Observer:
         # Bound once: looking labels up, or binding a logger, costs more than counting.
         self._durations = {name: metrics.duration.labels(name) for name in (*ENDPOINTS, OTHER)}
         self._accepted = {name: metrics.requests.labels(name, 202) for name in ENDPOINTS}
-        self._authenticated: dict[str, Counter] = {}
+        self._authenticated: dict[str, Count] = {}
         self._log = logger(__name__).bind()
         self._logs_all = self._log.is_enabled_for(logging.DEBUG)
-        self._this_second: collections.Counter[str] = collections.Counter()
+        self._this_second: Counter[str] = Counter()
 
     def answered(self, exchange: Exchange, outcome: Outcome, status: int, seconds: float) -> None:
         """Note one answer; a webhook that went its normal way is logged at debug only."""
@@ -91,7 +90,7 @@ class Observer:
             duration_ms=round(seconds * 1000, 2),
         )
 
-    def _credential(self, key_id: str) -> Counter:
+    def _credential(self, key_id: str) -> Count:
         counter = self._authenticated.get(key_id)
         if counter is None:
             counter = self._authenticated[key_id] = self._metrics.authenticated.labels(key_id)

@@ -1,16 +1,16 @@
-"""The histogram of the hot path exposes what prometheus_client's own would."""
+"""The counters and histograms of the hot path expose what prometheus_client's own would."""
 
 import re
 
+import prometheus_client
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
-from prometheus_client import Histogram as Reference
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from runtime.histogram import Histogram
+from runtime.tallies import Counter, Histogram
 
 BUCKETS = (0.001, 0.5, 1, 10)
 
@@ -22,10 +22,10 @@ def exposed(registry: CollectorRegistry) -> list[str]:
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 20) | st.sampled_from(BUCKETS)), max_size=30))
-def test_exposes_what_the_reference_does(observations: list[tuple[str, float]]) -> None:
+def test_histogram_exposes_what_the_reference_does(observations: list[tuple[str, float]]) -> None:
     ours, reference = CollectorRegistry(), CollectorRegistry()
     fast = Histogram("seconds", "Time", ["endpoint"], buckets=BUCKETS, registry=ours)
-    slow = Reference("seconds", "Time", ["endpoint"], buckets=BUCKETS, registry=reference)
+    slow = prometheus_client.Histogram("seconds", "Time", ["endpoint"], buckets=BUCKETS, registry=reference)
     for label, value in observations:
         fast.labels(label).observe(value)
         slow.labels(label).observe(value)
@@ -33,10 +33,22 @@ def test_exposes_what_the_reference_does(observations: list[tuple[str, float]]) 
     assert exposed(ours) == exposed(reference)
 
 
-def test_without_labels() -> None:
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(200, 202), st.integers(0, 5)), max_size=30))
+def test_counter_exposes_what_the_reference_does(counted: list[tuple[str, int, int]]) -> None:
+    ours, reference = CollectorRegistry(), CollectorRegistry()
+    fast = Counter("requests", "Requests", ["endpoint", "code"], registry=ours)
+    slow = prometheus_client.Counter("requests", "Requests", ["endpoint", "code"], registry=reference)
+    for label, code, amount in counted:
+        fast.labels(label, code).inc(amount)
+        slow.labels(label, code).inc(amount)
+
+    assert exposed(ours) == exposed(reference)
+
+
+def test_histogram_without_labels() -> None:
     ours, reference = CollectorRegistry(), CollectorRegistry()
     fast = Histogram("seconds", "Time", buckets=BUCKETS, registry=ours)
-    slow = Reference("seconds", "Time", buckets=BUCKETS, registry=reference)
+    slow = prometheus_client.Histogram("seconds", "Time", buckets=BUCKETS, registry=reference)
     assert exposed(ours) == exposed(reference)
     fast.observe(0.7)
     slow.observe(0.7)
