@@ -33,6 +33,7 @@ _FORWARDED_FOR = istr("X-Forwarded-For")
 # 0.2 ms in all, whence the least that one counts.
 _BYTES_PER_TURN = 2 * 1024 * 1024
 _LEAST_BYTES = 32 * 1024
+# A query is ignored, and a proxy may send an absolute URI.
 _SLUG_OF_PATH = {PATH_PREFIX + slug: slug for slug in ENDPOINTS}
 
 
@@ -76,7 +77,8 @@ class WebhookHandler:
     async def answer(self, request: Request) -> Answer:
         """Answer one request; the one place where a fault of ours becomes a 500."""
         began = perf_counter()
-        exchange = Exchange(reading.request_id(request), _slug(request) or OTHER)
+        endpoint = _SLUG_OF_PATH.get(request.target) or _SLUG_OF_PATH.get(request.path) or OTHER
+        exchange = Exchange(reading.request_id(request), endpoint)
         self._in_flight += 1
         try:
             outcome = await self._outcome(request, exchange)
@@ -171,11 +173,6 @@ class WebhookHandler:
         return answer
 
 
-def _slug(request: Request) -> str | None:
-    """The endpoint of the request's path; a query is ignored, and a proxy may send an absolute URI."""
-    return _SLUG_OF_PATH.get(request.target) or _SLUG_OF_PATH.get(request.path)
-
-
 def _raw_headers(request: Request, exchange: Exchange, sender: Authenticated) -> RawHeaders:
     headers = request.headers
     traceparents = headers.getall(_TRACEPARENT, ())
@@ -183,7 +180,7 @@ def _raw_headers(request: Request, exchange: Exchange, sender: Authenticated) ->
         request_id=exchange.request_id,
         endpoint=exchange.endpoint,
         received_at=_rfc3339(time.time_ns() // 1_000_000),
-        auth_scheme=sender.scheme.value,
+        auth_scheme=sender.scheme,
         auth_key_id=sender.key_id,
         content_type=reading.storable_content_type(headers[hdrs.CONTENT_TYPE]),
         signature=headers.get(_SIGNATURE),
