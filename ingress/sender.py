@@ -1,8 +1,8 @@
 """Records on their way to Kafka: batches by partition, one request at a time to each broker.
 
-While a request is under way the batches of the next one fill, so they grow with the load; records that find their
-broker idle wait for `TICK_SECONDS`, so that those which arrive with them come along. aiokafka's own producer makes a
-coroutine and several futures for each record, and a few more for each batch; its client is what we stand on.
+While a request is under way the batches of the next one fill, so they grow with the load; each request waits for a
+tick, so that records which arrive together travel together. aiokafka's own producer makes a coroutine and several
+futures for each record, and a few more for each batch; its client is what we stand on.
 
 A batch that fails for a passing reason is sent again, before all others of its partition. The brokers may then have it
 twice: deduplication removes the copies.
@@ -157,12 +157,16 @@ class Sender:
         lane.batches.append(batch)
         if len(lane.batches) == 1:
             self._due.append(lane)
-            if not self._ticking:
-                self._ticking = True
-                self._loop.call_later(TICK_SECONDS, self._tick)
+            self._soon()
         if self._clock is None:
             self._clock = self._loop.call_later(CLOCK_SECONDS, self._expire)
         return batch
+
+    def _soon(self) -> None:
+        """Send what is due at the next tick."""
+        if not self._ticking:
+            self._ticking = True
+            self._loop.call_later(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
         self._ticking = False
@@ -208,7 +212,7 @@ class Sender:
                 self._due.append(lane)
         if again:
             self._again(again)
-        self._wake.set()
+        self._soon()
 
     async def _produce(
         self, broker: int, batches: Sequence[tuple[Lane, Batch]]
@@ -235,7 +239,7 @@ class Sender:
 
     def _now_due(self, lanes: list[Lane]) -> None:
         self._due += [lane for lane in lanes if lane.batches]
-        self._wake.set()
+        self._soon()
 
     def _expire(self) -> None:
         """Let nobody wait too long; what is under way may still arrive."""

@@ -335,9 +335,11 @@ SERVER_RULES = (
     ),
     _rule(
         "the ingress awaits the acknowledgement",
-        "ingress/kafka.py",
-        "                await acknowledged\n",
-        "",
+        "ingress/sender.py",
+        "        errors = await self._produce(broker, batches)\n",
+        """        errors = {lane.place: None for lane, _ in batches}
+        await asyncio.wait([asyncio.ensure_future(self._produce(broker, batches))], timeout=0)
+""",
         "tests/integration/test_ingress_publisher.py::test_broker_that_goes_away_fails_publishing_and_heals",
     ),
 )
