@@ -1,34 +1,22 @@
-"""aiohttp's connection handling with the limits that it lacks, and with our answers to what it cannot read.
+"""aiohttp's connection handling with the limits that it lacks.
 
-This module knows aiohttp's insides (`RequestHandler`, as of 3.14); the tests with raw sockets hold it to account. What
-is aiohttp's: the parser, pipelining, keep-alive, shutdown. Requests and answers are ours, see `Connection.start`.
+This module and `ingress.answering` know aiohttp's insides (`RequestHandler`, as of 3.14); the tests with raw sockets
+hold them to account.
 """
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 from aiohttp import http_parser, web
-from aiohttp.http import HttpVersion10, RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
+from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
-from ingress.answers import Answer, Problem
+from ingress.answering import Answering, AnswerUnreadable, DisplacedError, Handler
 from ingress.capacity import FREE_BYTES, Capacity
-from ingress.problems import DISPLACED, INTERNAL, TIMED_OUT, UNREADABLE
-from ingress.requests import Request
 from ingress.turns import Turns
 from runtime.errors import RefusedError
-from runtime.logs import logger
-
-#: Answers a request; never raises but to be cancelled.
-Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
-#: Makes the answer to a request that never became one.
-AnswerUnreadable: TypeAlias = Callable[[Problem], Answer]
-
-_PROBLEMS = {400: UNREADABLE, 408: TIMED_OUT, 503: DISPLACED}
 
 ARRIVALS_PER_TURN = 128  # pieces of data parsed in one turn of the loop: 25 ms if each is a head of the largest kind
 
@@ -38,9 +26,6 @@ MAX_HEADERS = 64  # 25 KB of objects; proxies bring a webhook to about 30
 MAX_QUEUED = 2  # requests parsed behind the one that is being answered; aiohttp's own limit is 32
 READ_BYTES = 64 * 1024  # of a body unread by us: reading pauses at twice as many
 RECEIVE_BUFFER_BYTES = 64 * 1024  # the kernel's, which doubles it: it bounds one read, and the kernel's memory
-
-
-log = logger(__name__)
 
 
 def require_c_parser() -> None:
@@ -56,11 +41,7 @@ def require_c_parser() -> None:
         )
 
 
-class DisplacedError(Exception):
-    """The rest of a body is not waited for, because others need the room."""
-
-
-class Connection(RequestHandler):
+class Connection(Answering):
     """One connection.
 
     Beyond aiohttp: a head must be complete within `head_seconds`; a peer that does not read its answers is cut; a body
@@ -68,38 +49,29 @@ class Connection(RequestHandler):
     """
 
     __slots__ = (
-        "_answer_unreadable",
         "_arrivals",
         "_capacity",
         "_deferred",
         "_displaced",
-        "_handler",
         "_head_began",
         "_head_seconds",
         "_head_timer",
         "_held",
-        "_lingering",
         "_loose",
         "_payload",
-        "head_took",
     )
 
     def __init__(
         self,
         manager: web.Server,
         *,
-        handler: Handler,
-        answer_unreadable: AnswerUnreadable,
         arrivals: Turns,
         capacity: Capacity,
         head_seconds: float,
-        lingering_seconds: float,
         **options: Any,
     ) -> None:
         super().__init__(
             manager,
-            auto_decompress=False,
-            access_log=None,  # type: ignore[arg-type]  # None switches it off
             max_line_size=MAX_HEAD_LINE_BYTES,
             max_field_size=MAX_HEAD_LINE_BYTES,
             max_headers=MAX_HEADERS,
@@ -107,9 +79,6 @@ class Connection(RequestHandler):
             **options,
         )
         self._queue_less()
-        self._handler = handler
-        self._lingering = lingering_seconds
-        self._answer_unreadable = answer_unreadable
         self._arrivals = arrivals
         self._deferred: list[bytes] = []
         self._capacity = capacity
@@ -117,8 +86,6 @@ class Connection(RequestHandler):
         self._head_seconds = head_seconds
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_began = 0.0
-        #: Seconds from the first to the last byte of the latest head.
-        self.head_took = 0.0
         # Bytes received and not yet done with, at most; and the part of them that is in heads or unparsed, at most.
         self._held = 0
         self._loose = 0
@@ -176,109 +143,6 @@ class Connection(RequestHandler):
         if self.transport is not None:
             self.transport.abort()
 
-    @property
-    def address(self) -> str | None:
-        """Of the peer; None when it has gone."""
-        peer = self.peername
-        return str(peer[0]) if isinstance(peer, tuple) else peer
-
-    def write(self, data: bytes) -> None:
-        """Send bytes; to a peer that has gone, nothing."""
-        transport = self.transport
-        if transport is not None and not transport.is_closing():
-            transport.write(data)
-
-    async def start(self) -> None:
-        """Answer one request after another until the connection ends.
-
-        In place of aiohttp's, which makes a task, a request, a response and a writer for each of them: half of the time
-        of a request.
-        """
-        while not self._force_close:
-            if not self._messages:
-                await self._next_request()
-            message, payload = self._messages.popleft()
-            self._resume_parsing()
-            try:
-                goes_on = await self._exchange(message, payload)
-                if not payload.is_eof():
-                    await self._linger(payload)
-                    goes_on = goes_on and payload.is_eof()
-            except Exception:
-                log.exception("connection.failed")
-                self.force_close()
-                return
-            except BaseException:
-                self.force_close()
-                raise
-            if not goes_on or self._close:
-                break
-            self._start_keepalive()
-        if not self._force_close:
-            self._task_handler = None
-            if self.transport is not None:
-                self.transport.close()
-
-    async def _next_request(self) -> None:
-        """Wait for it; cancelled when the connection is closed meanwhile."""
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _resume_parsing(self) -> None:
-        """A message left the queue: make room for the next."""
-        if self._parser is not None:
-            self._parser.message_consumed()
-        if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
-            self._resume_reading_if_drained()
-
-    async def _exchange(self, message: RawRequestMessage | _ErrInfo, payload: StreamReader) -> bool:
-        """Answer one request, then what was held for it is free; whether another may follow."""
-        self._request_in_progress = True
-        try:
-            if isinstance(message, _ErrInfo):
-                self._capacity.complete(self)
-                # The parser's own words may quote the request, so they are not repeated.
-                answer = self._answer_unreadable(_PROBLEMS.get(message.status, INTERNAL))
-                self.write(answer.wire(keep_alive=False))
-                return False
-            request = Request(message, payload, self)
-            self._current_request = request  # type: ignore[assignment]  # aiohttp cancels it when the connection ends
-            answer = await self._handler(request)
-            self._current_request = None
-            # After an upgrade that is declined the parser does not go on.
-            keep_alive = not (answer.close or message.should_close or self._upgraded)
-            self.write(
-                answer.wire(
-                    keep_alive=keep_alive,
-                    announced=message.version == HttpVersion10,
-                    with_body=message.method != "HEAD",
-                )
-            )
-            return keep_alive
-        finally:
-            self._current_request = None
-            self._request_in_progress = False
-            if self._handler_waiter is not None:
-                self._handler_waiter.set_result(None)
-            self._settle()
-
-    async def _linger(self, payload: StreamReader) -> None:
-        """Read what the answer left unread, for a while: closing at once could reset the connection, and the answer."""
-        try:
-            async with asyncio.timeout(self._lingering):
-                while not payload.is_eof() and not self._force_close:
-                    await payload.readany()
-        except (TimeoutError, RequestPayloadError, ConnectionError, DisplacedError):
-            pass
-
-    def _start_keepalive(self) -> None:
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        if self._keepalive_handle is None:
-            self._keepalive_handle = self._loop.call_at(self._next_keepalive_close_time, self._process_keepalive)
-
     def _parse_deferred(self) -> None:
         data = b"".join(self._deferred)
         self._deferred.clear()
@@ -315,7 +179,8 @@ class Connection(RequestHandler):
         self._held = size
         return True
 
-    def _settle(self) -> None:
+    def answered(self) -> None:
+        """What was held for the request is free; from now on the sender owes us the next one."""
         if self.transport is None:
             self._capacity.release(self)
             return

@@ -9,9 +9,9 @@ from aiohttp import StreamReader, hdrs, web
 from aiohttp.http import HttpVersion11
 from multidict import istr
 
+from ingress.answering import DisplacedError
 from ingress.answers import JSON_TYPE, REQUEST_ID_HEADER, Problem
 from ingress.problems import BODY_INCOMPLETE, DISPLACED, ENCODED, NOT_JSON_TYPE, TIMED_OUT, TOO_LARGE
-from ingress.protocol import DisplacedError
 from ingress.requests import Request
 
 MAX_STORED_CONTENT_TYPE = 256  # characters; real ones have under 40

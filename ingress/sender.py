@@ -29,7 +29,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from ingress.batch import Batch, Lane
+from ingress.lanes import Batch, Lane, Lanes
 from ingress.partition import partition_of
 from ingress.publisher import Record
 from runtime.errors import PublishError
@@ -67,7 +67,7 @@ class Sender:
         self._judge = judge
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
-        self._lanes: dict[TopicPartition, Lane] = {}
+        self._lanes = Lanes()
         self._partitions: dict[str, list[int]] = {}  # by topic, for a round: to ask for each record takes longer
         self._due: list[Lane] = []
         self._busy: set[int] = set()  # brokers with a request under way
@@ -105,18 +105,16 @@ class Sender:
 
     async def flush(self, seconds: float) -> None:
         """Return when nothing is under way any more, or after so many seconds."""
-        batches = [batch for lane in self._lanes.values() for batch in lane.batches]
-        pending = [future for batch in batches for future, _ in batch.waiting if not future.done()]
+        pending = [future for _, batch in self._lanes.batches() for future, _ in batch.waiting if not future.done()]
         if pending:
             await asyncio.wait(pending, timeout=seconds)
 
     def abandon(self, error: Exception) -> None:
         """Fail what no broker was given; what is under way may still be acknowledged."""
         self._abandoned = True
-        for lane in self._lanes.values():
-            while lane.batches and not lane.batches[-1].sent:
-                self._fail(lane, lane.batches.pop(), error)
         self._due.clear()
+        for lane, batch in self._lanes.take_unsent():
+            self._fail(lane, batch, error)
         self._wake.set()
 
     def _known_partitions(self, topic: str) -> list[int]:
@@ -145,22 +143,12 @@ class Sender:
     def _place(self, record: Record, future: asyncio.Future[None], partitions: list[int]) -> None:
         # Without a key nothing is ordered.
         partition = random.choice(partitions) if record.key is None else partition_of(record.key, partitions)  # noqa: S311
-        place = TopicPartition(record.topic, partition)
-        lane = self._lanes.get(place)
-        if lane is None:
-            lane = self._lanes[place] = Lane(place)
-        if not (lane.batches and lane.batches[-1].take(record, future)):
-            self._begin(lane).take(record, future)
-
-    def _begin(self, lane: Lane) -> Batch:
-        batch = Batch(self._loop.time())
-        lane.batches.append(batch)
-        if len(lane.batches) == 1:
+        lane = self._lanes.put(TopicPartition(record.topic, partition), record, future, self._loop.time())
+        if lane is not None:
             self._due.append(lane)
             self._soon()
-        if self._clock is None:
-            self._clock = self._loop.call_later(CLOCK_SECONDS, self._expire)
-        return batch
+            if self._clock is None:
+                self._clock = self._loop.call_later(CLOCK_SECONDS, self._expire)
 
     def _soon(self) -> None:
         """Send what is due at the next tick."""
@@ -244,11 +232,11 @@ class Sender:
     def _expire(self) -> None:
         """Let nobody wait too long; what is under way may still arrive."""
         late = self._loop.time() - self._timeout
-        for lane in self._lanes.values():
-            for batch in list(lane.batches):
-                if batch.began <= late:
-                    self._fail(lane, batch, TimeoutError(f"no acknowledgement in {self._timeout:g} s"))
-        waiting = any(lane.batches for lane in self._lanes.values())
+        waiting = False
+        for lane, batch in self._lanes.batches():
+            waiting = True
+            if batch.began <= late:
+                self._fail(lane, batch, TimeoutError(f"no acknowledgement in {self._timeout:g} s"))
         self._clock = self._loop.call_later(CLOCK_SECONDS, self._expire) if waiting else None
 
     def _succeed(self, batch: Batch) -> None:

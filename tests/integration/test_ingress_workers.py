@@ -54,6 +54,15 @@ class Workers(Program):
         ):
             return response.status
 
+    async def all_run(self) -> None:
+        """Wait until each says what keeps it from being ready."""
+
+        async def ask() -> bool:
+            status, text = await self.readyz()
+            return status == 503 and all(f"worker {n}: Kafka cannot be reached" in text for n in range(WORKERS))
+
+        await until(ask, what="all workers")
+
     async def accepted(self) -> Counter[str]:
         """Webhooks by worker."""
         found = re.findall(
@@ -113,22 +122,13 @@ async def test_all_workers_serve_and_sigterm_drains_them_all(
 
 async def test_ready_only_when_all_are(tmp_path: Path) -> None:
     async with running(tmp_path, KAFKA_BOOTSTRAP_SERVERS=NOBODY) as workers:
-
-        async def both_report() -> bool:
-            status, text = await workers.readyz()
-            return status == 503 and all(f"worker {n}: Kafka cannot be reached" in text for n in range(WORKERS))
-
-        await until(both_report, what="what is wrong with both workers")
+        await workers.all_run()
         assert workers.stop() == 0
 
 
 async def test_worker_that_dies_ends_all(tmp_path: Path) -> None:
     async with running(tmp_path, KAFKA_BOOTSTRAP_SERVERS=NOBODY) as workers:
-
-        async def both_run() -> bool:
-            return len(workers.pids()) == WORKERS and "worker 1: Kafka" in (await workers.readyz())[1]
-
-        await until(both_run, what="both workers")
+        await workers.all_run()
         killed, other = workers.pids()
         os.kill(killed, signal.SIGKILL)
 
@@ -139,11 +139,7 @@ async def test_worker_that_dies_ends_all(tmp_path: Path) -> None:
 
 async def test_workers_do_not_outlive_their_parent(tmp_path: Path) -> None:
     async with running(tmp_path, KAFKA_BOOTSTRAP_SERVERS=NOBODY) as workers:
-
-        async def both_run() -> bool:
-            return len(workers.pids()) == WORKERS and "worker 1: Kafka" in (await workers.readyz())[1]
-
-        await until(both_run, what="both workers")
+        await workers.all_run()
         pids = workers.pids()
         workers.kill()
 
@@ -158,20 +154,15 @@ async def test_reload_reaches_every_worker(tmp_path: Path) -> None:
     secrets.write_text(f"old:{SECRET.decode()}")
     env = {"KAFKA_BOOTSTRAP_SERVERS": NOBODY, "INGRESS_HMAC_SECRETS_FILE": str(secrets)}
     async with running(tmp_path, **env) as workers:
-
-        async def both_run() -> bool:
-            return "worker 1: Kafka" in (await workers.readyz())[1]
-
-        await until(both_run, what="both workers")
-        secrets.write_text("new:another")
-        workers.send_signal(signal.SIGHUP)
+        await workers.all_run()
+        workers.send_signal(signal.SIGHUP)  # the file is as before, so nothing else would have it read
 
         async def both_loaded() -> bool:
             text = await workers.metrics()
             loaded = 'ringover_credentials_reloaded_total{result="loaded",worker="%d"} '
             return all(loaded % number in text for number in range(WORKERS))
 
-        await until(both_loaded, what="new credentials in both workers")
+        await until(both_loaded, what="credentials read anew by both workers")
         assert workers.stop() == 0
 
 

@@ -1,7 +1,8 @@
-"""Records of one partition that travel together, and the queue of such batches."""
+"""Records of one partition that travel together, and the queues of such batches."""
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from time import perf_counter
 
 from aiokafka import TopicPartition
@@ -61,3 +62,36 @@ class Lane:
     def __init__(self, place: TopicPartition) -> None:
         self.place = place
         self.batches: deque[Batch] = deque()
+
+
+class Lanes:
+    """All partitions that ever had a record."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[TopicPartition, Lane] = {}
+
+    def put(self, place: TopicPartition, record: Record, future: asyncio.Future[None], now: float) -> Lane | None:
+        """Put a record into the open batch of its partition; returns the lane if there was nothing in it before."""
+        lane = self._lanes.get(place)
+        if lane is None:
+            lane = self._lanes[place] = Lane(place)
+        batches = lane.batches
+        if batches and batches[-1].take(record, future):
+            return None
+        batch = Batch(now)
+        batch.take(record, future)
+        batches.append(batch)
+        return lane if len(batches) == 1 else None
+
+    def batches(self) -> Iterator[tuple[Lane, Batch]]:
+        """Everything that is not done with."""
+        for lane in self._lanes.values():
+            for batch in tuple(lane.batches):
+                yield lane, batch
+
+    def take_unsent(self) -> list[tuple[Lane, Batch]]:
+        """What is not under way; it is no longer here."""
+        unsent = [(lane, batch) for lane, batch in self.batches() if not batch.sent]
+        for lane, batch in unsent:
+            lane.batches.remove(batch)
+        return unsent
