@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from time import perf_counter
 
 from aiokafka import TopicPartition
@@ -63,25 +63,27 @@ class Lane:
         self.place = place
         self.batches: deque[Batch] = deque()
 
+    def put(self, record: Record, future: asyncio.Future[None], now: float) -> bool:
+        """Put a record into the open batch, or begin one; whether it is the first one here."""
+        batches = self.batches
+        if batches and batches[-1].take(record, future):
+            return False
+        batch = Batch(now)
+        batch.take(record, future)
+        batches.append(batch)
+        return len(batches) == 1
+
 
 class Lanes:
-    """All partitions that ever had a record."""
+    """All partitions that ever had a record to come."""
 
     def __init__(self) -> None:
         self._lanes: dict[TopicPartition, Lane] = {}
 
-    def put(self, place: TopicPartition, record: Record, future: asyncio.Future[None], now: float) -> Lane | None:
-        """Put a record into the open batch of its partition; returns the lane if there was nothing in it before."""
-        lane = self._lanes.get(place)
-        if lane is None:
-            lane = self._lanes[place] = Lane(place)
-        batches = lane.batches
-        if batches and batches[-1].take(record, future):
-            return None
-        batch = Batch(now)
-        batch.take(record, future)
-        batches.append(batch)
-        return lane if len(batches) == 1 else None
+    def of(self, topic: str, partitions: Iterable[int]) -> list[Lane]:
+        """The lanes of a topic, in the order of its partitions."""
+        places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
+        return [self._lanes.get(place) or self._lanes.setdefault(place, Lane(place)) for place in places]
 
     def batches(self) -> Iterator[tuple[Lane, Batch]]:
         """Everything that is not done with."""

@@ -5,6 +5,9 @@ It takes half of aiokafka's time.
 
 import struct
 from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # Constants of Murmur2, as in org.apache.kafka.common.utils.Utils.murmur2.
 _SEED = 0x9747B28C
@@ -15,8 +18,8 @@ _POSITIVE = 0x7FFFFFFF
 _WORDS = [struct.Struct(f"<{count}I") for count in range(129)]
 
 
-def partition_of(key: bytes, partitions: Sequence[int]) -> int:
-    """The partition of `key`, of all that the topic has, in ascending order."""
+def partition_of(key: bytes, partitions: Sequence[T]) -> T:
+    """The partition of `key`, of all that the topic has, in ascending order of their numbers."""
     return partitions[(murmur2(key) & _POSITIVE) % len(partitions)]
 
 

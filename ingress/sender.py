@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TypeAlias
 
-from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     KafkaError,
@@ -34,7 +33,7 @@ from ingress.partition import partition_of
 from ingress.publisher import Record
 from runtime.errors import PublishError
 from runtime.metrics import IngressMetrics
-from schemas.topics import MAX_MESSAGE_BYTES
+from schemas.topics import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 
 TICK_SECONDS = 0.001
 RETRY_SECONDS = 0.1
@@ -45,6 +44,7 @@ ALL_IN_SYNC = -1  # acks: every in-sync replica has it
 Judge: TypeAlias = Callable[[str, Exception], PublishError]
 
 _UNANSWERED = UnknownError("the broker's answer lacks the partition")
+# Called for what is large only: what else is in a record is bounded, and fits beside the largest body.
 _size_of = DefaultRecordBatchBuilder.estimate_size_in_bytes
 
 
@@ -68,7 +68,7 @@ class Sender:
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._lanes = Lanes()
-        self._partitions: dict[str, list[int]] = {}  # by topic, for a round: to ask for each record takes longer
+        self._lanes_of: dict[str, list[Lane]] = {}  # by topic, until the next tick: to ask for each record takes longer
         self._due: list[Lane] = []
         self._busy: set[int] = set()  # brokers with a request under way
         self._wake = asyncio.Event()
@@ -80,16 +80,16 @@ class Sender:
     def add(self, record: Record) -> asyncio.Future[None]:
         """See `KafkaPublisher.publish`. Records of a partition leave in the order of these calls."""
         future: asyncio.Future[None] = self._loop.create_future()
-        partitions = self._partitions.get(record.topic) or self._known_partitions(record.topic)
-        if not partitions:
+        lanes = self._lanes_of.get(record.topic) or self._known_lanes(record.topic)
+        if not lanes:
             looking = self._loop.create_task(self._look(record, future))
             self._looking.add(looking)
             looking.add_done_callback(self._looking.discard)
-        elif _size_of(record.key, record.value, record.headers) > MAX_MESSAGE_BYTES:
+        elif len(record.value) > MAX_BODY_BYTES and _size_of(*record[1:]) > MAX_MESSAGE_BYTES:
             error = MessageSizeTooLargeError(f"the record has more than {MAX_MESSAGE_BYTES} bytes")
             self._fail_records(record.topic, [future], error)
         else:
-            self._place(record, future, partitions)
+            self._put(record, future, lanes)
         return future
 
     async def run(self) -> None:
@@ -98,7 +98,7 @@ class Sender:
             while not self._abandoned:
                 await self._wake.wait()
                 self._wake.clear()
-                self._partitions.clear()
+                self._lanes_of.clear()
                 for broker, lanes in self._due_by_broker().items():
                     self._busy.add(broker)
                     rounds.create_task(self._round(broker, lanes))
@@ -117,34 +117,33 @@ class Sender:
             self._fail(lane, batch, error)
         self._wake.set()
 
-    def _known_partitions(self, topic: str) -> list[int]:
-        partitions = sorted(self._client.cluster.partitions_for_topic(topic) or ())
-        if partitions:
-            self._partitions[topic] = partitions
-        return partitions
+    def _known_lanes(self, topic: str) -> list[Lane]:
+        lanes = self._lanes.of(topic, self._client.cluster.partitions_for_topic(topic) or ())
+        if lanes:
+            self._lanes_of[topic] = lanes
+        return lanes
 
     async def _look(self, record: Record, future: asyncio.Future[None]) -> None:
-        """Place a record whose topic is not known, once the brokers tell its partitions."""
-        cluster = self._client.cluster
+        """Send a record whose topic is not known, once the brokers tell its partitions."""
+        topic = record.topic
         error: Exception = UnknownTopicOrPartitionError()
         end = self._loop.time() + self._retry
-        while self._loop.time() < end and not self._abandoned:
-            await asyncio.wait([self._client.add_topic(record.topic)], timeout=self._retry)
-            if partitions := self._known_partitions(record.topic):
-                self._place(record, future, partitions)
+        while (left := end - self._loop.time()) > 0 and not self._abandoned:
+            if lanes := self._known_lanes(topic):
+                self._put(record, future, lanes)
                 return
-            if record.topic in cluster.unauthorized_topics:
-                error = TopicAuthorizationFailedError(record.topic)
+            if topic in self._client.cluster.unauthorized_topics:
+                error = TopicAuthorizationFailedError(topic)
                 break
+            self._client.add_topic(topic)
+            await asyncio.wait([self._client.force_metadata_update()], timeout=left)
             await asyncio.sleep(RETRY_SECONDS)
-            self._client.force_metadata_update()
-        self._fail_records(record.topic, [future], error)
+        self._fail_records(topic, [future], error)
 
-    def _place(self, record: Record, future: asyncio.Future[None], partitions: list[int]) -> None:
+    def _put(self, record: Record, future: asyncio.Future[None], lanes: list[Lane]) -> None:
         # Without a key nothing is ordered.
-        partition = random.choice(partitions) if record.key is None else partition_of(record.key, partitions)  # noqa: S311
-        lane = self._lanes.put(TopicPartition(record.topic, partition), record, future, self._loop.time())
-        if lane is not None:
+        lane = random.choice(lanes) if record.key is None else partition_of(record.key, lanes)  # noqa: S311
+        if lane.put(record, future, self._loop.time()):
             self._due.append(lane)
             self._soon()
             if self._clock is None:
