@@ -26,7 +26,7 @@ class Batch:
         self.sent = False
         #: The future of each record, and the time at which it came.
         self.waiting: list[tuple[asyncio.Future[None], float]] = []
-        self._encoded: bytes | None = None
+        self._encoded: bytes | bytearray | None = None
         self._builder = DefaultRecordBatchBuilder(
             _MAGIC,
             compression_type=0,
@@ -47,10 +47,11 @@ class Batch:
         waiting.append((future, perf_counter()))
         return True
 
-    def encode(self) -> bytes:
+    def encode(self) -> bytes | bytearray:
         """What the broker gets; nothing more is taken then."""
         if self._encoded is None:
-            self._encoded = bytes(self._builder.build())
+            self._encoded = self._builder.build()
+            del self._builder  # so that large records are there once
         return self._encoded
 
 

@@ -199,13 +199,14 @@ class Sender:
                 self._due.append(lane)
         if again:
             self._again(again)
-        self._soon()
+        if self._due:
+            self._soon()
 
     async def _produce(
         self, broker: int, batches: Sequence[tuple[Lane, Batch]]
     ) -> dict[tuple[str, int], KafkaError | None]:
         """Send one request; what went wrong, by topic and partition."""
-        topics: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
+        topics: dict[str, list[tuple[int, bytes | bytearray]]] = defaultdict(list)
         for lane, batch in batches:
             topics[lane.place.topic].append((lane.place.partition, batch.encode()))
         request = ProduceRequest(None, ALL_IN_SYNC, int(self._retry * 1000), list(topics.items()))
