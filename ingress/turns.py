@@ -19,7 +19,8 @@ class Turns:
         if self._left <= 0 or self._waiting:
             return False
         self._left -= work
-        self._keep_turning()
+        if not self._turning:
+            self._keep_turning()
         return True
 
     def later(self, callback: Callable[[], None], work: int = 1) -> None:
