@@ -11,12 +11,12 @@ from aiohttp import hdrs
 from multidict import istr
 
 from ingress import problems, reading
-from ingress.accept import accept
+from ingress.accept import Accepted, accept
 from ingress.addresses import EVERYBODY, AddressPolicy
 from ingress.answers import Answer, Problem, accepted_answer
 from ingress.authenticate import Authenticated, Authenticator, Refused
 from ingress.observe import OTHER, Exchange, Observer, Outcome
-from ingress.publisher import Publisher, record_of
+from ingress.publisher import Publisher, Record, record_of
 from ingress.requests import Request
 from ingress.turns import Turns
 from runtime.errors import PublishError, SpoolFullError
@@ -114,11 +114,13 @@ class WebhookHandler:
         refusal = self._refusal_of_head(request, exchange)
         if refusal is not None:
             return refusal
-        body = await reading.read_body(
-            request,
-            max_body_bytes=self._limits.max_body_bytes,
-            timeout_seconds=self._limits.request_timeout_seconds,
-        )
+        body = reading.arrived_body(request, max_body_bytes=self._limits.max_body_bytes)
+        if body is None:
+            body = await reading.read_body(
+                request,
+                max_body_bytes=self._limits.max_body_bytes,
+                timeout_seconds=self._limits.request_timeout_seconds,
+            )
         # Bodies that end, and senders that time out, by the thousand in one moment.
         work = len(body) if isinstance(body, bytes) and len(body) > _LEAST_BYTES else _LEAST_BYTES
         if not self._turns.take(work):
@@ -127,7 +129,11 @@ class WebhookHandler:
             return body
         if self._publishing >= self._limits.max_in_flight:
             return problems.OVERLOADED
-        return await self._store(request, body, exchange)
+        judged = self._judge(request, body, exchange)
+        if isinstance(judged, Problem):
+            return judged
+        accepted, record = judged
+        return await self._stored(record) or accepted
 
     def _refusal_of_head(self, request: Request, exchange: Exchange) -> Problem | None:
         addresses = self._addresses
@@ -141,26 +147,29 @@ class WebhookHandler:
             return problems.METHOD_NOT_ALLOWED
         return reading.refusal_of_head(request, max_body_bytes=self._limits.max_body_bytes)
 
-    async def _store(self, request: Request, body: bytes, exchange: Exchange) -> Outcome:
+    def _judge(self, request: Request, body: bytes, exchange: Exchange) -> tuple[Accepted, Record] | Problem:
+        """Who sent it, and where it belongs."""
         headers = request.headers
-        sender = self._authenticator.authenticate(
-            headers.getall(_SIGNATURE, ()), headers.getall(hdrs.AUTHORIZATION, ()), body
-        )
+        signatures = headers.getall(_SIGNATURE, ())
+        sender = self._authenticator.authenticate(signatures, headers.getall(hdrs.AUTHORIZATION, ()), body)
         if isinstance(sender, Refused):
             return problems.unauthenticated(sender.code, sender.detail)
         exchange.key_id = sender.key_id
         accepted = accept(ENDPOINTS[exchange.endpoint], body)
-        raw_headers = _raw_headers(request, exchange, sender)
+        return accepted, record_of(accepted, body, _raw_headers(request, exchange, sender), self._topics)
+
+    async def _stored(self, record: Record) -> Problem | None:
+        """None once the record is durable; otherwise why it is not."""
         self._publishing += 1
         try:
-            await self._publisher.publish(record_of(accepted, body, raw_headers, self._topics))
+            await self._publisher.publish(record)
         except SpoolFullError:
             return problems.SPOOL_FULL
         except PublishError:  # the publisher reports the cause, once, not once per webhook
             return problems.NOT_STORED
         finally:
             self._publishing -= 1
-        return accepted
+        return None
 
     def _answered(self, outcome: Outcome, exchange: Exchange, began: float) -> Answer:
         if isinstance(outcome, Problem):

@@ -74,19 +74,25 @@ def storable_content_type(content_type: str) -> str:
     return media_type(content_type)
 
 
+def arrived_body(request: Request, *, max_body_bytes: int) -> bytes | Problem | None:
+    """The body, or why there is none; None while it has not arrived completely."""
+    payload = request.content
+    if not payload.is_eof() or payload.exception() is not None:
+        return None
+    body = payload.read_nowait()
+    return body if len(body) <= max_body_bytes else TOO_LARGE
+
+
 async def read_body(request: Request, *, max_body_bytes: int, timeout_seconds: float) -> bytes | Problem:
-    """The body, or why there is none; never reads more than a buffer beyond the limit.
+    """The body, or why there is none, when it arrives; never reads more than a buffer beyond the limit.
 
     The head took a part of `timeout_seconds`; the body gets the rest.
     """
     payload = request.content
     try:
-        if payload.is_eof():  # it came with the head
-            body = payload.read_nowait()
-        else:
-            async with asyncio.timeout(timeout_seconds - request.sender.head_took):
-                _invite(request)
-                body = await _read(payload, max_body_bytes)
+        async with asyncio.timeout(timeout_seconds - request.sender.head_took):
+            _invite(request)
+            body = await _read(payload, max_body_bytes)
     except TimeoutError:
         return TIMED_OUT
     except DisplacedError as error:

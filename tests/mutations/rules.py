@@ -248,9 +248,9 @@ RULES = (
     _rule(
         "202 only when the record is durable",
         "ingress/handler.py",
-        "            await self._publisher.publish(record_of(accepted, body, raw_headers, self._topics))\n",
-        """            publishing = self._publisher.publish(record_of(accepted, body, raw_headers, self._topics))
-            asyncio.get_running_loop().create_task(publishing).add_done_callback(asyncio.Task.exception)
+        "            await self._publisher.publish(record)\n",
+        """            publishing = self._publisher.publish(record)
+            asyncio.ensure_future(publishing).add_done_callback(asyncio.Future.exception)
 """,
         "tests/unit/ingress/test_app.py::test_webhook_that_cannot_be_stored_is_503",
     ),
