@@ -90,8 +90,9 @@ async def test_postgresql_away_under_load(stack: Devstack, place: Place, program
             await until(lambda: _stored(stored, during), seconds=OUTAGE_SECONDS * 3 + 30, what="load in the outage")
         finally:
             stack.postgres.start()
-        back = time.monotonic()
-        await processed(place, len(stored), seconds=CATCH_UP_SECONDS)
+        back, waiting = time.monotonic(), len(stored)
+        await processed(place, waiting, seconds=CATCH_UP_SECONDS)
+        caught_up = time.monotonic() - back
     await processed(place, len(stored), seconds=CATCH_UP_SECONDS - (time.monotonic() - back))
 
     model = await judge(place)  # exactly the model's dead letters: none for the outage
@@ -100,6 +101,11 @@ async def test_postgresql_away_under_load(stack: Devstack, place: Place, program
         log = processor.log.read_text()
         assert processor.running
         assert '"partitions.revoked"' not in log.partition('"state.unavailable"')[2]  # no rebalance
+    print(  # noqa: T201 - shown by `make outages`
+        f"\nPostgreSQL killed for {OUTAGE_SECONDS:g} s at {LOAD_PER_SECOND}/s: {len(stored)} records, "
+        f"{len(model.events)} events, {len(model.dead_letters)} dead letters, none of the outage; no rebalance; "
+        f"the {waiting} records of its return processed {caught_up:.1f} s after it"
+    )
 
 
 async def test_kafka_away(stack: Devstack, place: Place, programs: Programs) -> None:
