@@ -7,16 +7,13 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
-from ops.devstack.stack import Devstack, DevstackConfig
-from ops.migrate import migrate, packaged_migrations
-from schemas.topics import TopicNames
-from tests.support.kafka import create_topics, producer, raw_headers, store
+from ops.devstack.stack import Devstack
+from tests.support.kafka import producer, raw_headers, store
 from tests.support.processes import Program, Programs
 from tests.support.traffic import traffic
 from tests.support.verdict import Place, judge, processed
@@ -25,36 +22,6 @@ from tests.support.waiting import until
 OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "8"))
 CATCH_UP_SECONDS = 60.0  # after PostgreSQL's return
 LOAD_PER_SECOND = 300
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Devstack]:
-    with Devstack(DevstackConfig()) as running:
-        migrate(running.database_url, packaged_migrations())
-        yield running
-
-
-@pytest.fixture
-async def place(stack: Devstack, topic_prefix: str) -> Place:
-    names = TopicNames(topic_prefix)
-    await create_topics(stack.kafka_bootstrap_servers, names, partitions=3)
-    return Place(stack.kafka_bootstrap_servers, stack.database_url, names, group=f"{topic_prefix}normalizer")
-
-
-@pytest.fixture
-def programs(place: Place, tmp_path: Path) -> Iterator[Programs]:
-    started = Programs(
-        {
-            "KAFKA_BOOTSTRAP_SERVERS": place.bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": place.topics.prefix,
-            "DATABASE_URL": place.database_url,
-            "PROCESSOR_GROUP": place.group,
-            "PROCESSOR_HOST": "127.0.0.1",
-        },
-        tmp_path,
-    )
-    yield started
-    started.close()
 
 
 async def test_postgresql_away(stack: Devstack, place: Place, programs: Programs) -> None:
