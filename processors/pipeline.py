@@ -21,7 +21,6 @@ from runtime.metrics import ProcessorMetrics
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 
-COMMIT_LOOK_SECONDS = 0.05  # between two looks for a first commit that does not show yet
 STATE_RETRY_SECONDS = (0.1, 5.0)  # first and longest wait between tries while PostgreSQL is away
 
 Answer = TypeVar("Answer")
@@ -116,13 +115,7 @@ class PartitionPipeline:
 
     async def _take_over(self) -> int:
         try:
-            return await take_over(
-                self._ports.raw,
-                self._ports.state,
-                self._ports.output,
-                heal=self._heal,
-                pause=lambda: asyncio.sleep(COMMIT_LOOK_SECONDS),
-            )
+            return await take_over(self._ports.raw, self._ports.state, self._ports.output, heal=self._heal)
         except RefusedError as error:
             raise RefusedError(f"{self._source}: {error}") from error
 

@@ -13,7 +13,8 @@ class RawLog(Protocol):
     async def committed(self) -> int | None:
         """The group's committed offset, read from the broker. Raises TransientError.
 
-        A commit may show only some time after it returned; it is certain to show once a later `Output.start` has.
+        A commit may show only some time after it returned; it is certain to show once a later `Output.start` has. A
+        broker that has just started may show an older one, or none: `Output.touch` ends that.
         """
         ...
 
@@ -98,6 +99,13 @@ class Output(Protocol):
         Raises:
             FencedError: another process owns the partition now.
             PublishError: the outcome is not known; this object must not be used again.
+        """
+        ...
+
+    async def touch(self, offset: int) -> None:
+        """Have the group's coordinator write an offset and take it back: it stays what it was.
+
+        It can do so only when it knows every offset that was committed before. Raises as `commit`.
         """
         ...
 

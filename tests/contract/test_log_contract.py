@@ -247,6 +247,28 @@ async def test_takeover_sees_the_predecessors_last_commit(world: World) -> None:
         await output.commit({world.topics.call: [event(number)]}, number + 1)
 
 
+async def test_touch_leaves_everything_as_it_was(world: World) -> None:
+    output = await started(world)
+
+    await output.touch(0)
+    assert await world.log.committed() is None
+    await output.commit({world.topics.call: [event(1)]}, 5)
+    await output.touch(3)
+
+    assert await world.log.committed() == 5  # and certain to show: a later transaction has begun
+    await output.commit({world.topics.call: [event(2)]}, 6)
+    await visible_becomes(world, world.topics.call, [event(1), event(2)])
+    await committed_becomes(world.log, 6)
+
+
+async def test_touch_of_a_fenced_producer_fails(world: World) -> None:
+    first = await started(world)
+    await started(world)
+
+    with pytest.raises(FencedError):
+        await first.touch(0)
+
+
 async def test_fetch_is_in_order_from_the_position(world: World) -> None:
     await world.append(*(b"%d" % number for number in range(20)))
     world.log.seek(0)

@@ -8,6 +8,7 @@ What it does as the real one does, and tests/contract holds both to it where a t
 - It commits what it was given: a record that was refused is the client's to notice.
 - An end that was under way when its sender gave up ends whatever transaction of that epoch is open on arrival
   (KAFKA-17754).
+- After a crash it shows an older offset of the group, or none, until the next one is written.
 """
 
 from collections.abc import Sequence
@@ -57,6 +58,17 @@ class MemoryKafka:
     open: Transaction | None = None
     ending: Transaction | None = None  # decided and answered, its markers not yet written
     prompt: bool = True  # whether markers are written before the end is answered
+    outdated: bool = False  # whether `older` is shown instead of what was committed
+    older: int | None = None
+
+    @property
+    def shown(self) -> int | None:
+        """OffsetFetch."""
+        return self.older if self.outdated else self.committed
+
+    def restart(self, older: int | None) -> None:
+        """The broker crashed and is back; nothing is lost, but the group's coordinator does not know all of it yet."""
+        self.outdated, self.older = True, older
 
     def append(self, key: bytes | None, value: bytes | None, headers: Headers) -> int:
         offset = self.end
@@ -88,8 +100,9 @@ class MemoryKafka:
         transaction.records.setdefault(topic, []).extend(records)
 
     def add_offset(self, epoch: int, next_offset: int) -> None:
-        """TxnOffsetCommit."""
+        """TxnOffsetCommit: a coordinator that did not know all offsets learns them first."""
         self._transaction(epoch).next_offset = next_offset
+        self.outdated = False
 
     def end_transaction(self, epoch: int) -> None:
         """EndTxn with commit: decided now, to be seen when the markers are written."""
@@ -97,6 +110,11 @@ class MemoryKafka:
         self.open = None
         if self.prompt:
             self.write_markers()
+
+    def abort_transaction(self, epoch: int) -> None:
+        """EndTxn with abort."""
+        self._transaction(epoch)
+        self.open = None
 
     def write_markers(self) -> None:
         """Let the transaction that was decided be seen."""

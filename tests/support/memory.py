@@ -35,6 +35,8 @@ class Step(StrEnum):
     CLAIMED = "state.claimed"
     CONFLICTS = "state.conflicts"
     START = "output.start"
+    TOUCH = "output.touch"
+    ABORT = "output.abort"
     COMMIT = "output.commit"
     SEND = "output.send"
     OFFSETS = "output.offsets"
@@ -113,7 +115,7 @@ class MemoryLog:
         self._position: int | None = None
 
     async def committed(self) -> int | None:
-        return await self._hooks.call(Step.COMMITTED, lambda: self._kafka.committed)
+        return await self._hooks.call(Step.COMMITTED, lambda: self._kafka.shown)
 
     async def bounds(self) -> Bounds:
         return await self._hooks.call(Step.BOUNDS, lambda: Bounds(self._kafka.start, self._kafka.end))
@@ -274,6 +276,10 @@ class MemoryOutput:
             raise refused[0]
         await self._hooks.call(Step.OFFSETS, lambda: self._kafka.add_offset(self._epoch, next_offset))
         await self._hooks.call(Step.END, lambda: self._kafka.end_transaction(self._epoch), Step.COMMIT_DONE)
+
+    async def touch(self, offset: int) -> None:
+        await self._hooks.call(Step.TOUCH, lambda: self._kafka.add_offset(self._epoch, offset))
+        await self._hooks.call(Step.ABORT, lambda: self._kafka.abort_transaction(self._epoch))
 
     async def stop(self) -> None:
         """Nothing to let go of."""
