@@ -7,7 +7,7 @@ as the value). Nothing here holds a wall-clock time of ours: a replay is byte-id
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from schemas.identity import SOURCE, EventId, EventType, IdempotencyKey
 from schemas.normalized import dataschema
@@ -106,8 +106,7 @@ _FIXED: dict[EventType, Headers] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EventHeaders:
+class EventHeaders(NamedTuple):
     """The CloudEvents attributes of one normalized event.
 
     `subject` is the call id, `time` RFC 3339 UTC from the body, `source_offset` the `topic/partition/offset` of the
