@@ -39,14 +39,14 @@ def claims_of(batch: Batch, *, counted_until: int) -> list[Claim]:
     `counted_until`: records below this offset were counted in an earlier pass.
     """
     claims: dict[ClaimKey, Claim] = {}
-    for record, verdict in zip(batch.records, batch.verdicts, strict=True):
+    for verdict in batch.verdicts:
         if not isinstance(verdict, Normalized):
             continue
-        offset, key = record.offset, verdict.claim_key
+        key, offset = verdict.claim_key, verdict.offset
         new = 1 if offset >= counted_until else 0
         known = claims.get(key)
         claims[key] = (
-            Claim(key, offset, record.timestamp, verdict.content_hash, new)
+            Claim(key, offset, verdict.timestamp_ms, verdict.content_hash, new)
             if known is None
             else Claim(key, known.offset, known.time_ms, known.content_hash, known.records + new)
         )
@@ -57,21 +57,21 @@ def decide(batch: Batch, owners: Mapping[ClaimKey, Owner], *, topics: TopicNames
     """Turn each record into an outcome; `owners` has every key that the batch claims."""
     decision = Decision()
     topic_of = {event_type: topics.of_event(event_type) for event_type in EventType}
-    for record, verdict in zip(batch.records, batch.verdicts, strict=True):
+    for verdict in batch.verdicts:
         if isinstance(verdict, Rejected):
             decision.outcomes.append(DeadLettered(verdict.reason))
-            origin = Origin(topics.raw, batch.partition, record.offset, group)
-            _write(decision, topics.dead_letter, _dead_letter(record, verdict.reason, origin))
+            origin = Origin(topics.raw, batch.partition, verdict.offset, group)
+            _write(decision, topics.dead_letter, _dead_letter(verdict.record, verdict.reason, origin))
             continue
         owner, event_type = owners[verdict.claim_key], verdict.event_type
-        if owner.offset == record.offset and owner.partition == batch.partition:
+        if owner.offset == verdict.offset and owner.partition == batch.partition:
             decision.outcomes.append(_EMIT[event_type])
             _write(decision, topic_of[event_type], verdict)
         else:
             conflict = owner.content_hash != verdict.content_hash
             decision.outcomes.append(Duplicate(event_type, conflict))
             if conflict:
-                decision.conflicts.append(Conflict(verdict.claim_key, record.offset, record.timestamp))
+                decision.conflicts.append(Conflict(verdict.claim_key, verdict.offset, verdict.timestamp_ms))
     return decision
 
 

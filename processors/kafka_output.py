@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from processors.model import Record
+from processors.model import Written
 from runtime.errors import FencedError, PublishError
 from runtime.kafka import close_producer
 
@@ -48,7 +48,7 @@ class KafkaOutput:
         async with self._converted(START_SECONDS):
             await self._producer.start()
 
-    async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
+    async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
         """See ports.Output. Every acknowledgement is awaited: the client would commit although a send failed."""
         async with self._converted(COMMIT_SECONDS):
             await self._producer.begin_transaction()
@@ -66,7 +66,7 @@ class KafkaOutput:
         """See ports.Output."""
         await close_producer(self._producer)
 
-    def _batches(self, records: Sequence[Record]) -> list[BatchBuilder]:
+    def _batches(self, records: Sequence[Written]) -> list[BatchBuilder]:
         """Batches in order; a record larger than a batch gets one of its own."""
         batch = self._producer.create_batch()
         batches = [batch]

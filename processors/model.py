@@ -58,60 +58,67 @@ class Record(NamedTuple):
 
 
 class Attributes(NamedTuple):
-    """What an event's headers are made of.
+    """What an event's headers are made of, beside what the event has itself.
 
     `event_id` None: the body brings none. `timestamp` as written in the body, `time` is the same in UTC. `source` is
-    `topic/partition` of the raw log, `offset` that of the raw record.
+    `topic/partition` of the raw log.
     """
 
-    event_type: EventType
     call_id: str
     recording_id: str | None
     event_id: str | None
     timestamp: str
     time: str
     source: str
-    offset: int
     traceparent: bytes | None
-
-    def headers(self) -> Headers:
-        """The event's headers."""
-        return EventHeaders(
-            self.event_type,
-            EventId(self.event_id or derived_event_id(self.event_type, self.call_id, self.timestamp)),
-            self.call_id,
-            self.time,
-            idempotency_key(self.event_type, self.call_id, self.recording_id),
-            f"{self.source}/{self.offset}",
-            self.traceparent,
-        ).encode()
 
 
 class Normalized(NamedTuple):
     """A valid record: the event to write if it owns its key, and what it claims.
 
-    `content_hash` is of the value, signed 64 bit. The headers are made when they are asked for: duplicates never need
-    them, and those of a whole batch would fill more memory than everything else.
+    `content_hash` is of the value, signed 64 bit; `offset` and `timestamp_ms` are the raw record's. The headers are
+    made when they are asked for: duplicates never need them, and a batch's would fill more memory than all else of it.
     """
 
     event_type: EventType
     claim_key: ClaimKey
     content_hash: int
+    offset: int
+    timestamp_ms: int
     key: bytes
     value: bytes
-    timestamp_ms: int
     attributes: Attributes
 
     @property
     def headers(self) -> Headers:
-        """See Attributes."""
-        return self.attributes.headers()
+        """The event's headers."""
+        call_id, recording_id, event_id, timestamp, time, source, traceparent = self.attributes
+        return EventHeaders(
+            self.event_type,
+            EventId(event_id or derived_event_id(self.event_type, call_id, timestamp)),
+            call_id,
+            time,
+            idempotency_key(self.event_type, call_id, recording_id),
+            f"{source}/{self.offset}",
+            traceparent,
+        ).encode()
 
 
 class Rejected(NamedTuple):
     """A record that cannot become an event."""
 
     reason: Reason
+    record: RawRecord
+
+    @property
+    def offset(self) -> int:
+        """The raw record's."""
+        return self.record.offset
+
+    @property
+    def timestamp_ms(self) -> int:
+        """The raw record's."""
+        return self.record.timestamp
 
 
 Verdict: TypeAlias = Normalized | Rejected
@@ -170,12 +177,14 @@ Outcome: TypeAlias = Emit | Duplicate | DeadLettered
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one partition that follow each other, each with its verdict; covers [first, next_offset)."""
+    """The verdicts on records of one partition that follow each other; covers [first, next_offset).
+
+    Of the raw records only those are kept that become dead letters: they would take half of the memory.
+    """
 
     partition: int
     first: int
     next_offset: int
-    records: Sequence[RawRecord]
     verdicts: Sequence[Verdict]
 
 

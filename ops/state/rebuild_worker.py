@@ -55,7 +55,7 @@ class Rebuilder:
     async def _batch(self, claims: PartitionState, number: int, first: int, records: Sequence[ConsumerRecord]) -> int:
         source = f"{self._settings.raw_topic}/{number}"
         verdicts = [normalize(record, source=source) for record in records]
-        batch = Batch(number, first, records[-1].offset + 1, records, verdicts)
+        batch = Batch(number, first, records[-1].offset + 1, verdicts)
 
         def conflicts_of(owners: Mapping[ClaimKey, Owner]) -> Sequence[Conflict]:
             return decide(batch, owners, topics=self._topics, group=self._settings.processor_group).conflicts

@@ -1,0 +1,20 @@
+"""Verdicts as the normalizer makes them, for tests of what is made of verdicts."""
+
+from processors.model import Attributes, Normalized
+from schemas.identity import ClaimKey, EventType
+
+
+def valid(
+    event_type: EventType,
+    claim_key: ClaimKey,
+    *,
+    value: bytes = b"{}",
+    content: int = 0,
+    offset: int = 0,
+    time_ms: int = 0,
+    key: bytes = b"a",
+) -> Normalized:
+    """A valid record; `content` is the hash of its value."""
+    time = "2026-01-02T15:00:00Z"
+    attributes = Attributes(key.decode(), None, None, time, time, "raw/0", None)
+    return Normalized(event_type, claim_key, content, offset, time_ms, key, value, attributes)
