@@ -17,7 +17,7 @@ from processors.model import Written
 from runtime.errors import FencedError, PublishError
 from runtime.kafka import close_producer
 
-BATCH_BYTES = 512 * 1024
+BATCH_BYTES = 1024 * 1024
 TRANSACTION_TIMEOUT_MS = 30_000  # the broker ends an open transaction after this; it holds nothing but sends
 START_SECONDS = 30.0
 COMMIT_SECONDS = 20.0  # below the transaction's timeout, so that we give up before the broker does

@@ -27,6 +27,7 @@ _STEPS = bytes.maketrans(b"{[}]", b"\x01\x01\xff\xff")  # one level down, one up
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _BIGINT = struct.Struct(">q")
 
+_EVENT_OF_SLUG = {slug.encode(): event_type for slug, event_type in ENDPOINTS.items()}
 _CODE_OF_ERROR = {
     "missing": Code.FIELD_MISSING,
     "invalid_number": Code.NUMBER_INVALID,
@@ -110,7 +111,7 @@ def _kind(body: dict[str, Any], slug: bytes | None) -> "_Kind | Reason":
     if kind is None:
         return _reason(Code.EVENT_UNKNOWN, f"event: unknown, expected one of {', '.join(_KINDS)}")
     if slug is not None:
-        expected = ENDPOINTS.get(slug.decode("utf-8", "replace"))
+        expected = _EVENT_OF_SLUG.get(slug)
         if expected is not kind.event_type:
             return _reason(Code.EVENT_MISMATCH, f"event: {name}, but its endpoint takes {expected or 'no event'}")
     return kind

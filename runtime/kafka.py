@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection, CloseReason, collect_hosts
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import ConcurrentTransactions, KafkaConnectionError, KafkaError
 from aiokafka.producer.sender import AddOffsetsToTxnHandler, AddPartitionsToTxnHandler
 
@@ -142,6 +143,15 @@ def _error_codes(response: Any) -> set[int]:
     if hasattr(response, "error_code"):
         return {response.error_code}
     return {code for _topic, partitions in response.errors for _partition, code in partitions}
+
+
+def fetch_bare_records() -> None:
+    """Let every consumer of this process give records as the client's decoder makes them. Safe to call again.
+
+    They have offset, timestamp, key, value and headers. The client would copy each into an object that has the topic
+    and five more fields, which takes half as long again as decoding it.
+    """
+    PartitionRecords._consumer_record = lambda _records, _partition, record: record  # noqa: SLF001 - nowhere else
 
 
 @contextmanager

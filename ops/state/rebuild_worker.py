@@ -20,7 +20,9 @@ from processors.decide import claims_of, decide
 from processors.model import Batch, Conflict, Owner
 from processors.normalize import normalize
 from processors.postgres_state import PartitionState, PostgresState, make_pool
+from processors.service import GC_OBJECTS
 from runtime.errors import PipelineError
+from runtime.kafka import fetch_bare_records
 from runtime.lifecycle import calm_garbage_collection
 from runtime.settings import load
 from schemas.identity import ClaimKey
@@ -96,7 +98,8 @@ def tell(count: int) -> None:
 
 def main() -> None:
     """Parse, work, and end with one line when something stands against it."""
-    calm_garbage_collection()
+    calm_garbage_collection(objects=GC_OBJECTS)
+    fetch_bare_records()
     rate, *arguments = sys.argv[1:]
     ranges = []
     for argument in arguments:
