@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 from schemas.dead_letter import Reason
-from schemas.headers import EventHeaders, Headers
-from schemas.identity import ClaimKey, EventId, EventType, derived_event_id, idempotency_key
+from schemas.headers import Headers, encode_event
+from schemas.identity import ClaimKey, EventType, derived_event_id, idempotency_key
 
 
 class RawRecord(Protocol):
@@ -57,51 +57,47 @@ class Record(NamedTuple):
     timestamp_ms: int
 
 
-class Attributes(NamedTuple):
-    """What an event's headers are made of, beside what the event has itself.
-
-    `event_id` None: the body brings none. `timestamp` as written in the body, `time` is the same in UTC. `source` is
-    `topic/partition` of the raw log.
-    """
-
-    call_id: str
-    recording_id: str | None
-    event_id: str | None
-    timestamp: str
-    time: str
-    source: str
-    traceparent: bytes | None
-
-
 class Normalized(NamedTuple):
     """A valid record: the event to write if it owns its key, and what it claims.
 
-    `content_hash` is of the value, signed 64 bit; `offset` and `timestamp_ms` are the raw record's. The headers are
-    made when they are asked for: duplicates never need them, and a batch's would fill more memory than all else of it.
+    `content_hash` is of the value, signed 64 bit. `event_id` None: the body brings none. `timestamp` as written in the
+    body, `time` is the same in UTC. `source` is `topic/partition` of the raw log; `offset` and `timestamp_ms` are the
+    raw record's.
+
+    The headers are made when they are asked for: duplicates never need them, and a batch's would fill more memory than
+    all else of it.
     """
 
     event_type: EventType
     claim_key: ClaimKey
     content_hash: int
-    offset: int
-    timestamp_ms: int
     key: bytes
     value: bytes
-    attributes: Attributes
+    call_id: str
+    recording_id: str | None
+    event_id: str | None
+    timestamp: str
+    time: str
+    traceparent: bytes | None
+    source: str
+    offset: int
+    timestamp_ms: int
 
     @property
     def headers(self) -> Headers:
         """The event's headers."""
-        call_id, recording_id, event_id, timestamp, time, source, traceparent = self.attributes
-        return EventHeaders(
-            self.event_type,
-            EventId(event_id or derived_event_id(self.event_type, call_id, timestamp)),
-            call_id,
-            time,
-            idempotency_key(self.event_type, call_id, recording_id),
-            f"{source}/{self.offset}",
-            traceparent,
-        ).encode()
+        same = "%" not in self.claim_key  # which is the idempotency key, unless something in it is escaped
+        return encode_event(
+            event_type=self.event_type,
+            event_id=self.event_id or derived_event_id(self.event_type, self.call_id, self.timestamp),
+            subject=self.call_id,
+            time=self.time,
+            idempotency_key=self.claim_key
+            if same
+            else idempotency_key(self.event_type, self.call_id, self.recording_id),
+            source_offset=f"{self.source}/{self.offset}",
+            traceparent=self.traceparent,
+        )
 
 
 class Rejected(NamedTuple):

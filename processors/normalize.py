@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 from pydantic import ValidationError
 
-from processors.model import Attributes, Normalized, RawRecord, Rejected, Verdict
+from processors.model import Normalized, RawRecord, Rejected, Verdict
 from processors.size import event_fits
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.endpoints import ENDPOINTS
@@ -51,24 +51,28 @@ def normalize(record: RawRecord, *, source: str) -> Verdict:
         received = kind.validate(body)
     except ValidationError as error:
         return Rejected(_first_mistake(error), record)
-    key = received["call"]["id"].encode()
+    call_id = received["call"]["id"]
+    key = call_id.encode()
     if record.key != key:
         return Rejected(_reason(Code.KEY_MISMATCH, "the record's key is not the body's call.id"), record)
     recording_id = received["recording"]["id"] if kind.event_type is EventType.RECORDING_READY else None
-    attributes = Attributes(
-        received["call"]["id"],
+    # Copied, since orjson's bytes keep a whole page of memory each: a batch of them took most of its time to fault in.
+    value = memoryview(orjson.dumps(kind.value(received))).tobytes()
+    event = Normalized(
+        kind.event_type,
+        claim_key(kind.event_type, call_id, recording_id),
+        content_hash(value),
+        key,
+        value,
+        call_id,
         recording_id,
         received.get("event_id"),
         body["timestamp"],
         received["timestamp"],
-        source,
         headers.get(TRACEPARENT),
-    )
-    # Copied, since orjson's bytes keep a whole page of memory each: a batch of them took most of its time to fault in.
-    value = memoryview(orjson.dumps(kind.value(received))).tobytes()
-    claim = claim_key(kind.event_type, attributes.call_id, recording_id)
-    event = Normalized(
-        kind.event_type, claim, content_hash(value), record.offset, record.timestamp, key, value, attributes
+        source,
+        record.offset,
+        record.timestamp,
     )
     if not event_fits(event):
         return Rejected(_reason(Code.TOO_LARGE, f"the event would be larger than {MAX_OUTPUT_BYTES} bytes"), record)

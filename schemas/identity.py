@@ -47,8 +47,8 @@ def claim_key(event_type: EventType, call_id: str, recording_id: str | None = No
     Escaping makes the key injective (call `a:b` + recording `c` is not call `a` + recording `b:c`), and it equals the
     idempotency key for every id without those two characters. The call id inside bounds a key to one partition.
     """
-    escaped_recording = None if recording_id is None else _escape(recording_id)
-    return ClaimKey(idempotency_key(event_type, _escape(call_id), escaped_recording))
+    key = f"{SOURCE}:{event_type}:{_escape(call_id)}"
+    return ClaimKey(key if recording_id is None else f"{key}:{_escape(recording_id)}")
 
 
 def _escape(part: str) -> str:

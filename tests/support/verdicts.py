@@ -1,6 +1,6 @@
 """Verdicts as the normalizer makes them, for tests of what is made of verdicts."""
 
-from processors.model import Attributes, Normalized
+from processors.model import Normalized
 from schemas.identity import ClaimKey, EventType
 
 
@@ -16,5 +16,6 @@ def valid(
 ) -> Normalized:
     """A valid record; `content` is the hash of its value."""
     time = "2026-01-02T15:00:00Z"
-    attributes = Attributes(key.decode(), None, None, time, time, "raw/0", None)
-    return Normalized(event_type, claim_key, content, offset, time_ms, key, value, attributes)
+    return Normalized(
+        event_type, claim_key, content, key, value, key.decode(), None, None, time, time, None, "raw/0", offset, time_ms
+    )

@@ -46,7 +46,9 @@ def compare(
     """Records 10, 11, ... with these verdicts; `events`: offsets that have an event with value `{}` on the topic."""
     index = OutputIndex(0, Range(10, 10 + len(verdicts)))
     for place, offset in enumerate(events):
-        index.add_event(offset, TOPIC, place, fingerprint(TOPIC, b"a", b"{}", valid().headers, 1000 + offset))
+        verdict = verdicts[offset - 10]
+        event = verdict if isinstance(verdict, Normalized) else valid()
+        index.add_event(offset, TOPIC, place, fingerprint(TOPIC, b"a", b"{}", event.headers, 1000 + offset))
     for offset, code in (dead or {}).items():
         index.add_dead_letter(offset, code)
     result = DiffResult()

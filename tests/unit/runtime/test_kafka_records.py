@@ -16,7 +16,7 @@ def fetched() -> PartitionRecords:
     batch.append(key=b"key", value=b"value", timestamp=1_767_366_000_000, headers=HEADERS)
     batch.append(key=None, value=None, timestamp=1_767_366_000_001, headers=[])
     encoded = MemoryRecords(bytes(batch._build()))
-    return PartitionRecords(TopicPartition("raw", 0), encoded, [], 0, None, None, True, READ_COMMITTED)  # noqa: FBT003
+    return PartitionRecords(TopicPartition("raw", 0), encoded, [], 0, None, None, True, READ_COMMITTED)
 
 
 def test_bare_record_has_what_the_clients_own_record_has(monkeypatch: pytest.MonkeyPatch) -> None:
