@@ -5,7 +5,7 @@ transactional id per input partition does: the next owner's start() makes every 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -66,20 +66,19 @@ class KafkaOutput:
         """See ports.Output."""
         await close_producer(self._producer)
 
-    def _batches(self, records: Sequence[Written]) -> list[BatchBuilder]:
-        """Batches in order; a record larger than a batch gets one of its own."""
+    def _batches(self, records: Sequence[Written]) -> Iterator[BatchBuilder]:
+        """Batches in order, each made when the one before is on its way; a record larger than one gets its own."""
         batch = self._producer.create_batch()
-        batches = [batch]
         for record in records:
             while (
                 batch.append(key=record.key, value=record.value, timestamp=record.timestamp_ms, headers=record.headers)
                 is None
             ):
+                batch.close()
+                yield batch
                 batch = self._producer.create_batch()
-                batches.append(batch)
-        for full in batches:
-            full.close()
-        return batches
+        batch.close()
+        yield batch
 
     @asynccontextmanager
     async def _converted(self, seconds: float) -> AsyncIterator[None]:

@@ -22,7 +22,7 @@ from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 
 COMMIT_LOOK_SECONDS = 0.05  # between two looks for a first commit that does not show yet
-SLICE_RECORDS = 1000  # normalized in one go: some milliseconds, if bodies are not huge
+SLICE_RECORDS = 500  # normalized in one go: some milliseconds, if bodies are not huge
 STATE_RETRY_SECONDS = (0.1, 5.0)  # first and longest wait between tries while PostgreSQL is away
 
 Answer = TypeVar("Answer")
