@@ -22,7 +22,6 @@ from processors.model import (
     RawRecord,
     Record,
     Rejected,
-    Written,
 )
 from processors.size import fits
 from schemas.dead_letter import Origin, Reason, reason_headers
@@ -61,22 +60,18 @@ def decide(batch: Batch, owners: Mapping[ClaimKey, Owner], *, topics: TopicNames
         if isinstance(verdict, Rejected):
             decision.outcomes.append(DeadLettered(verdict.reason))
             origin = Origin(topics.raw, batch.partition, verdict.offset, group)
-            _write(decision, topics.dead_letter, _dead_letter(verdict.record, verdict.reason, origin))
+            decision.outputs[topics.dead_letter].append(_dead_letter(verdict.record, verdict.reason, origin))
             continue
         owner, event_type = owners[verdict.claim_key], verdict.event_type
         if owner.offset == verdict.offset and owner.partition == batch.partition:
             decision.outcomes.append(_EMIT[event_type])
-            _write(decision, topic_of[event_type], verdict)
+            decision.outputs[topic_of[event_type]].append(verdict)
         else:
             conflict = owner.content_hash != verdict.content_hash
             decision.outcomes.append(Duplicate(event_type, conflict))
             if conflict:
                 decision.conflicts.append(Conflict(verdict.claim_key, verdict.offset, verdict.timestamp_ms))
     return decision
-
-
-def _write(decision: Decision, topic: str, record: Written) -> None:
-    decision.outputs.setdefault(topic, []).append(record)
 
 
 def _dead_letter(record: RawRecord, reason: Reason, origin: Origin) -> Record:

@@ -3,6 +3,7 @@
 What comes once a record is a named tuple: quicker to make than a frozen dataclass.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
@@ -189,5 +190,5 @@ class Decision:
     """What a batch becomes: one outcome a record, records to write by topic in raw order, conflicts to note."""
 
     outcomes: list[Outcome] = field(default_factory=list)
-    outputs: dict[str, list[Written]] = field(default_factory=dict)
+    outputs: dict[str, list[Written]] = field(default_factory=lambda: defaultdict(list))
     conflicts: list[Conflict] = field(default_factory=list)

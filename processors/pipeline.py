@@ -8,6 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TypeVar
 
 from processors.decide import claims_of, count_by_labels, decide
@@ -211,7 +212,7 @@ class PartitionPipeline:
         for (type_label, outcome_label), count in count_by_labels(decision.outcomes).items():
             self._metrics.events.labels(type_label, outcome_label).inc(count)
         # Records of one append to the log have one time, so there are far fewer of these than records.
-        times = Counter(zip(decision.outcomes, (verdict.timestamp_ms for verdict in batch.verdicts), strict=True))
+        times = Counter(zip(decision.outcomes, map(attrgetter("timestamp_ms"), batch.verdicts), strict=True))
         for (outcome, timestamp), count in times.items():
             match outcome:
                 case Emit(event_type=event_type):
