@@ -19,7 +19,7 @@ from runtime.settings import KafkaSettings
 
 REQUEST_TIMEOUT_MS = 10_000
 METADATA_MAX_AGE_MS = 60_000
-MARKERS_SECONDS = 0.002  # between two looks whether the markers of the last transaction are written
+MARKERS_SECONDS = 0.005  # between two looks whether the markers of the last transaction are written
 STOP_SECONDS = 5.0  # a client whose broker is away never ends by itself (aiokafka issue 1101)
 
 
