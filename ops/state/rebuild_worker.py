@@ -28,7 +28,7 @@ from runtime.settings import load
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 
-BATCH_RECORDS = 2000
+BATCH_RECORDS = 4000
 LANES = 2  # partitions at once: one normalizes while PostgreSQL answers the other
 
 
