@@ -183,10 +183,13 @@ class PartitionState:
             raise StateBehindError(
                 f"partition {self._partition}: PostgreSQL has not claimed everything before offset {first}"
             )
-        (_, _, _, claimed), *others = rows
-        assert claimed == len(claims), "each key is claimed, by us or by another record"
-        ours = {claim.key: Owner(self._partition, claim.offset, claim.content_hash) for claim in claims}
-        return ours | {ClaimKey(key): Owner(partition, offset, content) for key, partition, offset, content in others}
+        owners = {claim.key: Owner(self._partition, claim.offset, claim.content_hash) for claim in claims}
+        for key, partition, offset, number in rows:
+            if key is None:
+                assert number == len(claims), "each key is claimed, by us or by another record"
+            else:
+                owners[ClaimKey(key)] = Owner(partition, offset, number)
+        return owners
 
     async def _note(self, execute: Execute, conflicts: Sequence[Conflict]) -> None:
         await execute(

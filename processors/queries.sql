@@ -14,9 +14,9 @@ ON CONFLICT (log_id, partition) DO UPDATE SET next_offset = GREATEST(p.next_offs
 
 -- name: claim
 -- Claims every key of the records in [first, next_offset), in one statement and one commit. Nothing is claimed unless
--- everything before `first` was: that is what makes the owner of a key its first record in the log. The first row
--- answers the progress and how many keys were claimed, the others the owners that are not what we claim; no row at all
--- means that this database is behind.
+-- everything before `first` was: that is what makes the owner of a key its first record in the log. The row without a
+-- key answers the progress and how many keys were claimed, the others are the owners that are not what we claim; no row
+-- at all means that this database is behind.
 -- DO UPDATE rather than DO NOTHING: only an update returns the row after waiting for a concurrent claim of it.
 -- `records` grows only when nobody counted these records before: not when an answer was lost and the claim repeated, and
 -- not when a zombie claims what its successor has claimed already.
