@@ -19,7 +19,8 @@ ON CONFLICT (log_id, partition) DO UPDATE SET next_offset = GREATEST(p.next_offs
 -- at all means that this database is behind.
 -- DO UPDATE rather than DO NOTHING: only an update returns the row after waiting for a concurrent claim of it.
 -- `records` grows only when nobody counted these records before: not when an answer was lost and the claim repeated, and
--- not when a zombie claims what its successor has claimed already.
+-- not when a zombie claims what its successor has claimed already. Where it does not grow, a claim that exists is only
+-- read: a pass again over old records writes nothing. (LATERAL with LIMIT: whatever is estimated, by the index.)
 -- Keys come as lines of one text, since they have no control characters: arrays cost the client more than all the rest.
 WITH before AS (
     SELECT next_offset FROM progress
@@ -30,23 +31,31 @@ WITH before AS (
     WHERE p.log_id = %(log_id)s AND p.partition = %(partition)s
     RETURNING p.next_offset, before.next_offset <= %(counted_until)s AS uncounted
 ), wanted AS MATERIALIZED (
-    SELECT * FROM unnest(
+    SELECT r.key, r.owner_offset, r.time_ms, r.content_hash,
+        CASE WHEN advanced.uncounted THEN r.records ELSE 0 END AS records
+    FROM advanced, unnest(
         string_to_array(%(keys)s, E'\n'), %(offsets)s::bigint[], %(times)s::bigint[], %(hashes)s::bigint[],
         %(records)s::bigint[]
     ) AS r (key, owner_offset, time_ms, content_hash, records)
+), known AS MATERIALIZED (
+    SELECT c.idempotency_key, c.partition, c.owner_offset, c.content_hash
+    FROM wanted AS r, LATERAL (
+        SELECT * FROM claim WHERE log_id = %(log_id)s AND idempotency_key = r.key LIMIT 1
+    ) AS c
+    WHERE r.records = 0
 ), claimed AS (
     INSERT INTO claim AS c
         (log_id, idempotency_key, partition, owner_offset, owner_time, content_hash, records)
-    SELECT %(log_id)s, r.key, %(partition)s, r.owner_offset, to_timestamp(r.time_ms / 1000.0), r.content_hash,
-        CASE WHEN advanced.uncounted THEN r.records ELSE 0 END
-    FROM advanced, wanted AS r
+    SELECT %(log_id)s, r.key, %(partition)s, r.owner_offset, to_timestamp(r.time_ms / 1000.0), r.content_hash, r.records
+    FROM wanted AS r WHERE r.key NOT IN (SELECT idempotency_key FROM known)
     ON CONFLICT (log_id, idempotency_key) DO UPDATE SET records = c.records + EXCLUDED.records
     RETURNING idempotency_key, partition, owner_offset, content_hash
+), owner AS (
+    SELECT * FROM known UNION ALL SELECT * FROM claimed
 )
-SELECT NULL AS idempotency_key, 0 AS partition, next_offset AS owner_offset, (SELECT count(*) FROM claimed) FROM advanced
+SELECT NULL AS idempotency_key, 0 AS partition, next_offset AS owner_offset, (SELECT count(*) FROM owner) FROM advanced
 UNION ALL (
-    SELECT idempotency_key, partition, owner_offset, content_hash FROM claimed
-    EXCEPT SELECT key, %(partition)s, owner_offset, content_hash FROM wanted
+    SELECT * FROM owner EXCEPT SELECT key, %(partition)s, owner_offset, content_hash FROM wanted
 );
 
 -- name: note_conflicts

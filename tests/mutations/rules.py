@@ -302,7 +302,7 @@ SERVER_RULES = (
         "processors/queries.sql",
         "ON CONFLICT (log_id, idempotency_key) DO UPDATE SET records = c.records + EXCLUDED.records",
         "ON CONFLICT (log_id, idempotency_key) DO NOTHING",
-        f"{STATE}::test_owner_that_claims_again_stays_the_owner[postgres]",
+        f"{STATE}::test_claim_answers_every_owner_and_moves_progress[postgres]",
     ),
     _rule(
         "a repeated claim counts once",
