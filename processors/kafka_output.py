@@ -5,7 +5,7 @@ transactional id per input partition does: the next owner's start() makes every 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,11 +25,11 @@ from aiokafka.protocol.transaction import (
     TxnOffsetCommitRequest,
 )
 
-from processors.model import Record
+from processors.model import Written
 from runtime.errors import FencedError, PublishError
 from runtime.kafka import close_producer
 
-BATCH_BYTES = 512 * 1024
+BATCH_BYTES = 1024 * 1024
 TRANSACTION_TIMEOUT_MS = 30_000  # the broker ends an open transaction after this; it holds nothing but sends
 START_SECONDS = 30.0
 COMMIT_SECONDS = 20.0  # below the transaction's timeout, so that we give up before the broker does
@@ -65,7 +65,7 @@ class KafkaOutput:
         async with self._converted(START_SECONDS):
             await self._producer.start()
 
-    async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
+    async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
         """See ports.Output. Every acknowledgement is awaited: the client would commit although a send failed."""
         async with self._converted(COMMIT_SECONDS):
             await self._producer.begin_transaction()
@@ -113,20 +113,19 @@ class KafkaOutput:
         if self._unanswered:
             raise PublishError("a request of the transaction was sent twice; it may arrive again in the next one")
 
-    def _batches(self, records: Sequence[Record]) -> list[BatchBuilder]:
-        """Batches in order; a record larger than a batch gets one of its own."""
+    def _batches(self, records: Sequence[Written]) -> Iterator[BatchBuilder]:
+        """Batches in order, each made when the one before is on its way; a record larger than one gets its own."""
         batch = self._producer.create_batch()
-        batches = [batch]
         for record in records:
             while (
                 batch.append(key=record.key, value=record.value, timestamp=record.timestamp_ms, headers=record.headers)
                 is None
             ):
+                batch.close()
+                yield batch
                 batch = self._producer.create_batch()
-                batches.append(batch)
-        for full in batches:
-            full.close()
-        return batches
+        batch.close()
+        yield batch
 
     @asynccontextmanager
     async def _converted(self, seconds: float) -> AsyncIterator[None]:

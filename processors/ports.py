@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Record
+from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Written
 from schemas.identity import ClaimKey
 
 
@@ -93,7 +93,7 @@ class Output(Protocol):
         """Fence every earlier owner of the partition and end its open transaction. Raises TransientError."""
         ...
 
-    async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
+    async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
         """Write records (by topic) and the group's offset in one transaction.
 
         Raises:

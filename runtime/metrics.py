@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from runtime.histogram import BulkHistogram
+
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SLOW = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
 
@@ -109,8 +111,8 @@ class ProcessorMetrics(ProcessMetrics):
             "ringover_dead_letters", "Dead letters stored by the processor", ["code"], registry=registry
         )
         #: From the ingress's clock at reception to the committed event, by event type.
-        self.end_to_end = Histogram(
-            "ringover_end_to_end_seconds", "Received to committed", ["type"], buckets=_SLOW, registry=registry
+        self.end_to_end = BulkHistogram(
+            "ringover_end_to_end_seconds", "Received to committed", "type", buckets=_SLOW, registry=registry
         )
         #: One claim statement.
         self.claim = Histogram("ringover_claim_duration_seconds", "Time to claim", buckets=_FAST, registry=registry)

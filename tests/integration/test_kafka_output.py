@@ -13,7 +13,7 @@ from runtime.errors import PublishError
 from schemas.topics import TopicNames
 from tests.support.kafka import read_topic
 
-RECORDS = [Record(b"key", b"%d" % number + b"x" * 300_000, [], 1_767_366_000_000) for number in range(4)]
+RECORDS = [Record(b"key", b"%d" % number + b"x" * 600_000, [], 1_767_366_000_000) for number in range(4)]
 
 
 async def test_offset_joins_the_transaction_when_every_record_is_acknowledged(

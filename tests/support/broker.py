@@ -14,7 +14,7 @@ What it does as the real one does, and tests/contract holds both to it where a t
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from processors.model import Record
+from processors.model import Written
 from runtime.errors import FencedError, PublishError
 from schemas.headers import Headers
 from schemas.topics import DEAD_LETTER, TOPICS
@@ -39,7 +39,7 @@ class StoredRecord:
 class Transaction:
     """What a producer has sent and not yet ended."""
 
-    records: dict[str, list[Record]] = field(default_factory=dict)
+    records: dict[str, list[Written]] = field(default_factory=dict)
     next_offset: int | None = None
 
 
@@ -53,7 +53,7 @@ class MemoryKafka:
     end: int = 0
     committed: int | None = None
     epoch: int = 0
-    written: dict[str, list[Record]] = field(default_factory=dict)
+    written: dict[str, list[Written]] = field(default_factory=dict)
     commits: list[int] = field(default_factory=list)
     open: Transaction | None = None
     ending: Transaction | None = None  # decided and answered, its markers not yet written
@@ -92,7 +92,7 @@ class MemoryKafka:
         self.epoch += 1
         return self.epoch
 
-    def produce(self, epoch: int, topic: str, records: Sequence[Record]) -> None:
+    def produce(self, epoch: int, topic: str, records: Sequence[Written]) -> None:
         """One batch; refused as a whole if one of its records is larger than the topic takes."""
         transaction = self._transaction(epoch)
         if any(size(record) > _max_bytes(topic) for record in records):
@@ -150,7 +150,7 @@ class MemoryKafka:
         return [Raw(self.partition, r.offset, r.key, r.value or b"", tuple(r.headers)) for r in self.records]
 
 
-def size(record: Record) -> int:
+def size(record: Written) -> int:
     """Bytes of a record in a batch of its own, about."""
     headers = sum(len(name.encode()) + len(value) + 4 for name, value in record.headers)
     return EACH_RECORD_BYTES + len(record.key or b"") + len(record.value or b"") + headers

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 
-from processors.model import Bounds, Claim, Conflict, Owner, Record
+from processors.model import Bounds, Claim, Conflict, Owner, Written
 from runtime.errors import PublishError, RefusedError, StateBehindError
 from schemas.identity import ClaimKey
 from tests.support.broker import MemoryKafka, StoredRecord
@@ -269,7 +269,7 @@ class MemoryOutput:
     async def start(self) -> None:
         await self._hooks.call(Step.START, self._init)
 
-    async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
+    async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
         await self._hooks.reach(Step.COMMIT)
         refused = [error for topic, of_topic in records.items() if (error := await self._send(topic, of_topic))]
         if refused:
@@ -287,7 +287,7 @@ class MemoryOutput:
     def _init(self) -> None:
         self._epoch = self._kafka.init_producer()
 
-    async def _send(self, topic: str, records: Sequence[Record]) -> PublishError | None:
+    async def _send(self, topic: str, records: Sequence[Written]) -> PublishError | None:
         """A future that fails, as the client gives it: the broker would commit the rest all the same."""
         try:
             await self._hooks.call(Step.SEND, lambda: self._kafka.produce(self._epoch, topic, records))

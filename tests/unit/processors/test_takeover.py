@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Record
+from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Written
 from processors.takeover import Heal, Initialize, Plan, Refuse, Resume, plan_takeover, take_over
 from runtime.errors import FencedError, LogUnavailableError, PublishError, RefusedError, StateUnavailableError
 from schemas.identity import ClaimKey
@@ -113,7 +113,7 @@ class World:
         self._note("bounds")
         return self._bounds
 
-    async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
+    async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
         self._note("commit", dict(records), next_offset)
         self._committed = next_offset
 
