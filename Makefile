@@ -33,7 +33,7 @@ test: servers ## every test, on real servers (but for mutations, and outages of 
 	@$(BIN)/pytest -m "not mutation"
 
 outages: servers ## the broker killed, the broker frozen, PostgreSQL killed: a minute each, under load
-	@OUTAGE_SECONDS=60 $(BIN)/pytest -rP tests/e2e/test_broker_outage.py tests/e2e/test_outages.py -k "no_webhook or under_load"
+	@OUTAGE_SECONDS=60 $(BIN)/pytest -rP tests/e2e/outages -k "no_webhook or under_load"
 
 chaos: servers ## faults under load, then every invariant (CHAOS_MINUTES=10, CHAOS_SEED=random, BROKERS=1 or 3)
 	@CHAOS_MINUTES=$(CHAOS_MINUTES) CHAOS_SEED=$(CHAOS_SEED) BROKERS=$(BROKERS) $(BIN)/python -m tests.chaos $(CHAOS_ARGS)

@@ -12,8 +12,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
+from pydantic import TypeAdapter
 
 from ingress import authenticate, problems
 from ingress.answers import JSON_TYPE, PROBLEM_TYPE, REQUEST_ID_HEADER, Problem
@@ -23,7 +22,7 @@ from schemas.received import CallEndedReceived, CallStartedReceived, RecordingRe
 
 FILE = Path(__file__).parents[1] / "schemas" / "openapi.json"
 REF = "#/components/schemas/{model}"
-MODELS: dict[EventType, type[BaseModel]] = {
+MODELS: dict[EventType, type[Any]] = {
     EventType.CALL_STARTED: CallStartedReceived,
     EventType.CALL_ENDED: CallEndedReceived,
     EventType.RECORDING_READY: RecordingReadyReceived,
@@ -148,7 +147,9 @@ def _problem_schema() -> dict[str, Any]:
 
 def _bodies() -> dict[str, Any]:
     """The models as received; `event` is judged apart from them, so it is added here."""
-    _, generated = models_json_schema([(model, "validation") for model in MODELS.values()], ref_template=REF)
+    _, generated = TypeAdapter.json_schemas(
+        [(event, "validation", TypeAdapter(model)) for event, model in MODELS.items()], ref_template=REF
+    )
     schemas: dict[str, Any] = generated["$defs"]
     for event, model in MODELS.items():
         schema = schemas[model.__name__]

@@ -2,7 +2,7 @@
 
 import sys
 
-from processors.service import ProcessorService
+from processors.service import GC_OBJECTS, ProcessorService
 from processors.settings import ProcessorSettings
 from runtime.lifecycle import Stop, calm_garbage_collection
 from runtime.process import run_process
@@ -22,7 +22,7 @@ async def serve(settings: ProcessorSettings, stop: Stop) -> None:
         AddressInUseError: the admin port is taken.
     """
     service = ProcessorService(settings)
-    calm_garbage_collection()
+    calm_garbage_collection(objects=GC_OBJECTS)
     await service.run(stop)
 
 

@@ -4,6 +4,7 @@ A record *owns* its key when it is the first valid record of the log with that k
 the others are duplicates, on every pass.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -24,8 +25,10 @@ from processors.model import (
 )
 from processors.size import fits
 from schemas.dead_letter import Origin, Reason, reason_headers
-from schemas.identity import ClaimKey
+from schemas.identity import ClaimKey, EventType
 from schemas.topics import TopicNames
+
+_EMIT = {event_type: Emit(event_type) for event_type in EventType}  # one for all
 
 
 def claims_of(batch: Batch, *, counted_until: int) -> list[Claim]:
@@ -35,44 +38,40 @@ def claims_of(batch: Batch, *, counted_until: int) -> list[Claim]:
     `counted_until`: records below this offset were counted in an earlier pass.
     """
     claims: dict[ClaimKey, Claim] = {}
-    for record, verdict in zip(batch.records, batch.verdicts, strict=True):
+    for verdict in batch.verdicts:
         if not isinstance(verdict, Normalized):
             continue
-        new = 1 if record.offset >= counted_until else 0
-        known = claims.get(verdict.claim_key)
-        claims[verdict.claim_key] = (
-            Claim(verdict.claim_key, record.offset, record.timestamp, verdict.content_hash, new)
+        key, offset = verdict.claim_key, verdict.offset
+        new = 1 if offset >= counted_until else 0
+        known = claims.get(key)
+        claims[key] = (
+            Claim(key, offset, verdict.timestamp_ms, verdict.content_hash, new)
             if known is None
-            else Claim(known.key, known.offset, known.time_ms, known.content_hash, known.records + new)
+            else Claim(key, known.offset, known.time_ms, known.content_hash, known.records + new)
         )
-    return sorted(claims.values(), key=lambda claim: claim.key)
+    return sorted(claims.values())  # keys differ, so nothing behind them is compared
 
 
 def decide(batch: Batch, owners: Mapping[ClaimKey, Owner], *, topics: TopicNames, group: str) -> Decision:
     """Turn each record into an outcome; `owners` has every key that the batch claims."""
     decision = Decision()
-    for record, verdict in zip(batch.records, batch.verdicts, strict=True):
-        match verdict:
-            case Rejected(reason=reason):
-                decision.outcomes.append(DeadLettered(reason))
-                origin = Origin(topics.raw, batch.partition, record.offset, group)
-                _write(decision, topics.dead_letter, _dead_letter(record, reason, origin))
-            case Normalized():
-                owner = owners[verdict.claim_key]
-                if (owner.partition, owner.offset) == (batch.partition, record.offset):
-                    decision.outcomes.append(Emit(verdict.event_type))
-                    event = Record(record.key, verdict.value, verdict.headers, record.timestamp)
-                    _write(decision, topics.of_event(verdict.event_type), event)
-                else:
-                    conflict = owner.content_hash != verdict.content_hash
-                    decision.outcomes.append(Duplicate(verdict.event_type, conflict))
-                    if conflict:
-                        decision.conflicts.append(Conflict(verdict.claim_key, record.offset, record.timestamp))
+    topic_of = {event_type: topics.of_event(event_type) for event_type in EventType}
+    for verdict in batch.verdicts:
+        if isinstance(verdict, Rejected):
+            decision.outcomes.append(DeadLettered(verdict.reason))
+            origin = Origin(topics.raw, batch.partition, verdict.offset, group)
+            decision.outputs[topics.dead_letter].append(_dead_letter(verdict.record, verdict.reason, origin))
+            continue
+        owner, event_type = owners[verdict.claim_key], verdict.event_type
+        if owner.offset == verdict.offset and owner.partition == batch.partition:
+            decision.outcomes.append(_EMIT[event_type])
+            decision.outputs[topic_of[event_type]].append(verdict)
+        else:
+            conflict = owner.content_hash != verdict.content_hash
+            decision.outcomes.append(Duplicate(event_type, conflict))
+            if conflict:
+                decision.conflicts.append(Conflict(verdict.claim_key, verdict.offset, verdict.timestamp_ms))
     return decision
-
-
-def _write(decision: Decision, topic: str, record: Record) -> None:
-    decision.outputs.setdefault(topic, []).append(record)
 
 
 def _dead_letter(record: RawRecord, reason: Reason, origin: Origin) -> Record:
@@ -103,7 +102,7 @@ def labels(outcome: Outcome) -> tuple[str, str]:
 def count_by_labels(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], int]:
     """How many outcomes have each pair of labels."""
     counts: dict[tuple[str, str], int] = {}
-    for outcome in outcomes:
+    for outcome, count in Counter(outcomes).items():
         pair = labels(outcome)
-        counts[pair] = counts.get(pair, 0) + 1
+        counts[pair] = counts.get(pair, 0) + count
     return counts

@@ -21,10 +21,13 @@ class KafkaLog:
     must be able to finish its work and let go.
     """
 
-    def __init__(self, member: AIOKafkaConsumer, fetcher: AIOKafkaConsumer, partition: TopicPartition) -> None:
+    def __init__(
+        self, member: AIOKafkaConsumer, fetcher: AIOKafkaConsumer, partition: TopicPartition, turn: asyncio.Lock
+    ) -> None:
         self._member = member
         self._fetcher = fetcher
         self._partition = partition
+        self._turn = turn
 
     async def committed(self) -> int | None:
         """See ports.RawLog."""
@@ -53,10 +56,21 @@ class KafkaLog:
         return offset
 
     async def fetch(self, max_records: int) -> Sequence[RawRecord]:
-        """See ports.RawLog. Never cancelled by a deadline: the client does not survive that (it waits 200 ms)."""
+        """See ports.RawLog. Never cancelled by a deadline: the client does not survive that (it waits 200 ms).
+
+        When the client has records for many partitions at once, each gets its turn in another round of the event loop:
+        to decode and judge them all in one round would keep heartbeats waiting.
+        """
+        records = await self._take(1, wait_ms=FETCH_WAIT_MS)
+        if records and max_records > 1:
+            async with self._turn:
+                records += await self._take(max_records - 1, wait_ms=0)
+        return records
+
+    async def _take(self, max_records: int, *, wait_ms: int) -> list[RawRecord]:
         try:
             with reading():
-                found = await self._fetcher.getmany(self._partition, timeout_ms=FETCH_WAIT_MS, max_records=max_records)
+                found = await self._fetcher.getmany(self._partition, timeout_ms=wait_ms, max_records=max_records)
         except LogUnavailableError as error:
             if isinstance(error.__cause__, OffsetOutOfRangeError):
                 raise RefusedError(
@@ -66,5 +80,5 @@ class KafkaLog:
             raise
         except IllegalStateError as error:
             raise LogUnavailableError("the partition is not assigned any more") from error
-        records: Sequence[RawRecord] = found.get(self._partition, ())
+        records: list[RawRecord] = found.get(self._partition, [])
         return records

@@ -5,22 +5,36 @@ transactional id per input partition does: the next owner's start() makes every 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import (
+    IllegalOperation,
+    InvalidProducerEpoch,
+    KafkaError,
+    NodeNotReadyError,
+    ProducerFenced,
+)
 from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.protocol.transaction import (
+    AddOffsetsToTxnRequest,
+    AddPartitionsToTxnRequest,
+    EndTxnRequest,
+    TxnOffsetCommitRequest,
+)
 
-from processors.model import Record
+from processors.model import Written
 from runtime.errors import FencedError, PublishError
 from runtime.kafka import close_producer
 
-BATCH_BYTES = 512 * 1024
+BATCH_BYTES = 1024 * 1024
 TRANSACTION_TIMEOUT_MS = 30_000  # the broker ends an open transaction after this; it holds nothing but sends
 START_SECONDS = 30.0
 COMMIT_SECONDS = 20.0  # below the transaction's timeout, so that we give up before the broker does
+
+_OF_TRANSACTIONS = (AddPartitionsToTxnRequest, AddOffsetsToTxnRequest, TxnOffsetCommitRequest, EndTxnRequest)
 
 
 def transactional_id(group: str, source: TopicPartition) -> str:
@@ -42,13 +56,16 @@ class KafkaOutput:
         )
         self._group = group
         self._source = source
+        self._unanswered = False
+        self._send = self._producer.client.send
+        self._producer.client.send = self._watched
 
     async def start(self) -> None:
         """See ports.Output."""
         async with self._converted(START_SECONDS):
             await self._producer.start()
 
-    async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
+    async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
         """See ports.Output. Every acknowledgement is awaited: the client would commit although a send failed."""
         async with self._converted(COMMIT_SECONDS):
             await self._producer.begin_transaction()
@@ -61,25 +78,54 @@ class KafkaOutput:
             # Last: a torn transaction would then repeat records rather than lose them.
             await self._producer.send_offsets_to_transaction({self._source: next_offset}, self._group)
             await self._producer.commit_transaction()
+        self._require_answers()
+
+    async def touch(self, offset: int) -> None:
+        """See ports.Output. A transaction with an offset only, which is aborted."""
+        async with self._converted(COMMIT_SECONDS):
+            await self._producer.begin_transaction()
+            await self._producer.send_offsets_to_transaction({self._source: offset}, self._group)
+            await self._producer.abort_transaction()
+        self._require_answers()
 
     async def stop(self) -> None:
         """See ports.Output."""
         await close_producer(self._producer)
 
-    def _batches(self, records: Sequence[Record]) -> list[BatchBuilder]:
-        """Batches in order; a record larger than a batch gets one of its own."""
+    async def _watched(self, node: int, request: Any, **options: Any) -> Any:
+        """Every request of the producer: the client sends one whose answer is lost again, and tells nobody."""
+        try:
+            return await self._send(node, request, **options)
+        except NodeNotReadyError:  # it was not sent
+            raise
+        except KafkaError:
+            self._unanswered = self._unanswered or isinstance(request, _OF_TRANSACTIONS)
+            raise
+
+    def _require_answers(self) -> None:
+        """A request that is still under way could arrive in the next transaction, and end it or move its offset.
+
+        KAFKA-17754: the protocol cannot tell the transactions of one producer apart; a new one has a new epoch.
+
+        Raises:
+            PublishError: there may be one, so this producer had its last transaction.
+        """
+        if self._unanswered:
+            raise PublishError("a request of the transaction was sent twice; it may arrive again in the next one")
+
+    def _batches(self, records: Sequence[Written]) -> Iterator[BatchBuilder]:
+        """Batches in order, each made when the one before is on its way; a record larger than one gets its own."""
         batch = self._producer.create_batch()
-        batches = [batch]
         for record in records:
             while (
                 batch.append(key=record.key, value=record.value, timestamp=record.timestamp_ms, headers=record.headers)
                 is None
             ):
+                batch.close()
+                yield batch
                 batch = self._producer.create_batch()
-                batches.append(batch)
-        for full in batches:
-            full.close()
-        return batches
+        batch.close()
+        yield batch
 
     @asynccontextmanager
     async def _converted(self, seconds: float) -> AsyncIterator[None]:

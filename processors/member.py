@@ -25,7 +25,9 @@ from schemas.topics import MAX_MESSAGE_BYTES, TopicNames
 START_SECONDS = 30.0
 RETRY_SECONDS = (0.2, 5.0)  # first and longest wait between takeovers of a partition that fails
 RELEASE_SECONDS = 5.0  # to finish a transaction when the group takes partitions away
-FETCH_BYTES = 2 * MAX_MESSAGE_BYTES  # of one partition at once: bounds memory
+# Of one partition at once, and of all: bounds memory, and with it a batch.
+PARTITION_BYTES = MAX_MESSAGE_BYTES
+FETCH_BYTES = 4 * MAX_MESSAGE_BYTES
 
 OutputFactory = Callable[[TopicPartition], Output]
 
@@ -68,6 +70,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self._metrics = metrics
         self._assignment = assignment
         self._make_output = make_output or self._kafka_output
+        self._turn = asyncio.Lock()
         self._let_go = asyncio.Event()
         self._leaving = False
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
@@ -168,7 +171,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
 
     def _pipeline(self, partition: TopicPartition, output: Output, standing: Standing) -> PartitionPipeline:
         lane = Lane(partition.partition, self._config.group, self._config.topics, self._config.batch_records)
-        raw = KafkaLog(self.member, self.fetcher, partition)
+        raw = KafkaLog(self.member, self.fetcher, partition, self._turn)
         ports = Ports(raw, self._state.partition(partition.partition), output)
         return PartitionPipeline(lane, ports, self._metrics, standing)
 
@@ -211,6 +214,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             heartbeat_interval_ms=session_ms // 3,
             rebalance_timeout_ms=60_000,
             max_poll_interval_ms=3_600_000,  # the pipeline's own waits are not a reason to lose partitions
-            max_partition_fetch_bytes=FETCH_BYTES,
+            max_partition_fetch_bytes=PARTITION_BYTES,
+            fetch_max_bytes=FETCH_BYTES,
             fetch_max_wait_ms=200,
         )

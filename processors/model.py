@@ -1,12 +1,16 @@
-"""The values that the processor's parts hand to each other. Nothing here decides or does anything."""
+"""The values that the processor's parts hand to each other. Nothing here decides or does anything.
 
+What comes once a record is a named tuple: quicker to make than a frozen dataclass.
+"""
+
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from schemas.dead_letter import Reason
-from schemas.headers import Headers
-from schemas.identity import ClaimKey, EventType
+from schemas.headers import Headers, encode_event
+from schemas.identity import ClaimKey, EventType, derived_event_id, idempotency_key
 
 
 class RawRecord(Protocol):
@@ -32,29 +36,92 @@ class Bounds:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Normalized:
-    """A valid record: its event and what it claims. `content_hash` is of the value, signed 64 bit."""
+class Written(Protocol):
+    """A record to write. `timestamp_ms` is the raw record's."""
+
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> Headers: ...  # noqa: D102
+    @property
+    def timestamp_ms(self) -> int: ...  # noqa: D102
+
+
+class Record(NamedTuple):
+    """A record to write whose headers are at hand."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    timestamp_ms: int
+
+
+class Normalized(NamedTuple):
+    """A valid record: the event to write if it owns its key, and what it claims.
+
+    `content_hash` is of the value, signed 64 bit. `event_id` None: the body brings none. `timestamp` as written in the
+    body, `time` is the same in UTC. `source` is `topic/partition` of the raw log; `offset` and `timestamp_ms` are the
+    raw record's.
+
+    The headers are made when they are asked for: duplicates never need them, and a batch's would fill more memory than
+    all else of it.
+    """
 
     event_type: EventType
     claim_key: ClaimKey
-    value: bytes
-    headers: Headers
     content_hash: int
+    key: bytes
+    value: bytes
+    call_id: str
+    recording_id: str | None
+    event_id: str | None
+    timestamp: str
+    time: str
+    traceparent: bytes | None
+    source: str
+    offset: int
+    timestamp_ms: int
+
+    @property
+    def headers(self) -> Headers:
+        """The event's headers."""
+        same = "%" not in self.claim_key  # which is the idempotency key, unless something in it is escaped
+        return encode_event(
+            event_type=self.event_type,
+            event_id=self.event_id or derived_event_id(self.event_type, self.call_id, self.timestamp),
+            subject=self.call_id,
+            time=self.time,
+            idempotency_key=self.claim_key
+            if same
+            else idempotency_key(self.event_type, self.call_id, self.recording_id),
+            source_offset=f"{self.source}/{self.offset}",
+            traceparent=self.traceparent,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(NamedTuple):
     """A record that cannot become an event."""
 
     reason: Reason
+    record: RawRecord
+
+    @property
+    def offset(self) -> int:
+        """The raw record's."""
+        return self.record.offset
+
+    @property
+    def timestamp_ms(self) -> int:
+        """The raw record's."""
+        return self.record.timestamp
 
 
 Verdict: TypeAlias = Normalized | Rejected
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What a batch claims for one key: its smallest offset, and how many of its records are counted now.
 
     `records` counts only records never claimed before: a pass again over old records adds nothing.
@@ -67,8 +134,7 @@ class Claim:
     records: int
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """Who owns a key, as the state table answers."""
 
     partition: int
@@ -76,8 +142,7 @@ class Owner:
     content_hash: int
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(NamedTuple):
     """A duplicate whose content differs from its owner's."""
 
     key: ClaimKey
@@ -85,33 +150,20 @@ class Conflict:
     time_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One record to write."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    timestamp_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(NamedTuple):
     """The record owns its key: its event is written."""
 
     event_type: EventType
 
 
-@dataclass(frozen=True, slots=True)
-class Duplicate:
+class Duplicate(NamedTuple):
     """Another record owns the key; `conflict` says that the contents differ."""
 
     event_type: EventType
     conflict: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLettered:
+class DeadLettered(NamedTuple):
     """The record cannot become an event."""
 
     reason: Reason
@@ -122,12 +174,14 @@ Outcome: TypeAlias = Emit | Duplicate | DeadLettered
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records of one partition that follow each other, each with its verdict; covers [first, next_offset)."""
+    """The verdicts on records of one partition that follow each other; covers [first, next_offset).
+
+    Of the raw records only those are kept that become dead letters: they would take half of the memory.
+    """
 
     partition: int
     first: int
     next_offset: int
-    records: Sequence[RawRecord]
     verdicts: Sequence[Verdict]
 
 
@@ -136,5 +190,5 @@ class Decision:
     """What a batch becomes: one outcome a record, records to write by topic in raw order, conflicts to note."""
 
     outcomes: list[Outcome] = field(default_factory=list)
-    outputs: dict[str, list[Record]] = field(default_factory=dict)
+    outputs: dict[str, list[Written]] = field(default_factory=lambda: defaultdict(list))
     conflicts: list[Conflict] = field(default_factory=list)

@@ -5,13 +5,14 @@ One pipeline per assigned partition and takeover. Nothing here knows Kafka or Po
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TypeVar
 
 from processors.decide import claims_of, count_by_labels, decide
-from processors.model import Batch, Conflict, DeadLettered, Decision, Emit, Owner, RawRecord
+from processors.model import Batch, Conflict, DeadLettered, Decision, Emit, Owner, RawRecord, Verdict
 from processors.normalize import normalize
 from processors.ports import Output, RawLog, State
 from processors.takeover import take_over
@@ -21,7 +22,7 @@ from runtime.metrics import ProcessorMetrics
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 
-COMMIT_LOOK_SECONDS = 0.05  # between two looks for a first commit that does not show yet
+SLICE_RECORDS = 500  # normalized in one go: some milliseconds, if bodies are not huge
 STATE_RETRY_SECONDS = (0.1, 5.0)  # first and longest wait between tries while PostgreSQL is away
 
 Answer = TypeVar("Answer")
@@ -94,9 +95,8 @@ class PartitionPipeline:
         committing: asyncio.Task[None] | None = None
         try:
             while not stop.is_set():
-                records = await self._ports.raw.fetch(self._lane.max_records)
-                if records:
-                    batch = await self._judge(records, position)
+                batch = await self._next(position)
+                if batch is not None:
                     decision = await self._decide(batch)
                     if committing is not None:
                         await committing
@@ -116,22 +116,25 @@ class PartitionPipeline:
 
     async def _take_over(self) -> int:
         try:
-            return await take_over(
-                self._ports.raw,
-                self._ports.state,
-                self._ports.output,
-                heal=self._heal,
-                pause=lambda: asyncio.sleep(COMMIT_LOOK_SECONDS),
-            )
+            return await take_over(self._ports.raw, self._ports.state, self._ports.output, heal=self._heal)
         except RefusedError as error:
             raise RefusedError(f"{self._source}: {error}") from error
+
+    async def _next(self, position: int) -> Batch | None:
+        """The next records, judged; None when none came within a fraction of a second."""
+        records = await self._ports.raw.fetch(self._lane.max_records)
+        return await self._judge(records, position) if records else None
 
     async def _judge(self, records: Sequence[RawRecord], position: int) -> Batch:
         if records[0].offset != position:
             await self._explain_gap(position, records[0].offset)
         self._standing.pending.append(records[0].timestamp)
-        verdicts = [normalize(record, source=self._source) for record in records]
-        return Batch(self._lane.partition, position, records[-1].offset + 1, records, verdicts)
+        verdicts: list[Verdict] = []
+        for begin in range(0, len(records), SLICE_RECORDS):
+            if begin:
+                await asyncio.sleep(0)  # heartbeats and the other partitions come in between
+            verdicts += [normalize(record, source=self._source) for record in records[begin : begin + SLICE_RECORDS]]
+        return Batch(self._lane.partition, position, records[-1].offset + 1, verdicts)
 
     async def _explain_gap(self, position: int, found: int) -> None:
         """Transaction markers leave gaps in a log; removed records do too, and must not pass silently."""
@@ -198,15 +201,17 @@ class PartitionPipeline:
 
     def _measure(self, batch: Batch, decision: Decision) -> None:
         now = time.time()
-        self._metrics.batch.observe(len(batch.records))
+        self._metrics.batch.observe(len(batch.verdicts))
         for (type_label, outcome_label), count in count_by_labels(decision.outcomes).items():
             self._metrics.events.labels(type_label, outcome_label).inc(count)
-        for record, outcome in zip(batch.records, decision.outcomes, strict=True):
+        # Records of one append to the log have one time, so there are far fewer of these than records.
+        times = Counter(zip(decision.outcomes, map(attrgetter("timestamp_ms"), batch.verdicts), strict=True))
+        for (outcome, timestamp), count in times.items():
             match outcome:
                 case Emit(event_type=event_type):
-                    self._metrics.end_to_end.labels(event_type.value).observe(now - record.timestamp / 1000)
+                    self._metrics.end_to_end.labels(event_type.value).observe(now - timestamp / 1000, count)
                 case DeadLettered(reason=reason):
-                    self._metrics.dead_letters.labels(reason.code.value).inc()
+                    self._metrics.dead_letters.labels(reason.code.value).inc(count)
                 case _:
                     pass
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Record
+from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Written
 from schemas.identity import ClaimKey
 
 
@@ -13,7 +13,8 @@ class RawLog(Protocol):
     async def committed(self) -> int | None:
         """The group's committed offset, read from the broker. Raises TransientError.
 
-        A commit may show only some time after it returned; it is certain to show once a later `Output.start` has.
+        A commit may show only some time after it returned; it is certain to show once a later `Output.start` has. A
+        broker that has just started may show an older one, or none: `Output.touch` ends that.
         """
         ...
 
@@ -92,12 +93,19 @@ class Output(Protocol):
         """Fence every earlier owner of the partition and end its open transaction. Raises TransientError."""
         ...
 
-    async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
+    async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
         """Write records (by topic) and the group's offset in one transaction.
 
         Raises:
             FencedError: another process owns the partition now.
             PublishError: the outcome is not known; this object must not be used again.
+        """
+        ...
+
+    async def touch(self, offset: int) -> None:
+        """Have the group's coordinator write an offset and take it back: it stays what it was.
+
+        It can do so only when it knows every offset that was committed before. Raises as `commit`.
         """
         ...
 

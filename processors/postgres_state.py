@@ -164,6 +164,7 @@ class PartitionState:
     async def _claim(
         self, execute: Execute, first: int, next_offset: int, claims: Sequence[Claim], counted_until: int | None
     ) -> Mapping[ClaimKey, Owner]:
+        keys, offsets, times, hashes, records = zip(*claims, strict=True) if claims else ((), (), (), (), ())
         rows = await execute(
             "claim",
             {
@@ -171,18 +172,24 @@ class PartitionState:
                 "first": first,
                 "next_offset": next_offset,
                 "counted_until": first if counted_until is None else counted_until,
-                "keys": [claim.key for claim in claims],
-                "offsets": [claim.offset for claim in claims],
-                "times": [claim.time_ms for claim in claims],
-                "hashes": [claim.content_hash for claim in claims],
-                "records": [claim.records for claim in claims],
+                "keys": "\n".join(keys),
+                "offsets": _array(offsets),
+                "times": _array(times),
+                "hashes": _array(hashes),
+                "records": _array(records),
             },
         )
         if not rows:
             raise StateBehindError(
                 f"partition {self._partition}: PostgreSQL has not claimed everything before offset {first}"
             )
-        return {ClaimKey(key): Owner(partition, offset, content) for key, partition, offset, content in rows if key}
+        owners = {claim.key: Owner(self._partition, claim.offset, claim.content_hash) for claim in claims}
+        for key, partition, offset, number in rows:
+            if key is None:
+                assert number == len(claims), "each key is claimed, by us or by another record"
+            else:
+                owners[ClaimKey(key)] = Owner(partition, offset, number)
+        return owners
 
     async def _note(self, execute: Execute, conflicts: Sequence[Conflict]) -> None:
         await execute(
@@ -194,6 +201,10 @@ class PartitionState:
                 "times": [conflict.time_ms for conflict in conflicts],
             },
         )
+
+
+def _array(numbers: Sequence[int]) -> str:
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 async def _run(

@@ -17,7 +17,7 @@ from processors.postgres_state import PostgresState, make_pool
 from processors.settings import ProcessorSettings
 from runtime.admin import admin_server
 from runtime.errors import FencedError, LogUnavailableError, StateUnavailableError, TransientError
-from runtime.kafka import client_options, close_consumer, reading
+from runtime.kafka import client_options, close_consumer, fetch_bare_records, reading
 from runtime.lifecycle import watch_loop_lag
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics
@@ -27,6 +27,7 @@ from schemas.topics import TopicNames
 PROBE_EVERY_SECONDS = 2.0
 PROBE_SECONDS = 4.0
 RETRY_SECONDS = (0.5, 5.0)
+GC_OBJECTS = 500_000  # two looks for cycles are some batches apart: none is made on purpose
 
 log = logger(__name__)
 
@@ -68,6 +69,7 @@ class ProcessorService:
             RefusedError: going on would break the guarantee (alone or in an exception group).
         """
         self._stopping = stop
+        fetch_bare_records()
         settings = self._settings
         pool = make_pool(settings.database_url.get_secret_value(), connections=settings.processor_database_connections)
         await pool.open()

@@ -32,7 +32,7 @@ class ProcessorSettings(RawLogSettings, DatabaseSettings, LogSettings):
     processor_group: str = Field(default="ringover-normalizer", min_length=1, description="Consumer group")
     processor_host: str = Field(default="0.0.0.0", description="Address of the admin port")  # noqa: S104 - probes
     processor_admin_port: int = Field(default=9081, ge=0, le=65535, description="Port of /livez, /readyz, /metrics")
-    processor_batch_records: int = Field(default=1000, ge=1, le=10_000, description="Most records in one transaction")
+    processor_batch_records: int = Field(default=4000, ge=1, le=10_000, description="Most records in one transaction")
     processor_session_timeout_seconds: float = Field(
         default=10, ge=1, le=300, description="Silence after which the group takes a processor's partitions away"
     )

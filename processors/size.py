@@ -2,12 +2,20 @@
 
 from collections.abc import Sequence
 
+from processors.model import Normalized
 from schemas.topics import MAX_OUTPUT_BYTES
 
 # Kafka's record batch, version 2 (Kafka documentation, "Message Format"): the batch's head of 61 bytes, then lengths,
 # deltas and counts of at most 5 or 10 bytes each.
 _BATCH_AND_RECORD = 61 + 40
 _HEADER = 10
+
+
+def event_fits(event: Normalized) -> bool:
+    """Whether every topic that we write takes an event; makes its headers only if it is large."""
+    # Of its parts only these have no bound of some hundred bytes.
+    unbounded = len(event.value) + len(event.time) + len(event.traceparent or b"")
+    return unbounded <= MAX_OUTPUT_BYTES // 2 or fits(event.key, event.value, event.headers)
 
 
 def fits(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> bool:

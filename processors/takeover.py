@@ -1,7 +1,8 @@
 """Take a partition over: the order of steps that keeps a predecessor, dead or merely slow, from doing harm.
 
 Start the producer (fences every earlier owner and ends its open transaction), only then read the committed offset (an
-open transaction would still hide it), compare it with what PostgreSQL knows, heal, seek.
+open transaction would still hide it) and prove that it is not an outdated one, compare it with what PostgreSQL knows,
+heal, seek.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,8 +12,6 @@ from typing import TypeAlias
 from processors.model import Bounds
 from processors.ports import Output, RawLog, State
 from runtime.errors import FencedError, LogUnavailableError, RefusedError
-
-VISIBLE_LOOKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +71,10 @@ def plan_takeover(committed: int | None, progress: int | None, bounds: Bounds) -
     return Resume(committed)
 
 
-async def take_over(
-    log: RawLog,
-    state: State,
-    output: Output,
-    *,
-    heal: Callable[[int, int], Awaitable[None]],
-    pause: Callable[[], Awaitable[None]],
-) -> int:
+async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable[[int, int], Awaitable[None]]) -> int:
     """Become the only owner of a partition, and return the offset to begin at; the log is positioned there.
 
-    `heal(start, end)` claims the records in [start, end) without output; `pause()` is the time between two looks.
+    `heal(start, end)` claims the records in [start, end) without output.
 
     Raises:
         TransientError: Kafka or PostgreSQL is away; take over again with a new output.
@@ -90,7 +82,8 @@ async def take_over(
         RefusedError: going on would break the guarantee.
     """
     await output.start()
-    committed, progress, bounds = await log.committed(), await state.progress(), await log.bounds()
+    committed = await _committed(log, output)
+    progress, bounds = await state.progress(), await log.bounds()
     plan = plan_takeover(committed, progress, bounds)
     match plan:
         case Refuse(reason=reason):
@@ -100,7 +93,9 @@ async def take_over(
         case Initialize(offset=offset):
             # Commit before the first claim: a crash between the two must not look like expired offsets.
             await output.commit({}, offset)
-            await _visible(log, offset, pause)
+            await output.touch(offset)  # a commit shows once a later transaction has begun
+            if await log.committed() != offset:
+                raise LogUnavailableError("the first committed offset does not show")
             await state.open(offset)
         case Heal(start=start, end=offset):
             # Not at `start`: PostgreSQL may have lost more since it was asked, and nobody would claim what is between.
@@ -112,17 +107,17 @@ async def take_over(
     return offset
 
 
-async def _visible(log: RawLog, offset: int, pause: Callable[[], Awaitable[None]]) -> None:
-    """Wait until the first commit shows, which it does some milliseconds after its transaction has ended.
+async def _committed(log: RawLog, output: Output) -> int | None:
+    """The group's committed offset, proven to be the last one.
 
-    Progress without a committed offset means that offsets have expired: whoever froze in a takeover and wakes up
-    between the two would refuse.
+    A broker that has just become the group's coordinator shows older offsets, or none, until another one is written
+    (docs/design.md); going on at those would repeat events. What it shows before and after one was written is true.
 
     Raises:
-        LogUnavailableError: it does not show; take over again.
+        LogUnavailableError: the two differ; take over again.
     """
-    for _ in range(VISIBLE_LOOKS):
-        if await log.committed() == offset:
-            return
-        await pause()
-    raise LogUnavailableError("the first committed offset does not show")
+    shown = await log.committed()
+    await output.touch(shown or 0)
+    if await log.committed() != shown:
+        raise LogUnavailableError("the broker showed an outdated offset, as it does after a crash")
+    return shown

@@ -113,7 +113,7 @@ class ProcessorMetrics(ProcessMetrics):
             "ringover_dead_letters", "Dead letters stored by the processor", ["code"], registry=registry
         )
         #: From the ingress's clock at reception to the committed event, by event type.
-        self.end_to_end = Histogram(
+        self.end_to_end = tallies.Histogram(
             "ringover_end_to_end_seconds", "Received to committed", ["type"], buckets=_SLOW, registry=registry
         )
         #: One claim statement.

@@ -6,7 +6,6 @@ as the value). Nothing here holds a wall-clock time of ours: a replay is byte-id
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from schemas.identity import SOURCE, EventId, EventType, IdempotencyKey
@@ -107,8 +106,7 @@ _FIXED: dict[EventType, Headers] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EventHeaders:
+class EventHeaders(NamedTuple):
     """The CloudEvents attributes of one normalized event.
 
     `subject` is the call id, `time` RFC 3339 UTC from the body, `source_offset` the `topic/partition/offset` of the
@@ -125,17 +123,7 @@ class EventHeaders:
 
     def encode(self) -> Headers:
         """As Kafka headers, in a fixed order."""
-        headers = [
-            *_FIXED[self.event_type],
-            ("ce_id", self.event_id.encode()),
-            ("ce_subject", self.subject.encode()),
-            ("ce_time", self.time.encode()),
-            ("ce_idempotencykey", self.idempotency_key.encode()),
-            ("ce_sourceoffset", self.source_offset.encode()),
-        ]
-        if self.traceparent is not None:
-            headers.append((TRACEPARENT, self.traceparent))
-        return headers
+        return encode_event(**self._asdict())
 
     @classmethod
     def decode(cls, headers: Sequence[tuple[str, bytes]]) -> "EventHeaders":
@@ -155,3 +143,27 @@ class EventHeaders:
             source_offset=found["ce_sourceoffset"].decode(),
             traceparent=found.get(TRACEPARENT),
         )
+
+
+def encode_event(
+    *,
+    event_type: EventType,
+    event_id: str,
+    subject: str,
+    time: str,
+    idempotency_key: str,
+    source_offset: str,
+    traceparent: bytes | None,
+) -> Headers:
+    """The headers of one event, see EventHeaders; a function of its own, since this is done for every event."""
+    headers = [
+        *_FIXED[event_type],
+        ("ce_id", event_id.encode()),
+        ("ce_subject", subject.encode()),
+        ("ce_time", time.encode()),
+        ("ce_idempotencykey", idempotency_key.encode()),
+        ("ce_sourceoffset", source_offset.encode()),
+    ]
+    if traceparent is not None:
+        headers.append((TRACEPARENT, traceparent))
+    return headers

@@ -22,10 +22,12 @@ class EventType(StrEnum):
     CALL_ENDED = "call.ended"
     RECORDING_READY = "call.recording_ready"
 
+    __hash__ = str.__hash__  # equal to its name, so found by it; the enum's own is in Python and of another value
+
 
 def derived_event_id(event_type: EventType, call_id: str, timestamp: str) -> EventId:
     """The event id of a body that brings none: hex SHA-256, `timestamp` exactly as written in the body."""
-    text = f"{SOURCE}|{event_type.value}|{call_id}|{timestamp}"
+    text = f"{SOURCE}|{event_type}|{call_id}|{timestamp}"
     return EventId(hashlib.sha256(text.encode()).hexdigest())
 
 
@@ -35,7 +37,7 @@ def idempotency_key(event_type: EventType, call_id: str, recording_id: str | Non
     `recording_id` belongs to `call.recording_ready` alone: some systems emit that event again after reprocessing.
     Two different pairs of ids may share one published key when an id contains `:`; `claim_key` tells them apart.
     """
-    key = f"{SOURCE}:{event_type.value}:{call_id}"
+    key = f"{SOURCE}:{event_type}:{call_id}"
     return IdempotencyKey(key if recording_id is None else f"{key}:{recording_id}")
 
 
@@ -45,8 +47,8 @@ def claim_key(event_type: EventType, call_id: str, recording_id: str | None = No
     Escaping makes the key injective (call `a:b` + recording `c` is not call `a` + recording `b:c`), and it equals the
     idempotency key for every id without those two characters. The call id inside bounds a key to one partition.
     """
-    escaped_recording = None if recording_id is None else _escape(recording_id)
-    return ClaimKey(idempotency_key(event_type, _escape(call_id), escaped_recording))
+    key = f"{SOURCE}:{event_type}:{_escape(call_id)}"
+    return ClaimKey(key if recording_id is None else f"{key}:{_escape(recording_id)}")
 
 
 def _escape(part: str) -> str:

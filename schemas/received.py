@@ -1,37 +1,46 @@
 """Webhook bodies as received from Ringover: strict on the fields we use, tolerant of every other one.
 
 Source: the customer's specification, "Payload raw" of sections 1.1 to 1.3. Optional fields may be absent or null.
+Validating a body makes plain dictionaries with these fields alone.
 """
 
-from typing import Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from pydantic_core import CoreConfig, SchemaValidator
+from typing_extensions import TypedDict
 
 from schemas.fields import E164, CallerNumber, Id, NonEmpty, Seconds, Timestamp
 
-
-class _Received(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, hide_input_in_errors=True)
+_received = with_config(ConfigDict(strict=True, extra="ignore"))
 
 
-class Agent(_Received):
+def validator(model: type[Any]) -> SchemaValidator:
+    """The validator of one of these models; its errors never quote the body."""
+    return SchemaValidator(TypeAdapter(model).core_schema, CoreConfig(hide_input_in_errors=True))
+
+
+@_received
+class Agent(TypedDict):
     """The agent of a call."""
 
-    id: Id | None = None
+    id: NotRequired[Id | None]
 
 
-class StartedCall(_Received):
+@_received
+class StartedCall(TypedDict):
     """The `call` of a `call.started`."""
 
     id: Id
     direction: Literal["inbound", "outbound", "internal"]
-    from_: CallerNumber = Field(default=None, alias="from")
+    from_: NotRequired[Annotated[CallerNumber, Field(alias="from")]]
     to: E164
-    queue_id: Id | None = None
-    agent: Agent | None = None
+    queue_id: NotRequired[Id | None]
+    agent: NotRequired[Agent | None]
 
 
-class EndedCall(_Received):
+@_received
+class EndedCall(TypedDict):
     """The `call` of a `call.ended`."""
 
     id: Id
@@ -40,46 +49,53 @@ class EndedCall(_Received):
     disposition: NonEmpty
 
 
-class RecordedCall(_Received):
+@_received
+class RecordedCall(TypedDict):
     """The `call` of a `call.recording_ready`."""
 
     id: Id
 
 
-class Recording(_Received):
+@_received
+class Recording(TypedDict):
     """A recording; `url` is opaque to us: nothing here ever fetches it."""
 
     id: Id
     url: NonEmpty
 
 
-class Transcript(_Received):
+@_received
+class Transcript(TypedDict):
     """A recording's transcript."""
 
-    text: str | None = None
-    language: str | None = None
+    text: NotRequired[str | None]
+    language: NotRequired[str | None]
 
 
-class _Envelope(_Received):
-    timestamp: Timestamp
-    event_id: Id | None = None
-
-
-class CallStartedReceived(_Envelope):
+@_received
+class CallStartedReceived(TypedDict):
     """Body of `POST /wh/ringover/call-started`."""
 
+    timestamp: Timestamp
+    event_id: NotRequired[Id | None]
     call: StartedCall
 
 
-class CallEndedReceived(_Envelope):
+@_received
+class CallEndedReceived(TypedDict):
     """Body of `POST /wh/ringover/call-ended`."""
 
+    timestamp: Timestamp
+    event_id: NotRequired[Id | None]
     call: EndedCall
 
 
-class RecordingReadyReceived(_Envelope):
+@_received
+class RecordingReadyReceived(TypedDict):
     """Body of `POST /wh/ringover/recording-ready`."""
 
+    timestamp: Timestamp
+    event_id: NotRequired[Id | None]
     call: RecordedCall
     recording: Recording
-    transcript: Transcript | None = None
+    transcript: NotRequired[Transcript | None]

@@ -1,7 +1,8 @@
 """Moves committed offsets: all in one transaction for the processors, by a plain commit for groups downstream."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -31,18 +32,22 @@ async def take_over(place: Place, partitions: Iterable[TopicPartition]) -> None:
     options = client_options(place.settings, client_id=CLIENT_ID)
     at_once = asyncio.Semaphore(AT_ONCE)
 
-    async def fence(identity: str) -> None:
-        async with at_once:
-            producer = _producer(options, identity)
-            try:
-                async with asyncio.timeout(START_SECONDS):
-                    await producer.start()
-            finally:
-                await close_producer(producer)
+    async def fence(partition: TopicPartition) -> None:
+        async with at_once, _started(options, transactional_id(place.group, partition)):
+            pass
 
     with kafka_errors(place.settings):
-        await fence(own_id(place.group))
-        await asyncio.gather(*(fence(transactional_id(place.group, partition)) for partition in partitions))
+        async with _started(options, own_id(place.group)) as own:
+            await asyncio.gather(*(fence(partition) for partition in partitions))
+            await _touch(own, place)
+
+
+async def _touch(producer: AIOKafkaProducer, place: Place) -> None:
+    """Write an offset and take it back: a coordinator that crashed shows outdated ones until then."""
+    async with asyncio.timeout(COMMIT_SECONDS):
+        await producer.begin_transaction()
+        await producer.send_offsets_to_transaction({TopicPartition(place.topic, 0): 0}, place.group)
+        await producer.abort_transaction()
 
 
 async def commit_together(place: Place, targets: Mapping[int, int]) -> None:
@@ -51,18 +56,12 @@ async def commit_together(place: Place, targets: Mapping[int, int]) -> None:
     After an error it is not known which: take over, then look.
     """
     options = client_options(place.settings, client_id=CLIENT_ID)
-    producer = _producer(options, own_id(place.group))
+    offsets = {TopicPartition(place.topic, number): offset for number, offset in targets.items()}
     with kafka_errors(place.settings):
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await producer.start()
-            async with asyncio.timeout(COMMIT_SECONDS):
-                await producer.begin_transaction()
-                offsets = {TopicPartition(place.topic, number): offset for number, offset in targets.items()}
-                await producer.send_offsets_to_transaction(offsets, place.group)
-                await producer.commit_transaction()
-        finally:
-            await close_producer(producer)
+        async with _started(options, own_id(place.group)) as producer, asyncio.timeout(COMMIT_SECONDS):
+            await producer.begin_transaction()
+            await producer.send_offsets_to_transaction(offsets, place.group)
+            await producer.commit_transaction()
 
 
 async def commit_plainly(place: Place, targets: Mapping[int, int]) -> None:
@@ -86,7 +85,14 @@ async def commit_plainly(place: Place, targets: Mapping[int, int]) -> None:
             await close_consumer(consumer)
 
 
-def _producer(options: Mapping[str, Any], identity: str) -> AIOKafkaProducer:
-    return AIOKafkaProducer(
+@asynccontextmanager
+async def _started(options: Mapping[str, Any], identity: str) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(
         **options, transactional_id=identity, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS, acks="all"
     )
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            await producer.start()
+        yield producer
+    finally:
+        await close_producer(producer)

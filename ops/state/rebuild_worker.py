@@ -20,13 +20,15 @@ from processors.decide import claims_of, decide
 from processors.model import Batch, Conflict, Owner
 from processors.normalize import normalize
 from processors.postgres_state import PartitionState, PostgresState, make_pool
+from processors.service import GC_OBJECTS
 from runtime.errors import PipelineError
+from runtime.kafka import fetch_bare_records
 from runtime.lifecycle import calm_garbage_collection
 from runtime.settings import load
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 
-BATCH_RECORDS = 2000
+BATCH_RECORDS = 4000
 LANES = 2  # partitions at once: one normalizes while PostgreSQL answers the other
 
 
@@ -55,7 +57,7 @@ class Rebuilder:
     async def _batch(self, claims: PartitionState, number: int, first: int, records: Sequence[ConsumerRecord]) -> int:
         source = f"{self._settings.raw_topic}/{number}"
         verdicts = [normalize(record, source=source) for record in records]
-        batch = Batch(number, first, records[-1].offset + 1, records, verdicts)
+        batch = Batch(number, first, records[-1].offset + 1, verdicts)
 
         def conflicts_of(owners: Mapping[ClaimKey, Owner]) -> Sequence[Conflict]:
             return decide(batch, owners, topics=self._topics, group=self._settings.processor_group).conflicts
@@ -96,7 +98,8 @@ def tell(count: int) -> None:
 
 def main() -> None:
     """Parse, work, and end with one line when something stands against it."""
-    calm_garbage_collection()
+    calm_garbage_collection(objects=GC_OBJECTS)
+    fetch_bare_records()
     rate, *arguments = sys.argv[1:]
     ranges = []
     for argument in arguments:

@@ -39,7 +39,7 @@ class History:
     """A run that is over.
 
     Attributes:
-        commits: the group's offsets by partition as they were seen, in the order of time.
+        commits: by partition, every offset that the group committed, in order.
         undecided: by `topic/partition`, records after the last stable offset, read when every transaction that was
             open at healing must have ended.
         drained: seconds from healing until everything was processed; None: it never was.
@@ -48,7 +48,7 @@ class History:
     raw_topic: str
     deliveries: Sequence[Delivery]
     left: Left
-    commits: Sequence[Mapping[int, int]]
+    commits: Mapping[int, Sequence[int]]
     undecided: Mapping[str, int]
     drained: float | None
 
@@ -78,7 +78,7 @@ def judge(history: History) -> Verdict:
         *stored_violations(history.deliveries, by_webhook, letters),
         *sender_order_violations(history.deliveries, by_webhook),
         *violations(model, left),
-        *moved_back(history.commits),
+        *history_violations(history.commits, left.committed),
         *(Violation(Invariant.I7, f"{place}: {n} records undecided") for place, n in history.undecided.items() if n),
         *_in_time(history.drained),
     ]
@@ -135,13 +135,16 @@ def sender_order_violations(deliveries: Iterable[Delivery], raw: Mapping[str, Se
                 yield Violation(Invariant.I5, text, later.request_id)
 
 
-def moved_back(commits: Sequence[Mapping[int, int]]) -> Iterator[Violation]:
-    """I6, second half: no partition's offset is ever seen below an earlier one."""
-    for before, after in pairwise(commits):
-        for partition in before.keys() & after.keys():
-            if after[partition] < before[partition]:
-                text = f"partition {partition} went from {before[partition]} back to {after[partition]}"
-                yield Violation(Invariant.I6, text)
+def history_violations(commits: Mapping[int, Sequence[int]], committed: Mapping[int, int]) -> Iterator[Violation]:
+    """I6, second half: no offset was ever committed below an earlier one, and the last is what the broker shows."""
+    for partition, offsets in commits.items():
+        for before, after in pairwise(offsets):
+            if after < before:
+                yield Violation(Invariant.I6, f"partition {partition} went from {before} back to {after}")
+    for partition, shown in committed.items():
+        last = commits.get(partition, [None])[-1]
+        if last != shown:
+            yield Violation(Invariant.I6, f"partition {partition}: the broker shows {shown}, the last commit is {last}")
 
 
 def fates(

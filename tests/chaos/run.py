@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from tests.chaos.checker import DRAIN_SECONDS, History, Verdict, judge
 from tests.chaos.faults import FAULTS, Fault
 from tests.chaos.journal import Answer, Journal, write_lines
+from tests.chaos.offsets import commits
 from tests.chaos.report import Window
 from tests.chaos.schedule import Phase, Step
 from tests.chaos.sender import Sender
@@ -90,7 +91,7 @@ class Run:
             raw_topic=self.world.topics.raw,
             deliveries=journal.deliveries,
             left=await left(self.world.place),
-            commits=[sample.committed for sample in self._watch.samples],
+            commits=await commits(self.world.place),
             undecided=await undecided(self.world.place, self.world.config.partitions),
             drained=drained,
         )

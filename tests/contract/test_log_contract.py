@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from processors.kafka_log import KafkaLog
 from processors.kafka_output import KafkaOutput
-from processors.model import Bounds, RawRecord, Record
+from processors.model import Bounds, RawRecord, Record, Written
 from processors.ports import Output, RawLog
 from runtime.errors import FencedError, PublishError, RefusedError
 from schemas.topics import MAX_MESSAGE_BYTES, MAX_OUTPUT_BYTES, TopicNames
@@ -37,7 +37,7 @@ class World(Protocol):
     def hold_end(self, output: Output, gate: Gate) -> None:
         """The end of the next transaction waits for `gate`."""
 
-    async def visible(self, topic: str) -> list[Record]: ...
+    async def visible(self, topic: str) -> list[Written]: ...
 
 
 class MemoryWorld:
@@ -60,7 +60,7 @@ class MemoryWorld:
     def hold_end(self, output: Output, gate: Gate) -> None:
         self._hooks[id(output)].at(Step.END, gate)
 
-    async def visible(self, topic: str) -> list[Record]:
+    async def visible(self, topic: str) -> list[Written]:
         return list(self.kafka.written.get(topic, ()))
 
 
@@ -90,7 +90,7 @@ class KafkaWorld:
             await consumer.start()
             self._stack.push_async_callback(consumer.stop)
             consumer.assign([self._source])
-        self.log = KafkaLog(member, fetcher, self._source)
+        self.log = KafkaLog(member, fetcher, self._source, asyncio.Lock())
         self._stack.push_async_callback(self._stop_outputs)
 
     async def append(self, *values: bytes) -> None:
@@ -122,7 +122,7 @@ class KafkaWorld:
         for output in self._outputs:
             await output.stop()
 
-    async def visible(self, topic: str) -> list[Record]:
+    async def visible(self, topic: str) -> list[Written]:
         found = await read_topic(self._servers, topic)
         assert {record.partition for record in found} <= {PARTITION}  # where the raw record came from
         return [Record(record.key, record.value, list(record.headers), record.timestamp) for record in found]
@@ -245,6 +245,28 @@ async def test_takeover_sees_the_predecessors_last_commit(world: World) -> None:
 
         assert await world.log.committed() == (number or None)
         await output.commit({world.topics.call: [event(number)]}, number + 1)
+
+
+async def test_touch_leaves_everything_as_it_was(world: World) -> None:
+    output = await started(world)
+
+    await output.touch(0)
+    assert await world.log.committed() is None
+    await output.commit({world.topics.call: [event(1)]}, 5)
+    await output.touch(3)
+
+    assert await world.log.committed() == 5  # and certain to show: a later transaction has begun
+    await output.commit({world.topics.call: [event(2)]}, 6)
+    await visible_becomes(world, world.topics.call, [event(1), event(2)])
+    await committed_becomes(world.log, 6)
+
+
+async def test_touch_of_a_fenced_producer_fails(world: World) -> None:
+    first = await started(world)
+    await started(world)
+
+    with pytest.raises(FencedError):
+        await first.touch(0)
 
 
 async def test_fetch_is_in_order_from_the_position(world: World) -> None:

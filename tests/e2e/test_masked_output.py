@@ -12,10 +12,15 @@ from typing import NamedTuple, cast
 import orjson
 import pytest
 import typer.main
+from prometheus_client import CollectorRegistry
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
+from ingress.publisher import Record
+from ingress.spool.model import Bounds
+from ingress.spool.spool import open_spool
 from ops.cli import app
+from runtime.metrics import SpoolMetrics
 from schemas.dead_letter import Code, Reason, Stage, reason_headers
 from tests.support import cli
 from tests.support.kafka import Webhook, producer, read_topic, store
@@ -64,7 +69,7 @@ class Command(NamedTuple):
     outputs: tuple[str, ...] = ("table", "json")
 
 
-def commands(export: Path, letters: list[str]) -> Iterator[Command]:
+def commands(export: Path, letters: list[str], spool: Path) -> Iterator[Command]:
     yield Command(f"calls show {CALL}", reveals=CANARIES)
     yield Command(f"calls show {DEAD_CALL}", reveals=CANARIES)
     yield Command(f"calls replay {CALL}")
@@ -86,6 +91,8 @@ def commands(export: Path, letters: list[str]) -> Iterator[Command]:
     yield Command(f"erase --call-id {CALL}")
     yield Command(f"erase --number {CALLER}")
     yield Command("erase --pending", outputs=NUMBERS_ONLY)
+    yield Command(f"spool show --dir {spool}")
+    yield Command(f"spool drain --dir {spool}")
 
 
 TAIL = "tail --from-beginning --max 6"  # events and dead letters of `_seed`: then it ends
@@ -99,19 +106,27 @@ async def test_no_command_prints_personal_data_unless_told_to(place: Place, prog
     await _seed(place, programs)
     dead = await read_topic(place.bootstrap_servers, place.topics.dead_letter)
     letters = [f"{found.partition}:{found.offset}" for found in dead]
-    export = tmp_path / "letters.jsonl"
-    exported = await asyncio.to_thread(_run, programs.env, f"dead-letters export --file {export}", 0)
-    assert "unmasked" in exported
-    assert [canary for canary in CANARIES if canary not in export.read_text()] == [], "exports are whole, by design"
-    assert stat.S_IMODE(export.stat().st_mode) == 0o600
+    export, spool = tmp_path / "letters.jsonl", tmp_path / "spool"
+    await _fill(spool)
+    await asyncio.to_thread(_export, programs.env, "dead-letters export", export)
+    await asyncio.to_thread(_export, programs.env, f"spool export --dir {spool}", tmp_path / "spool.jsonl")
 
-    found = list(commands(export, letters))
+    found = list(commands(export, letters, spool))
     leaks = await asyncio.to_thread(lambda: [leak for command in found for leak in _leaks(programs.env, command)])
     leaks += await _listener_leaks(programs.env)
 
     assert leaks == []
     assert len(letters) == 2
     _every_command_is_thought_of(command.line for command in found)
+
+
+def _export(env: Mapping[str, str], command: str, file: Path) -> None:
+    """Exports are whole by design: for their owner's eyes, and said so; nothing of it on the terminal."""
+    said = _run(env, f"{command} --file {file}", 0)
+    assert "unmasked" in said
+    assert [canary for canary in CANARIES if canary in said] == []
+    assert [canary for canary in CANARIES if canary not in file.read_text()] == []
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def _leaks(env: Mapping[str, str], command: Command) -> Iterator[str]:
@@ -169,9 +184,18 @@ async def _seed(place: Place, programs: Programs) -> None:
         await client.send_and_wait(topics.call, other, started.key, **at)
 
 
+async def _fill(directory: Path) -> None:
+    """A spool of an ingress that is gone, with the same webhooks."""
+    metrics = SpoolMetrics(CollectorRegistry())
+    async with open_spool(directory, Bounds(max_bytes=1024**2, max_age_seconds=3600), metrics) as spool:
+        for webhook in WEBHOOKS:
+            headers = [("endpoint", webhook.slug.encode()), ("signature", b"canary-token")]
+            await spool.append(Record("raw", webhook.key.encode(), webhook.body, headers))
+
+
 def _every_command_is_thought_of(lines: Iterable[str]) -> None:
     """A new command belongs into `commands` if it can print a record, else into OTHERS."""
-    tried = {*lines, TAIL, TOP, "dead-letters export"}
+    tried = {*lines, TAIL, TOP, "dead-letters export", "spool export"}
     known = [
         name
         for name in _leaves(cast("TyperGroup", typer.main.get_command(app)))

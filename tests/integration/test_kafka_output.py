@@ -1,14 +1,19 @@
-"""The order of requests within a transaction, on a real broker: no outcome shows it, short of a broker's fault."""
+"""The requests of a transaction on a real broker: their order, and what is done when an answer is lost."""
 
 from typing import Any
 
+import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import RequestTimedOutError
+from aiokafka.protocol.transaction import AddOffsetsToTxnRequest, EndTxnRequest, TxnOffsetCommitRequest
 
 from processors.kafka_output import KafkaOutput
 from processors.model import Record
+from runtime.errors import PublishError
 from schemas.topics import TopicNames
+from tests.support.kafka import read_topic
 
-RECORDS = [Record(b"key", b"%d" % number + b"x" * 300_000, [], 1_767_366_000_000) for number in range(4)]
+RECORDS = [Record(b"key", b"%d" % number + b"x" * 600_000, [], 1_767_366_000_000) for number in range(4)]
 
 
 async def test_offset_joins_the_transaction_when_every_record_is_acknowledged(
@@ -36,3 +41,33 @@ async def test_offset_joins_the_transaction_when_every_record_is_acknowledged(
 
     assert len(acknowledgements) == 2 * len(RECORDS)
     assert acknowledged_before_the_offset == [[True] * len(acknowledgements)]
+
+
+@pytest.mark.parametrize("kind", [AddOffsetsToTxnRequest, TxnOffsetCommitRequest, EndTxnRequest])
+async def test_producer_whose_request_was_sent_twice_had_its_last_transaction(
+    kafka_bootstrap_servers: str, topics: TopicNames, kind: Any
+) -> None:
+    """The client sends it again and goes on; the first one could arrive in the next transaction."""
+    source = TopicPartition(topics.raw, 1)
+    output = KafkaOutput({"bootstrap_servers": kafka_bootstrap_servers}, group=f"{topics.raw}.twice", source=source)
+    await output.start()
+    await output.commit({topics.call: RECORDS[:1]}, 1)
+    send = output._send
+    lost: list[Any] = []
+
+    async def lose_an_answer(node: int, request: Any, **options: Any) -> Any:
+        answer = await send(node, request, **options)
+        if isinstance(request, kind) and not lost:
+            lost.append(answer)
+            raise RequestTimedOutError
+        return answer
+
+    output._send = lose_an_answer
+    with pytest.raises(PublishError, match="sent twice"):
+        await output.commit({topics.call: RECORDS[1:2]}, 2)
+    await output.stop()
+
+    assert len(lost) == 1
+    assert [record.value for record in await read_topic(kafka_bootstrap_servers, topics.call)] == [
+        record.value for record in RECORDS[:2]
+    ]

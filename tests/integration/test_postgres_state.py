@@ -126,6 +126,24 @@ async def test_killed_in_the_middle_of_claims_loses_none_that_was_answered(
     assert await partition.claim(0, known, again) == answered
 
 
+async def test_pass_again_over_old_records_writes_no_claim(stack: Devstack, state: PostgresState) -> None:
+    partition = state.partition(7)
+    await partition.open(0)
+    keys = [ClaimKey(f"again:{number}") for number in range(20)]
+    first = await partition.claim(0, 20, [Claim(key, number, 0, 5, 1) for number, key in enumerate(sorted(keys))])
+
+    async def versions() -> list[tuple[object, ...]]:
+        async with await psycopg.AsyncConnection.connect(stack.database_url) as connection:
+            cursor = await connection.execute("SELECT idempotency_key, ctid::text, xmin::text FROM claim ORDER BY 1")
+            return await cursor.fetchall()
+
+    before = await versions()
+    again = [Claim(key, owner.offset, 0, 6, 0) for key, owner in sorted(first.items())]
+
+    assert await partition.claim(0, 20, again, counted_until=20) == first
+    assert await versions() == before
+
+
 async def test_damaged_connection_is_replaced(stack: Devstack, state: PostgresState) -> None:
     await state.check()
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from processors.model import Record
+from processors.model import Written
 from schemas.dead_letter import CODE, PREFIX
 from schemas.identity import EventType, claim_key
 from tests.simulation.process import LOG, PARTITION, TOPICS
@@ -90,7 +90,7 @@ def _dead(raw: Raw, code: str) -> Shown:
     return raw.key, raw.value, (*raw.headers, (CODE, code.encode()))
 
 
-def _shown(record: Record) -> Shown:
+def _shown(record: Written) -> Shown:
     """Of a dead letter's reason only the code, which is what the model knows."""
     headers = tuple(pair for pair in record.headers if not pair[0].startswith(PREFIX) or pair[0] == CODE)
     return record.key, record.value or b"", headers

@@ -9,7 +9,7 @@ Item = TypeVar("Item")
 
 # What can happen next, by weight of 256. The first is what a byte 0 means.
 WEIGHTS = {
-    "go on": 174,
+    "go on": 172,
     "fault": 16,
     "slow answer": 12,
     "freeze": 6,
@@ -26,6 +26,7 @@ WEIGHTS = {
     "stop": 1,
     "cancel": 1,
     "transaction expires": 2,
+    "coordinator restarts": 2,
 }
 assert sum(WEIGHTS.values()) == 256
 EVENTS = [name for name, weight in WEIGHTS.items() for _ in range(weight)]

@@ -1,6 +1,6 @@
 """Thousands of schedules of crashes, frozen processes, lost answers, rollbacks and rewinds: each event once per pass.
 
-SIMULATION_SCHEDULES sets how many (2,000); SIMULATION_BYTES how long each is (140 decisions).
+SIMULATION_SCHEDULES sets how many (2,000); SIMULATION_BYTES how long each is (170 decisions).
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.simulation.virtual_time import virtual_loop
 from tests.simulation.world import World
 
 SCHEDULES = int(os.environ.get("SIMULATION_SCHEDULES", "2000"))
-BYTES = int(os.environ.get("SIMULATION_BYTES", "140"))
+BYTES = int(os.environ.get("SIMULATION_BYTES", "170"))
 # The same ones in every run of `make check`; `make simulate` looks for others.
 DERANDOMIZED = "SIMULATION_SCHEDULES" not in os.environ
 # Seeing that something fails is enough for the mutations; a person wants the shortest schedule that does.

@@ -50,6 +50,7 @@ class World:
         self._snapshots = [self.database.backup()]
         self._living: list[Process] = []
         self._count = 0
+        self._restarted = False
         self._events: dict[str, Callable[[], bool]] = {
             "go on": lambda: False,
             "slow answer": self._slow_answer,
@@ -67,6 +68,7 @@ class World:
             "stop": lambda: self._end(cancel=False),
             "cancel": lambda: self._end(cancel=True),
             "transaction expires": self._expire,
+            "coordinator restarts": self._restart_coordinator,
         }
 
     def run(self) -> None:
@@ -226,6 +228,14 @@ class World:
         pending = self.kafka.open is not None
         self.kafka.expire()
         return pending
+
+    def _restart_coordinator(self) -> bool:
+        """Once a schedule: twice within one takeover, with the same old offset, cannot be told from the truth."""
+        if self._restarted:
+            return False
+        self._restarted = True
+        self.kafka.restart(self._schedule.one_of([None, *self.kafka.commits]))
+        return True
 
     def _snapshot(self) -> bool:
         self._snapshots = [*self._snapshots[1 - SNAPSHOTS :], self.database.backup()]

@@ -8,12 +8,13 @@ What it does as the real one does, and tests/contract holds both to it where a t
 - It commits what it was given: a record that was refused is the client's to notice.
 - An end that was under way when its sender gave up ends whatever transaction of that epoch is open on arrival
   (KAFKA-17754).
+- After a crash it shows an older offset of the group, or none, until the next one is written.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from processors.model import Record
+from processors.model import Written
 from runtime.errors import FencedError, PublishError
 from schemas.headers import Headers
 from schemas.topics import DEAD_LETTER, TOPICS
@@ -38,7 +39,7 @@ class StoredRecord:
 class Transaction:
     """What a producer has sent and not yet ended."""
 
-    records: dict[str, list[Record]] = field(default_factory=dict)
+    records: dict[str, list[Written]] = field(default_factory=dict)
     next_offset: int | None = None
 
 
@@ -52,11 +53,22 @@ class MemoryKafka:
     end: int = 0
     committed: int | None = None
     epoch: int = 0
-    written: dict[str, list[Record]] = field(default_factory=dict)
+    written: dict[str, list[Written]] = field(default_factory=dict)
     commits: list[int] = field(default_factory=list)
     open: Transaction | None = None
     ending: Transaction | None = None  # decided and answered, its markers not yet written
     prompt: bool = True  # whether markers are written before the end is answered
+    outdated: bool = False  # whether `older` is shown instead of what was committed
+    older: int | None = None
+
+    @property
+    def shown(self) -> int | None:
+        """OffsetFetch."""
+        return self.older if self.outdated else self.committed
+
+    def restart(self, older: int | None) -> None:
+        """The broker crashed and is back; nothing is lost, but the group's coordinator does not know all of it yet."""
+        self.outdated, self.older = True, older
 
     def append(self, key: bytes | None, value: bytes | None, headers: Headers) -> int:
         offset = self.end
@@ -80,7 +92,7 @@ class MemoryKafka:
         self.epoch += 1
         return self.epoch
 
-    def produce(self, epoch: int, topic: str, records: Sequence[Record]) -> None:
+    def produce(self, epoch: int, topic: str, records: Sequence[Written]) -> None:
         """One batch; refused as a whole if one of its records is larger than the topic takes."""
         transaction = self._transaction(epoch)
         if any(size(record) > _max_bytes(topic) for record in records):
@@ -88,8 +100,9 @@ class MemoryKafka:
         transaction.records.setdefault(topic, []).extend(records)
 
     def add_offset(self, epoch: int, next_offset: int) -> None:
-        """TxnOffsetCommit."""
+        """TxnOffsetCommit: a coordinator that did not know all offsets learns them first."""
         self._transaction(epoch).next_offset = next_offset
+        self.outdated = False
 
     def end_transaction(self, epoch: int) -> None:
         """EndTxn with commit: decided now, to be seen when the markers are written."""
@@ -97,6 +110,11 @@ class MemoryKafka:
         self.open = None
         if self.prompt:
             self.write_markers()
+
+    def abort_transaction(self, epoch: int) -> None:
+        """EndTxn with abort."""
+        self._transaction(epoch)
+        self.open = None
 
     def write_markers(self) -> None:
         """Let the transaction that was decided be seen."""
@@ -132,7 +150,7 @@ class MemoryKafka:
         return [Raw(self.partition, r.offset, r.key, r.value or b"", tuple(r.headers)) for r in self.records]
 
 
-def size(record: Record) -> int:
+def size(record: Written) -> int:
     """Bytes of a record in a batch of its own, about."""
     headers = sum(len(name.encode()) + len(value) + 4 for name, value in record.headers)
     return EACH_RECORD_BYTES + len(record.key or b"") + len(record.value or b"") + headers

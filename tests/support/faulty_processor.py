@@ -20,7 +20,7 @@ from processors import member, postgres_state
 from processors.kafka_log import KafkaLog
 from processors.kafka_output import KafkaOutput
 from processors.member import Member
-from processors.model import RawRecord, Record
+from processors.model import RawRecord, Written
 from processors.service import ProcessorService
 from processors.settings import ProcessorSettings
 from runtime import lifecycle, logs
@@ -71,7 +71,7 @@ class FaultyOutput(KafkaOutput):
         await super().start()
         fault("initialized")
 
-    async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
+    async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
         if not records:
             await super().commit(records, next_offset)
             return

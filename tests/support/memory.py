@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 
-from processors.model import Bounds, Claim, Conflict, Owner, Record
+from processors.model import Bounds, Claim, Conflict, Owner, Written
 from runtime.errors import PublishError, RefusedError, StateBehindError
 from schemas.identity import ClaimKey
 from tests.support.broker import MemoryKafka, StoredRecord
@@ -35,6 +35,8 @@ class Step(StrEnum):
     CLAIMED = "state.claimed"
     CONFLICTS = "state.conflicts"
     START = "output.start"
+    TOUCH = "output.touch"
+    ABORT = "output.abort"
     COMMIT = "output.commit"
     SEND = "output.send"
     OFFSETS = "output.offsets"
@@ -113,7 +115,7 @@ class MemoryLog:
         self._position: int | None = None
 
     async def committed(self) -> int | None:
-        return await self._hooks.call(Step.COMMITTED, lambda: self._kafka.committed)
+        return await self._hooks.call(Step.COMMITTED, lambda: self._kafka.shown)
 
     async def bounds(self) -> Bounds:
         return await self._hooks.call(Step.BOUNDS, lambda: Bounds(self._kafka.start, self._kafka.end))
@@ -267,7 +269,7 @@ class MemoryOutput:
     async def start(self) -> None:
         await self._hooks.call(Step.START, self._init)
 
-    async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
+    async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
         await self._hooks.reach(Step.COMMIT)
         refused = [error for topic, of_topic in records.items() if (error := await self._send(topic, of_topic))]
         if refused:
@@ -275,13 +277,17 @@ class MemoryOutput:
         await self._hooks.call(Step.OFFSETS, lambda: self._kafka.add_offset(self._epoch, next_offset))
         await self._hooks.call(Step.END, lambda: self._kafka.end_transaction(self._epoch), Step.COMMIT_DONE)
 
+    async def touch(self, offset: int) -> None:
+        await self._hooks.call(Step.TOUCH, lambda: self._kafka.add_offset(self._epoch, offset))
+        await self._hooks.call(Step.ABORT, lambda: self._kafka.abort_transaction(self._epoch))
+
     async def stop(self) -> None:
         """Nothing to let go of."""
 
     def _init(self) -> None:
         self._epoch = self._kafka.init_producer()
 
-    async def _send(self, topic: str, records: Sequence[Record]) -> PublishError | None:
+    async def _send(self, topic: str, records: Sequence[Written]) -> PublishError | None:
         """A future that fails, as the client gives it: the broker would commit the rest all the same."""
         try:
             await self._hooks.call(Step.SEND, lambda: self._kafka.produce(self._epoch, topic, records))

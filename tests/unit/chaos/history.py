@@ -62,12 +62,11 @@ def after(deliveries: Sequence[Delivery], raw: Sequence[Raw]) -> History:
     ]
     claims = {claim_key(EventType(identity[0]), *identity[1:]): place for identity, place in model.owners.items()}
     ends = log_ends(raw)
-    half = {partition: end // 2 for partition, end in ends.items()}
     return History(
         raw_topic=TOPIC,
         deliveries=deliveries,
         left=Left(raw, model.events, letters, State(claims, model.conflicts, ends), ends),
-        commits=[half, ends],
+        commits={partition: [0, end // 2, end] for partition, end in ends.items()},
         undecided={f"{TOPIC}/{partition}": 0 for partition in ends},
         drained=1.0,
     )

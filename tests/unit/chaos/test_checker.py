@@ -195,8 +195,12 @@ def a_committed_offset_missing() -> History:
 
 
 def a_committed_offset_moved_back_for_a_while() -> History:
-    ends = CORRECT.commits[-1]
-    return replace(CORRECT, commits=[ends, {**ends, 1: 0}, ends])
+    end = CORRECT.commits[1][-1]
+    return replace(CORRECT, commits={**CORRECT.commits, 1: [0, end, end - 1, end]})
+
+
+def a_commit_that_the_broker_does_not_show() -> History:
+    return replace(CORRECT, commits={**CORRECT.commits, 1: CORRECT.commits[1][:-1]})
 
 
 def an_open_transaction() -> History:
@@ -265,6 +269,7 @@ MUTATIONS: dict[Invariant, list[Callable[[], History]]] = {
         a_committed_offset_short_of_the_end,
         a_committed_offset_missing,
         a_committed_offset_moved_back_for_a_while,
+        a_commit_that_the_broker_does_not_show,
     ],
     Invariant.I7: [an_open_transaction],
     Invariant.I8: [a_claim_moved, a_claim_gone, a_claim_too_many, progress_behind, a_conflict_not_counted],

@@ -130,7 +130,7 @@ def change_value(observed: Observed) -> None:
 
 def change_event_id(observed: Observed) -> None:
     first = observed.seen.events[0]
-    observed.seen.events[0] = replace(first, headers=replace(first.headers, event_id=EventId("other")))
+    observed.seen.events[0] = replace(first, headers=first.headers._replace(event_id=EventId("other")))
 
 
 def reverse_events(observed: Observed) -> None:

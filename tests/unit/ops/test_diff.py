@@ -16,20 +16,23 @@ from processors.normalize import normalize
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.identity import ClaimKey, EventType
 from schemas.topics import TopicNames
+from tests.support import verdicts
 from tests.support.kafka import raw_headers
 from tests.support.traffic import started
 
 KEY = ClaimKey("ringover:call.started:a")
 TOPIC = "ringover.call.v1"
-BAD = Rejected(Reason(Stage.NORMALIZE, Code.NUMBER_INVALID, "no"))
 
 
 def raw(offset: int) -> Seen:
     return Seen("ringover.raw.v1", 0, offset, 1000 + offset, b"a", b"{}", [])
 
 
+BAD = Rejected(Reason(Stage.NORMALIZE, Code.NUMBER_INVALID, "no"), raw(0))
+
+
 def valid(value: bytes = b"{}", key: ClaimKey = KEY) -> Normalized:
-    return Normalized(EventType.CALL_STARTED, key, value, [], hash(value))
+    return verdicts.valid(EventType.CALL_STARTED, key, value=value, content=hash(value))
 
 
 def compare(
@@ -43,7 +46,9 @@ def compare(
     """Records 10, 11, ... with these verdicts; `events`: offsets that have an event with value `{}` on the topic."""
     index = OutputIndex(0, Range(10, 10 + len(verdicts)))
     for place, offset in enumerate(events):
-        index.add_event(offset, TOPIC, place, fingerprint(TOPIC, b"a", b"{}", [], 1000 + offset))
+        verdict = verdicts[offset - 10]
+        event = verdict if isinstance(verdict, Normalized) else valid()
+        index.add_event(offset, TOPIC, place, fingerprint(TOPIC, b"a", b"{}", event.headers, 1000 + offset))
     for offset, code in (dead or {}).items():
         index.add_dead_letter(offset, code)
     result = DiffResult()

@@ -15,7 +15,6 @@ from processors.model import (
     DeadLettered,
     Duplicate,
     Emit,
-    Normalized,
     Outcome,
     Owner,
     Rejected,
@@ -25,6 +24,7 @@ from schemas.dead_letter import Code, DeadLetter, Reason, Stage
 from schemas.identity import ClaimKey, EventType
 from schemas.topics import TopicNames
 from tests.support.broker import StoredRecord
+from tests.support.verdicts import valid
 
 PARTITION = 4
 TOPICS = TopicNames("t.")
@@ -51,15 +51,25 @@ def event_of(number: int) -> EventType:
 
 def verdict(entry: Entry, offset: int) -> Verdict:
     if entry is None:
-        return Rejected(REASON)
+        return Rejected(REASON, record(offset))
     number, content = entry
     value = b"event-%d-%d" % (number, content)
-    return Normalized(event_of(number), key_of(number), value, [("ce_sourceoffset", b"%d" % offset)], content)
+    raw = record(offset)
+    assert raw.key is not None
+    return valid(
+        event_of(number),
+        key_of(number),
+        value=value,
+        content=content,
+        offset=offset,
+        time_ms=raw.timestamp,
+        key=raw.key,
+    )
 
 
 def batch(log: Sequence[Entry], start: int, end: int) -> Batch:
     offsets = range(start, end)
-    return Batch(PARTITION, start, end, [record(o) for o in offsets], [verdict(log[o], o) for o in offsets])
+    return Batch(PARTITION, start, end, [verdict(log[o], o) for o in offsets])
 
 
 class State:
@@ -169,8 +179,8 @@ def test_keys_are_claimed_in_the_order_of_their_bytes() -> None:
         "ringover:a:b",
         "ringover:a",
     ]
-    verdicts = [Normalized(EventType.CALL_ENDED, ClaimKey(text), b"", [], 0) for text in texts]
-    of_texts = Batch(PARTITION, 0, len(texts), [record(offset) for offset in range(len(texts))], verdicts)
+    verdicts = [valid(EventType.CALL_ENDED, ClaimKey(text), offset=offset) for offset, text in enumerate(texts)]
+    of_texts = Batch(PARTITION, 0, len(texts), verdicts)
 
     keys = [claim.key for claim in claims_of(of_texts, counted_until=0)]
 
@@ -218,7 +228,8 @@ def test_event_keeps_key_and_broker_time_of_its_raw_record() -> None:
     decision = decide(one, {key_of(0): Owner(PARTITION, 0, 0)}, topics=TOPICS, group=GROUP)
 
     (event,) = decision.outputs[TOPICS.of_event(event_of(0))]
-    assert (event.key, event.timestamp_ms, event.headers) == (b"key-0", 1000, [("ce_sourceoffset", b"0")])
+    assert (event.key, event.timestamp_ms) == (b"key-0", 1000)
+    assert ("ce_sourceoffset", b"raw/0/0") in event.headers
 
 
 def test_empty_batch_decides_nothing() -> None:

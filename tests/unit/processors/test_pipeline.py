@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from processors.model import Record
+from processors import model
 from processors.pipeline import Lane, PartitionPipeline, Ports, Standing
 from runtime.errors import (
     FencedError,
@@ -135,7 +135,7 @@ def wanted(log: list[Raw], *, since: int = 0) -> Written:
 def written(kafka: MemoryKafka) -> Written:
     """What was committed; of a dead letter's reason only the code, which is what the model knows."""
 
-    def shown(record: Record) -> tuple[tuple[str, bytes], ...]:
+    def shown(record: model.Written) -> tuple[tuple[str, bytes], ...]:
         return tuple(
             (name, value)
             for name, value in record.headers

@@ -21,7 +21,7 @@ HUGE = b"x" * MAX_OUTPUT_BYTES
 
 def dead_letter(key: bytes | None, value: bytes | None, headers: Headers) -> tuple[StoredRecord, list[object]]:
     raw = StoredRecord(5, 1000, key, value, headers)
-    decision = decide(Batch(1, 5, 6, [raw], [Rejected(REASON)]), {}, topics=TOPICS, group="g")
+    decision = decide(Batch(1, 5, 6, [Rejected(REASON, raw)]), {}, topics=TOPICS, group="g")
     (record,) = decision.outputs[TOPICS.dead_letter]
     assert fits(record.key, record.value, record.headers)
     assert size(record) <= MAX_OUTPUT_BYTES

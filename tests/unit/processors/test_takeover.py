@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from processors import takeover
-from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Record
+from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Written
 from processors.takeover import Heal, Initialize, Plan, Refuse, Resume, plan_takeover, take_over
 from runtime.errors import FencedError, LogUnavailableError, PublishError, RefusedError, StateUnavailableError
 from schemas.identity import ClaimKey
@@ -92,8 +91,7 @@ class World:
         self._progress = progress
         self._bounds = bounds
         self.failing: dict[str, Exception] = {}
-        self.hidden_looks = 0  # how often a new commit is not seen yet
-        self._hidden: int | None = None
+        self.outdated: list[int | None] = []  # what is shown instead, look by look
 
     def _note(self, *call: object) -> None:
         self.calls.append(call)
@@ -105,11 +103,7 @@ class World:
 
     async def committed(self) -> int | None:
         self._note("committed")
-        if self._hidden is not None:
-            if not self.hidden_looks:
-                self._committed, self._hidden = self._hidden, None
-            self.hidden_looks -= 1
-        return self._committed
+        return self.outdated.pop(0) if self.outdated else self._committed
 
     async def progress(self) -> int | None:
         self._note("progress")
@@ -119,18 +113,18 @@ class World:
         self._note("bounds")
         return self._bounds
 
-    async def commit(self, records: Mapping[str, Sequence[Record]], next_offset: int) -> None:
+    async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
         self._note("commit", dict(records), next_offset)
-        self._hidden = next_offset
+        self._committed = next_offset
+
+    async def touch(self, offset: int) -> None:
+        self._note("touch", offset)
 
     async def open(self, next_offset: int) -> None:
         self._note("open", next_offset)
 
     async def heal(self, start: int, end: int) -> None:
         self._note("heal", start, end)
-
-    async def pause(self) -> None:
-        self._note("pause")
 
     def seek(self, offset: int) -> None:
         self._note("seek", offset)
@@ -164,7 +158,10 @@ class World:
         raise AssertionError("not in a takeover")
 
     async def take_over(self) -> int:
-        return await take_over(self, self, self, heal=self.heal, pause=self.pause)
+        return await take_over(self, self, self, heal=self.heal)
+
+
+PROVEN = [("committed",), ("touch", 0), ("committed",)]
 
 
 async def test_fencing_comes_before_anything_is_read() -> None:
@@ -173,9 +170,20 @@ async def test_fencing_comes_before_anything_is_read() -> None:
     assert await world.take_over() == 5
 
     assert world.calls[0] == ("start",)
-    assert world.calls[1] == ("committed",)
-    assert set(world.calls[2:4]) == {("progress",), ("bounds",)}
-    assert world.calls[4:] == [("seek", 5)]
+    assert world.calls[1:4] == [("committed",), ("touch", 5), ("committed",)]
+    assert set(world.calls[4:6]) == {("progress",), ("bounds",)}
+    assert world.calls[6:] == [("seek", 5)]
+
+
+@pytest.mark.parametrize("outdated", [None, 2])
+async def test_outdated_offset_is_not_gone_on_at(outdated: int | None) -> None:
+    world = World(5, 5, Bounds(0, 10))
+    world.outdated = [outdated]
+
+    with pytest.raises(LogUnavailableError, match="outdated"):
+        await world.take_over()
+
+    assert [call[0] for call in world.calls] == ["start", "committed", "touch", "committed"]
 
 
 async def test_first_takeover_commits_before_it_opens_the_state() -> None:
@@ -183,23 +191,13 @@ async def test_first_takeover_commits_before_it_opens_the_state() -> None:
 
     assert await world.take_over() == 7
 
-    assert world.calls[4:] == [("commit", {}, 7), ("committed",), ("open", 7), ("seek", 7)]
+    assert world.calls[1:4] == PROVEN
+    assert world.calls[6:] == [("commit", {}, 7), ("touch", 7), ("committed",), ("open", 7), ("seek", 7)]
 
 
-async def test_first_takeover_waits_until_its_commit_shows() -> None:
+async def test_first_commit_that_does_not_show_leaves_the_state_untouched() -> None:
     world = World(None, None, Bounds(7, 10))
-    world.hidden_looks = 2
-
-    assert await world.take_over() == 7
-
-    looks = [("committed",), ("pause",), ("committed",), ("pause",), ("committed",)]
-    assert world.calls[4:] == [("commit", {}, 7), *looks, ("open", 7), ("seek", 7)]
-
-
-async def test_first_commit_that_never_shows_leaves_the_state_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(takeover, "VISIBLE_LOOKS", 3)
-    world = World(None, None, Bounds(7, 10))
-    world.hidden_looks = 1000
+    world.outdated = [None, None, None]  # before and after it was proven, and after the commit
 
     with pytest.raises(LogUnavailableError):
         await world.take_over()
@@ -225,7 +223,7 @@ async def test_healing_opens_at_the_logs_start_only_and_ends_at_the_committed_of
 
     assert await world.take_over() == 8
 
-    assert world.calls[4:] == [("open", 3), ("heal", start, 8), ("seek", 8)]
+    assert world.calls[6:] == [("open", 3), ("heal", start, 8), ("seek", 8)]
 
 
 async def test_failed_healing_does_not_begin_to_work() -> None:
@@ -244,7 +242,8 @@ async def test_refusal_raises_its_reason_and_changes_nothing() -> None:
     with pytest.raises(RefusedError, match="no committed offset"):
         await world.take_over()
 
-    assert [call[0] for call in world.calls] == ["start", "committed", "progress", "bounds", "committed"]
+    read = ["committed", "touch", "committed", "progress", "bounds", "committed"]
+    assert [call[0] for call in world.calls] == ["start", *read]
 
 
 async def test_takeover_that_froze_while_another_began_is_fenced_and_not_refused() -> None:

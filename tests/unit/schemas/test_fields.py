@@ -119,7 +119,7 @@ def test_anything_else_is_not_e164(number: str) -> None:
 def test_anonymous_caller_is_no_number_at_all() -> None:
     caller: TypeAdapter[str | None] = TypeAdapter(CallerNumber)
 
-    assert caller.validate_python("") is None
+    assert not caller.validate_python("")
     assert caller.validate_python(None) is None
     assert caller.validate_python("+33601020304") == "+33601020304"
     with pytest.raises(ValidationError):
@@ -135,10 +135,23 @@ def test_id_is_accepted(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", "x" * 129, "a\x00", "\n", "a\tb", "\x7f", "\x80", "\x9f", None, 1, b"a", ["a"], True]
+    "value", ["", "x" * 129, "a\x00", "\n", "a\n", "a\tb", "\x7f", "\x80", "\x9f", None, 1, b"a", ["a"], True]
 )
 def test_anything_else_is_not_an_id(value: object) -> None:
     assert not is_id(value)
+    with pytest.raises(ValidationError):
+        TypeAdapter(Id).validate_python(value, strict=True)
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=130))
+def test_ingress_and_models_agree_on_what_an_id_is(text: str) -> None:
+    try:
+        TypeAdapter(Id).validate_python(text)
+    except ValidationError:
+        assert not is_id(text)
+    else:
+        assert is_id(text)
 
 
 @pytest.mark.parametrize(("seconds", "valid"), [(0, True), (2**63 - 1, True), (2**63, False), (-1, False)])

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ValidationError
+from pydantic_core import SchemaValidator, ValidationError
 
-from schemas.received import CallEndedReceived, CallStartedReceived, RecordingReadyReceived
+from schemas.received import CallEndedReceived, CallStartedReceived, RecordingReadyReceived, validator
 
 STARTED: dict[str, Any] = {
     "event": "call.started",
@@ -37,14 +37,19 @@ RECORDED: dict[str, Any] = {
 }
 
 
+STARTED_CALLS = validator(CallStartedReceived)
+ENDED_CALLS = validator(CallEndedReceived)
+RECORDINGS = validator(RecordingReadyReceived)
+
+
 @pytest.mark.parametrize(
     ("model", "body"),
-    [(CallStartedReceived, STARTED), (CallEndedReceived, ENDED), (RecordingReadyReceived, RECORDED)],
+    [(STARTED_CALLS, STARTED), (ENDED_CALLS, ENDED), (RECORDINGS, RECORDED)],
 )
-def test_unknown_fields_are_tolerated_at_every_level(model: type[BaseModel], body: dict[str, Any]) -> None:
+def test_unknown_fields_are_tolerated_at_every_level(model: SchemaValidator, body: dict[str, Any]) -> None:
     body = body | {"new": 1, "call": body["call"] | {"new": {"deep": []}}}
 
-    assert "new" not in model.model_validate(body).model_dump_json()
+    assert "new" not in str(model.validate_python(body))
 
 
 @pytest.mark.parametrize("field", ["queue_id", "agent", "from"])
@@ -54,48 +59,52 @@ def test_optional_field_of_a_call_may_be_absent_or_null(field: str, present: boo
     if present:
         call[field] = None
 
-    received = CallStartedReceived.model_validate(STARTED | {"call": call})
+    received = STARTED_CALLS.validate_python(STARTED | {"call": call})
 
-    assert {"queue_id": received.call.queue_id, "agent": received.call.agent, "from": received.call.from_}[
-        field
-    ] is None
+    assert received["call"].get({"from": "from_"}.get(field, field)) is None
 
 
 @pytest.mark.parametrize("transcript", [None, {}, {"text": None, "language": None}])
 def test_transcript_may_be_missing_in_every_way(transcript: object) -> None:
-    received = RecordingReadyReceived.model_validate(RECORDED | {"transcript": transcript})
+    received = RECORDINGS.validate_python(RECORDED | {"transcript": transcript})
 
-    assert received.transcript is None or (received.transcript.text, received.transcript.language) == (None, None)
+    assert not any((received.get("transcript") or {}).values())
 
 
 def test_transcript_text_may_be_empty() -> None:
-    received = RecordingReadyReceived.model_validate(RECORDED | {"transcript": {"text": ""}})
+    received = RECORDINGS.validate_python(RECORDED | {"transcript": {"text": ""}})
 
-    assert received.transcript is not None
-    assert received.transcript.text == ""
+    assert received["transcript"] == {"text": ""}
 
 
 @pytest.mark.parametrize("duration", ["312", 312.0, 312.5, True, None, [312]])
 def test_nothing_is_converted_to_an_integer(duration: object) -> None:
     with pytest.raises(ValidationError):
-        CallEndedReceived.model_validate(ENDED | {"call": ENDED["call"] | {"duration_sec": duration}})
+        ENDED_CALLS.validate_python(ENDED | {"call": ENDED["call"] | {"duration_sec": duration}})
 
 
 @pytest.mark.parametrize("value", [123, b"bytes", 1.5, True])
 def test_nothing_is_converted_to_a_string(value: object) -> None:
     with pytest.raises(ValidationError):
-        CallEndedReceived.model_validate(ENDED | {"call": ENDED["call"] | {"hangup_cause": value}})
+        ENDED_CALLS.validate_python(ENDED | {"call": ENDED["call"] | {"hangup_cause": value}})
 
 
 def test_error_does_not_show_the_value() -> None:
     with pytest.raises(ValidationError) as refusal:
-        CallStartedReceived.model_validate(STARTED | {"call": STARTED["call"] | {"to": "0601020304-private"}})
+        STARTED_CALLS.validate_python(STARTED | {"call": STARTED["call"] | {"to": "0601020304-private"}})
 
     assert "private" not in str(refusal.value)
 
 
-def test_received_values_cannot_be_changed() -> None:
-    received = CallStartedReceived.model_validate(STARTED)
+def test_received_values_are_apart_from_the_body() -> None:
+    received = STARTED_CALLS.validate_python(STARTED)
 
-    with pytest.raises(ValidationError, match="frozen"):
-        received.call.id = "other"  # type: ignore[misc]
+    received["call"]["id"] = "other"
+
+    assert STARTED["call"]["id"] == "ro_call_123"
+
+
+def test_timestamp_comes_out_in_utc() -> None:
+    received = ENDED_CALLS.validate_python(ENDED | {"timestamp": "2026-01-02t16:05:12.5+01:00"})
+
+    assert received["timestamp"] == "2026-01-02T15:05:12.5Z"

@@ -8,18 +8,14 @@ import os
 import re
 import signal
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from ops.devstack.ports import free_port
-from ops.devstack.stack import Devstack, DevstackConfig
-from ops.migrate import migrate, packaged_migrations
-from schemas.topics import TopicNames
-from tests.support.kafka import create_topics, read_topic
-from tests.support.load import SECRET
+from ops.devstack.stack import Devstack
+from tests.support.kafka import read_topic
 from tests.support.processes import Program, Programs
 from tests.support.steady import Sent, Steady
 from tests.support.verdict import Place, judge, processed
@@ -28,39 +24,6 @@ from tests.support.waiting import until
 OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "15"))
 RATE = float(os.environ.get("OUTAGE_RATE", "500"))
 CALM_SECONDS = 3.0
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Devstack]:
-    with Devstack(DevstackConfig()) as running:
-        migrate(running.database_url, packaged_migrations())
-        yield running
-
-
-@pytest.fixture
-async def place(stack: Devstack, topic_prefix: str) -> Place:
-    names = TopicNames(topic_prefix)
-    await create_topics(stack.kafka_bootstrap_servers, names, partitions=3)
-    return Place(stack.kafka_bootstrap_servers, stack.database_url, names, group=f"{topic_prefix}normalizer")
-
-
-@pytest.fixture
-def programs(place: Place, tmp_path: Path) -> Iterator[Programs]:
-    started = Programs(
-        {
-            "KAFKA_BOOTSTRAP_SERVERS": place.bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": place.topics.prefix,
-            "DATABASE_URL": place.database_url,
-            "PROCESSOR_GROUP": place.group,
-            "PROCESSOR_HOST": "127.0.0.1",
-            "INGRESS_HOST": "127.0.0.1",
-            "INGRESS_HMAC_SECRETS": f"test:{SECRET.decode()}",
-            "INGRESS_SPOOL_DIR": str(tmp_path / "spool"),
-        },
-        tmp_path,
-    )
-    yield started
-    started.close()
 
 
 async def metric(program: Program, name: str) -> float:

@@ -7,16 +7,15 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from ops.devstack.stack import Devstack, DevstackConfig
-from ops.migrate import migrate, packaged_migrations
-from schemas.topics import TopicNames
-from tests.support.kafka import create_topics, producer, raw_headers, store
+from ops.devstack.stack import Devstack
+from runtime.kafka import close_consumer
+from tests.support.kafka import connect, producer, raw_headers, store
 from tests.support.processes import Program, Programs
 from tests.support.traffic import traffic
 from tests.support.verdict import Place, judge, processed
@@ -25,36 +24,7 @@ from tests.support.waiting import until
 OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "8"))
 CATCH_UP_SECONDS = 60.0  # after PostgreSQL's return
 LOAD_PER_SECOND = 300
-
-
-@pytest.fixture(scope="module")
-def stack() -> Iterator[Devstack]:
-    with Devstack(DevstackConfig()) as running:
-        migrate(running.database_url, packaged_migrations())
-        yield running
-
-
-@pytest.fixture
-async def place(stack: Devstack, topic_prefix: str) -> Place:
-    names = TopicNames(topic_prefix)
-    await create_topics(stack.kafka_bootstrap_servers, names, partitions=3)
-    return Place(stack.kafka_bootstrap_servers, stack.database_url, names, group=f"{topic_prefix}normalizer")
-
-
-@pytest.fixture
-def programs(place: Place, tmp_path: Path) -> Iterator[Programs]:
-    started = Programs(
-        {
-            "KAFKA_BOOTSTRAP_SERVERS": place.bootstrap_servers,
-            "KAFKA_TOPIC_PREFIX": place.topics.prefix,
-            "DATABASE_URL": place.database_url,
-            "PROCESSOR_GROUP": place.group,
-            "PROCESSOR_HOST": "127.0.0.1",
-        },
-        tmp_path,
-    )
-    yield started
-    started.close()
+COMMITS = 3000  # as many take the broker some time to read again
 
 
 async def test_postgresql_away(stack: Devstack, place: Place, programs: Programs) -> None:
@@ -90,8 +60,9 @@ async def test_postgresql_away_under_load(stack: Devstack, place: Place, program
             await until(lambda: _stored(stored, during), seconds=OUTAGE_SECONDS * 3 + 30, what="load in the outage")
         finally:
             stack.postgres.start()
-        back = time.monotonic()
-        await processed(place, len(stored), seconds=CATCH_UP_SECONDS)
+        back, waiting = time.monotonic(), len(stored)
+        await processed(place, waiting, seconds=CATCH_UP_SECONDS)
+        caught_up = time.monotonic() - back
     await processed(place, len(stored), seconds=CATCH_UP_SECONDS - (time.monotonic() - back))
 
     model = await judge(place)  # exactly the model's dead letters: none for the outage
@@ -100,6 +71,11 @@ async def test_postgresql_away_under_load(stack: Devstack, place: Place, program
         log = processor.log.read_text()
         assert processor.running
         assert '"partitions.revoked"' not in log.partition('"state.unavailable"')[2]  # no rebalance
+    print(  # noqa: T201 - shown by `make outages`
+        f"\nPostgreSQL killed for {OUTAGE_SECONDS:g} s at {LOAD_PER_SECOND}/s: {len(stored)} records, "
+        f"{len(model.events)} events, {len(model.dead_letters)} dead letters, none of the outage; no rebalance; "
+        f"the {waiting} records of its return processed {caught_up:.1f} s after it"
+    )
 
 
 async def test_kafka_away(stack: Devstack, place: Place, programs: Programs) -> None:
@@ -119,6 +95,27 @@ async def test_kafka_away(stack: Devstack, place: Place, programs: Programs) -> 
     await judge(place)
 
 
+@pytest.mark.timeout(300)
+async def test_broker_that_crashed_shows_outdated_offsets(stack: Devstack, place: Place) -> None:
+    """Rule: a takeover goes on at no offset that was not proven (`processors.takeover._committed`).
+
+    Kafka 4.4.0 did so after most crashes, for some tenths of a second here. When this fails the rule may be needless.
+    """
+    source = TopicPartition(place.topics.raw, 0)
+    for crash in range(15):
+        async with _group(place) as consumer:
+            consumer.assign([source])
+            for offset in range(COMMITS):
+                await consumer.commit({source: COMMITS * crash + offset})
+        stack.kafka.kill()
+        stack.kafka.start()
+        async with _group(place) as consumer:
+            consumer.assign([source])
+            if await consumer.committed(source) != COMMITS * (crash + 1) - 1:
+                return
+    pytest.fail("the broker always showed the last offset")
+
+
 async def test_started_while_both_are_away(stack: Devstack, place: Place, programs: Programs) -> None:
     count = await store(place.bootstrap_servers, place.topics.raw, traffic(seed=25, calls=50))
     stack.kafka.stop()
@@ -134,6 +131,16 @@ async def test_started_while_both_are_away(stack: Devstack, place: Place, progra
     await processor.ready()
 
     await judge(place)
+
+
+@asynccontextmanager
+async def _group(place: Place) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(**connect(place.bootstrap_servers), group_id=place.group, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await close_consumer(consumer)
 
 
 @asynccontextmanager
