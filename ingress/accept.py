@@ -5,7 +5,7 @@ JSON key is repeated the last one wins, here and in the processors, which use th
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
@@ -16,8 +16,7 @@ from schemas.identity import CallId, EventId, EventType, IdempotencyKey, derived
 Document: TypeAlias = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ToRaw:
+class ToRaw(NamedTuple):
     """To the raw log, keyed by `call_id`.
 
     `event_id` and `idempotency_key` are for the answer; each is None when the body lacks what it is derived from (the
@@ -51,13 +50,9 @@ def accept(event_type: EventType, body: bytes) -> Accepted:
     call_id = _id_in(document, "call")
     if not is_id(call_id):
         return _dead_letter(Code.CALL_ID_UNUSABLE, f"call.id {_fault(call_id)}")
-    if document.get("event") != event_type.value:
-        return ToRaw(CallId(call_id), None, None)
-    return ToRaw(
-        CallId(call_id),
-        _event_id(event_type, call_id, document),
-        _idempotency_key(event_type, call_id, document),
-    )
+    if document.get("event") != event_type:
+        return ToRaw(call_id, None, None)
+    return ToRaw(call_id, _event_id(event_type, call_id, document), _idempotency_key(event_type, call_id, document))
 
 
 def _event_id(event_type: EventType, call_id: str, document: Document) -> EventId | None:

@@ -1,19 +1,47 @@
-"""Answers on the wire: 202 with what became of the webhook, or problem details (RFC 9457)."""
+"""Answers on the wire: 202 with what became of the webhook, or problem details (RFC 9457).
 
+They are written as bytes at once: aiohttp's `Response` and `StreamWriter` take a third of the time of a request.
+"""
+
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 import orjson
-from aiohttp import web
 
-from ingress.accept import Accepted, ToDeadLetter, ToRaw
+from ingress.accept import Accepted, ToRaw
 
 JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
 REQUEST_ID_HEADER = "X-Request-Id"
 # In place of aiohttp's, which tells versions.
-SERVER_HEADER = {"Server": "ringover-ingress"}
+SERVER = "ringover-ingress"
+
+
+@dataclass(slots=True)
+class Answer:
+    """One answer; `close` ends the connection after it."""
+
+    status: HTTPStatus
+    head: bytes  # status line and header lines, but for those that depend on the connection
+    request_id: str
+    body: bytes
+    close: bool = False
+
+    def wire(self, *, keep_alive: bool, announced: bool = False, with_body: bool = True) -> bytes:
+        """The bytes to send; HTTP/1.0 wants it `announced` that a connection is kept."""
+        kept = b"Connection: keep-alive\r\n" if announced else b""
+        return b"%b%b\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
+            self.head,
+            self.request_id.encode(),
+            len(self.body),
+            _date(int(time.time())),
+            kept if keep_alive else b"Connection: close\r\n",
+            self.body if with_body else b"",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +54,8 @@ class Problem:
     headers: Mapping[str, str] = field(default_factory=dict)
     close: bool = False
 
-    def response(self, request_id: str) -> web.Response:
-        """The answer on the wire."""
+    def answer(self, request_id: str) -> Answer:
+        """The answer that says so."""
         body = {
             "type": "about:blank",
             "title": self.status.phrase,
@@ -36,27 +64,42 @@ class Problem:
             "code": self.code,
             "request_id": request_id,
         }
-        headers = {"Content-Type": PROBLEM_TYPE, REQUEST_ID_HEADER: request_id, **SERVER_HEADER, **self.headers}
-        response = web.Response(status=self.status.value, body=orjson.dumps(body), headers=headers)
-        if self.close:
-            response.force_close()
-        return response
+        head = _head(self.status, PROBLEM_TYPE, self.headers)
+        return Answer(self.status, head, request_id, orjson.dumps(body), self.close)
 
 
-def accepted_response(accepted: Accepted, request_id: str) -> web.Response:
+def accepted_answer(accepted: Accepted, request_id: str) -> Answer:
     """202: the webhook is durable; for a dead letter the reason says why sending it again would not help."""
-    answer: dict[str, object] = {
-        "status": "accepted",
-        "request_id": request_id,
-        "event_id": None,
-        "idempotency_key": None,
-    }
-    match accepted:
-        case ToRaw(event_id=event_id, idempotency_key=idempotency_key):
-            answer["event_id"] = event_id
-            answer["idempotency_key"] = idempotency_key
-        case ToDeadLetter(reason=reason):
-            answer["status"] = "dead_lettered"
-            answer["reason"] = {"code": reason.code.value, "message": reason.message}
-    headers = {"Content-Type": JSON_TYPE, REQUEST_ID_HEADER: request_id, **SERVER_HEADER}
-    return web.Response(status=HTTPStatus.ACCEPTED, body=orjson.dumps(answer), headers=headers)
+    answer: dict[str, object]
+    if isinstance(accepted, ToRaw):
+        answer = {
+            "status": "accepted",
+            "request_id": request_id,
+            "event_id": accepted.event_id,
+            "idempotency_key": accepted.idempotency_key,
+        }
+    else:
+        answer = {
+            "status": "dead_lettered",
+            "request_id": request_id,
+            "event_id": None,
+            "idempotency_key": None,
+            "reason": {"code": accepted.reason.code.value, "message": accepted.reason.message},
+        }
+    return Answer(HTTPStatus.ACCEPTED, _ACCEPTED, request_id, orjson.dumps(answer))
+
+
+def _head(status: HTTPStatus, content_type: str, more: Mapping[str, str]) -> bytes:
+    """Everything up to the value of the request id."""
+    headers = {"Content-Type": content_type, "Server": SERVER, **more}
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([f"HTTP/1.1 {status.value} {status.phrase}", *lines, f"{REQUEST_ID_HEADER}: "]).encode("ascii")
+
+
+_ACCEPTED = _head(HTTPStatus.ACCEPTED, JSON_TYPE, {})
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    """The Date line (RFC 9110 section 6.6.1) of a second of Unix time."""
+    return f"Date: {formatdate(second, usegmt=True)}\r\n".encode("ascii")

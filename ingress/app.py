@@ -34,26 +34,27 @@ async def webhook_server(
     keepalive_seconds: float,
     drain_seconds: float,
     tls: ssl.SSLContext | None = None,
+    shares_port: bool = False,
 ) -> AsyncIterator[int]:
     """Serve while the context is open; yields the port. Leaving it finishes what is in flight.
+
+    Processes that share the port get the connections in turn.
 
     Raises:
         AddressInUseError: the port is taken or the host is not ours.
     """
     server = Server(
-        handler,
+        handler.answer,
         answer_unreadable=handler.unreadable,
         capacity=capacity,
         head_seconds=head_seconds,
         keepalive_timeout=keepalive_seconds,
-        lingering_time=LINGERING_SECONDS,
-        auto_decompress=False,
-        access_log=None,
+        lingering_seconds=LINGERING_SECONDS,
     )
     runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     try:
-        await listen(runner, host, port, tls=tls, backlog=BACKLOG)
+        await listen(runner, host, port, tls=tls, backlog=BACKLOG, shared=shares_port)
         yield int(runner.addresses[0][1])
         await _drain(runner, handler, drain_seconds)
     finally:

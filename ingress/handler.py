@@ -1,20 +1,23 @@
 """One webhook from head to answer: refuse, read, authenticate, accept, publish, and only then 202."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from time import perf_counter
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 from multidict import istr
 
 from ingress import problems, reading
-from ingress.accept import ToRaw, accept
+from ingress.accept import Accepted, accept
 from ingress.addresses import EVERYBODY, AddressPolicy
-from ingress.answers import Problem, accepted_response
+from ingress.answers import Answer, Problem, accepted_answer
 from ingress.authenticate import Authenticated, Authenticator, Refused
-from ingress.observe import OTHER, Exchange, Observer, Outcome, Stored
-from ingress.publisher import Publisher, record_of
+from ingress.observe import OTHER, Exchange, Observer, Outcome
+from ingress.publisher import Publisher, Record, record_of
+from ingress.requests import Request
 from ingress.turns import Turns
 from runtime.errors import PublishError, SpoolFullError
 from runtime.logs import logger
@@ -30,6 +33,7 @@ _FORWARDED_FOR = istr("X-Forwarded-For")
 # 0.2 ms in all, whence the least that one counts.
 _BYTES_PER_TURN = 2 * 1024 * 1024
 _LEAST_BYTES = 32 * 1024
+# A query is ignored, and a proxy may send an absolute URI.
 _SLUG_OF_PATH = {PATH_PREFIX + slug: slug for slug in ENDPOINTS}
 
 
@@ -46,7 +50,7 @@ class Limits:
 
 
 class WebhookHandler:
-    """Answers every request; a callable as aiohttp's low-level server wants it."""
+    """Answers every request."""
 
     def __init__(
         self,
@@ -70,10 +74,11 @@ class WebhookHandler:
         self._draining: asyncio.Event | None = None
         metrics.in_flight.set_function(lambda: self._in_flight)
 
-    async def __call__(self, request: web.BaseRequest) -> web.Response:
+    async def answer(self, request: Request) -> Answer:
         """Answer one request; the one place where a fault of ours becomes a 500."""
         began = perf_counter()
-        exchange = Exchange(reading.request_id(request), _slug(request) or OTHER)
+        endpoint = _SLUG_OF_PATH.get(request.target) or _SLUG_OF_PATH.get(request.path) or OTHER
+        exchange = Exchange(reading.request_id(request), endpoint)
         self._in_flight += 1
         try:
             outcome = await self._outcome(request, exchange)
@@ -84,11 +89,11 @@ class WebhookHandler:
             self._in_flight -= 1
             if self._draining is not None and not self._in_flight:
                 self._draining.set()
-        return self._answer(outcome, exchange, began)
+        return self._answered(outcome, exchange, began)
 
-    def unreadable(self, problem: Problem) -> web.Response:
+    def unreadable(self, problem: Problem) -> Answer:
         """Answer what the HTTP parser could not make a request of."""
-        return self._answer(problem, Exchange(reading.new_request_id(), OTHER), perf_counter())
+        return self._answered(problem, Exchange(reading.new_request_id(), OTHER), perf_counter())
 
     def use(self, authenticator: Authenticator) -> None:
         """Judge by these credentials from now on: bodies that have not yet arrived completely, too."""
@@ -105,25 +110,36 @@ class WebhookHandler:
         if self._in_flight:
             await self._draining.wait()
 
-    async def _outcome(self, request: web.BaseRequest, exchange: Exchange) -> Outcome:
+    async def _outcome(self, request: Request, exchange: Exchange) -> Outcome:
         refusal = self._refusal_of_head(request, exchange)
         if refusal is not None:
             return refusal
-        body = await reading.read_body(
-            request,
-            max_body_bytes=self._limits.max_body_bytes,
-            timeout_seconds=self._limits.request_timeout_seconds,
-        )
+        body = reading.arrived_body(request, max_body_bytes=self._limits.max_body_bytes)
+        if body is None:
+            body = await reading.read_body(
+                request,
+                max_body_bytes=self._limits.max_body_bytes,
+                timeout_seconds=self._limits.request_timeout_seconds,
+            )
         # Bodies that end, and senders that time out, by the thousand in one moment.
-        await self._turns.wait(_LEAST_BYTES if isinstance(body, Problem) else max(len(body), _LEAST_BYTES))
+        work = len(body) if isinstance(body, bytes) and len(body) > _LEAST_BYTES else _LEAST_BYTES
+        if not self._turns.take(work):
+            await self._turns.turn(work)
         if isinstance(body, Problem):
             return body
         if self._publishing >= self._limits.max_in_flight:
             return problems.OVERLOADED
-        return await self._store(request, body, exchange)
+        judged = self._judge(request, body, exchange)
+        if isinstance(judged, Problem):
+            return judged
+        accepted, record = judged
+        return await self._stored(record) or accepted
 
-    def _refusal_of_head(self, request: web.BaseRequest, exchange: Exchange) -> Problem | None:
-        if not self._addresses.admits(request.remote, request.headers.getall(_FORWARDED_FOR, ())):
+    def _refusal_of_head(self, request: Request, exchange: Exchange) -> Problem | None:
+        addresses = self._addresses
+        if addresses.allowed and not addresses.admits(
+            request.sender.address, request.headers.getall(_FORWARDED_FOR, ())
+        ):
             return problems.ADDRESS_NOT_ALLOWED
         if exchange.endpoint == OTHER:
             return problems.NOT_FOUND
@@ -131,55 +147,61 @@ class WebhookHandler:
             return problems.METHOD_NOT_ALLOWED
         return reading.refusal_of_head(request, max_body_bytes=self._limits.max_body_bytes)
 
-    async def _store(self, request: web.BaseRequest, body: bytes, exchange: Exchange) -> Outcome:
+    def _judge(self, request: Request, body: bytes, exchange: Exchange) -> tuple[Accepted, Record] | Problem:
+        """Who sent it, and where it belongs."""
         headers = request.headers
-        sender = self._authenticator.authenticate(
-            headers.getall(_SIGNATURE, ()), headers.getall(hdrs.AUTHORIZATION, ()), body
-        )
+        signatures = headers.getall(_SIGNATURE, ())
+        sender = self._authenticator.authenticate(signatures, headers.getall(hdrs.AUTHORIZATION, ()), body)
         if isinstance(sender, Refused):
             return problems.unauthenticated(sender.code, sender.detail)
         exchange.key_id = sender.key_id
         accepted = accept(ENDPOINTS[exchange.endpoint], body)
-        if isinstance(accepted, ToRaw):
-            exchange.call_id = accepted.call_id
-        raw_headers = _raw_headers(request, exchange, sender)
+        return accepted, record_of(accepted, body, _raw_headers(request, exchange, sender), self._topics)
+
+    async def _stored(self, record: Record) -> Problem | None:
+        """None once the record is durable; otherwise why it is not."""
         self._publishing += 1
         try:
-            await self._publisher.publish(record_of(accepted, body, raw_headers, self._topics))
+            await self._publisher.publish(record)
         except SpoolFullError:
             return problems.SPOOL_FULL
         except PublishError:  # the publisher reports the cause, once, not once per webhook
             return problems.NOT_STORED
         finally:
             self._publishing -= 1
-        return Stored(accepted)
+        return None
 
-    def _answer(self, outcome: Outcome, exchange: Exchange, began: float) -> web.Response:
+    def _answered(self, outcome: Outcome, exchange: Exchange, began: float) -> Answer:
         if isinstance(outcome, Problem):
-            response = outcome.response(exchange.request_id)
+            answer = outcome.answer(exchange.request_id)
         else:
-            response = accepted_response(outcome.accepted, exchange.request_id)
+            answer = accepted_answer(outcome, exchange.request_id)
         if self._draining is not None:
-            response.force_close()
-        self._observer.answered(exchange, outcome, response.status, perf_counter() - began)
-        return response
+            answer.close = True
+        self._observer.answered(exchange, outcome, answer.status, perf_counter() - began)
+        return answer
 
 
-def _slug(request: web.BaseRequest) -> str | None:
-    """The endpoint of the request's path; a query is ignored, and a proxy may send an absolute URI."""
-    return _SLUG_OF_PATH.get(request.raw_path) or _SLUG_OF_PATH.get(request.rel_url.raw_path)
-
-
-def _raw_headers(request: web.BaseRequest, exchange: Exchange, sender: Authenticated) -> RawHeaders:
+def _raw_headers(request: Request, exchange: Exchange, sender: Authenticated) -> RawHeaders:
     headers = request.headers
     traceparents = headers.getall(_TRACEPARENT, ())
     return RawHeaders(
         request_id=exchange.request_id,
         endpoint=exchange.endpoint,
-        received_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        auth_scheme=sender.scheme.value,
+        received_at=_rfc3339(time.time_ns() // 1_000_000),
+        auth_scheme=sender.scheme,
         auth_key_id=sender.key_id,
         content_type=reading.storable_content_type(headers[hdrs.CONTENT_TYPE]),
         signature=headers.get(_SIGNATURE),
         traceparent=traceparents[0] if len(traceparents) == 1 and valid_traceparent(traceparents[0]) else None,
     )
+
+
+def _rfc3339(milliseconds: int) -> str:
+    seconds, fraction = divmod(milliseconds, 1000)
+    return f"{_date_and_time(seconds)}.{fraction:03}Z"
+
+
+@lru_cache(maxsize=1)
+def _date_and_time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

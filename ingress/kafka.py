@@ -1,8 +1,7 @@
 """The publisher on Kafka: acknowledged by all in-sync replicas, and healing by itself.
 
-The producer is not idempotent on purpose. With aiokafka 0.14 an idempotent producer never gives a batch up (its sends
-hang while the brokers are away) and refuses everything for a partition after one failed batch. Duplicates from its
-retries are removed downstream like any other duplicate.
+It is not idempotent on purpose: duplicates from retries are removed downstream like any other duplicate, while an
+idempotent producer of aiokafka's refuses everything for a partition after one failed batch.
 """
 
 import asyncio
@@ -12,7 +11,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     InvalidTopicError,
     KafkaError,
@@ -23,27 +22,26 @@ from aiokafka.errors import (
 )
 
 from ingress.publisher import Record
+from ingress.sender import Sender
 from runtime.errors import PublishError, RecordRefusedError
-from runtime.kafka import close_producer
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
 from runtime.refusal import refusal
-from schemas.topics import MAX_MESSAGE_BYTES
 
 PROBE_INTERVAL_SECONDS = 2.0
 PROBE_TIMEOUT_SECONDS = 1.5
-# 10 s of silence: brokers that came back under other addresses are found only by a new producer.
+# 10 s of silence: brokers that came back under other addresses are found only by a new client.
 PROBES_BEFORE_REPLACEMENT = 5
 FIRST_BACKOFF_SECONDS = 0.1
 MAX_BACKOFF_SECONDS = 5.0
 # Part of the publish deadline that the client gets, so that its error, which names the cause, comes first.
 CLIENT_SHARE = 0.75
-# Small enough to bound what one request carries; a single larger record still gets a batch of its own.
-BATCH_BYTES = 256 * 1024
-LINGER_MS = 0
+STOP_SECONDS = 5.0  # to close connections
+# At the end, for records that nobody waits for any more.
+FLUSH_SECONDS = 2.0
 REFUSAL_LOG_SECONDS = 60.0
 
-# What says something about the record or its topic and nothing about the producer: replacing it would not help.
+# What says something about the record or its topic and nothing about the client: replacing it would not help.
 _RECORD_ERRORS = (
     InvalidTopicError,
     MessageSizeTooLargeError,
@@ -51,6 +49,8 @@ _RECORD_ERRORS = (
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
+
+_REPLACED = "the client is being replaced"
 
 log = logger(__name__)
 
@@ -73,81 +73,87 @@ class KafkaPublisher:
         self.problem: str | None = "connecting to Kafka"
         self._options = {
             **client_options,
-            "acks": "all",
-            "enable_idempotence": False,
             "request_timeout_ms": int(timeout_seconds * CLIENT_SHARE * 1000),
-            "max_request_size": MAX_MESSAGE_BYTES,
-            "max_batch_size": BATCH_BYTES,
-            "linger_ms": LINGER_MS,
         }
         self._topics = list(topics)
         self._timeout = timeout_seconds
         self._metrics = metrics
-        self._producer: AIOKafkaProducer | None = None
+        self._sender: Sender | None = None
         self._replace = asyncio.Event()
         self._connected = asyncio.Event()
         self._refusals: dict[tuple[str, type[KafkaError]], float] = {}
 
     @property
     def connected(self) -> bool:
-        """Whether there is a producer that is not known to be broken."""
-        return self._producer is not None
+        """Whether there is a client that is not known to be broken."""
+        return self._sender is not None
 
     async def reconnected(self) -> None:
         """Return once there is one."""
         await self._connected.wait()
 
-    async def publish(self, record: Record) -> None:
-        """See `Publisher.publish`. Fails at once while there is no producer."""
-        producer = self._producer
-        if producer is None:
-            self._metrics.publish_failures.inc()
-            raise PublishError(self.problem or "the producer is being replaced")
-        began = perf_counter()
-        try:
-            async with asyncio.timeout(self._timeout):
-                acknowledged = await producer.send(record.topic, record.value, key=record.key, headers=record.headers)
-                await acknowledged
-        except _RECORD_ERRORS as error:
-            self._metrics.publish_failures.inc()
-            self._report_refusal(record.topic, error)
-            raise RecordRefusedError(f"refused for {record.topic}: {error}") from error
-        except (KafkaError, TimeoutError) as error:
-            self._metrics.publish_failures.inc()
-            cause = str(error) or f"no acknowledgement in {self._timeout:g} s"
-            self._give_up(producer, cause)
-            raise PublishError(cause) from error
-        self._metrics.publish.observe(perf_counter() - began)
+    def publish(self, record: Record) -> asyncio.Future[None]:
+        """See `Publisher.publish`. Fails at once while there is no client."""
+        if self._sender is not None:
+            return self._sender.add(record)
+        self._metrics.publish_failures.inc()
+        failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        failed.set_exception(PublishError(self.problem or _REPLACED))
+        return failed
 
     async def run(self) -> None:
-        """Keep a working producer until cancelled; then flush, within 5 s. Brokers that are away are no error."""
-        async with asyncio.TaskGroup() as retirements:
+        """Keep a working client until cancelled; then flush, for some seconds. Brokers that are away are no error."""
+        async with asyncio.TaskGroup() as tasks:
             while True:
-                producer = await self._connect()
+                client = await self._connect()
+                sender = self._sender_on(client)
+                sending = tasks.create_task(sender.run())
                 self._replace.clear()
-                self._producer = producer
+                self._sender = sender
                 self._connected.set()
                 try:
-                    await self._watch(producer)
+                    await self._watch(client)
                 except asyncio.CancelledError:
-                    await close_producer(producer)
+                    await sender.flush(FLUSH_SECONDS)
+                    sending.cancel()
+                    await _close(client)
                     raise
                 finally:
-                    self._lose()
+                    self._lose(_REPLACED)
                 self._metrics.producer_replaced.inc()
-                retirements.create_task(_retire(producer))
+                tasks.create_task(_retire(client, sending))
                 await asyncio.sleep(FIRST_BACKOFF_SECONDS)  # a failure that returns at once must not spin
 
-    def _give_up(self, producer: AIOKafkaProducer, cause: str) -> None:
-        """Have `producer` replaced; many requests may find out at once that it is broken."""
-        if producer is self._producer:
-            self._lose()
+    def _sender_on(self, client: AIOKafkaClient) -> Sender:
+        def judge(topic: str, error: Exception) -> PublishError:
+            return self._judge(sender, topic, error)
+
+        sender = Sender(
+            client,
+            timeout_seconds=self._timeout,
+            retry_seconds=self._timeout * CLIENT_SHARE,
+            judge=judge,
+            metrics=self._metrics,
+        )
+        return sender
+
+    def _judge(self, sender: Sender, topic: str, error: Exception) -> PublishError:
+        """What a failure says about the client behind `sender`."""
+        if isinstance(error, _RECORD_ERRORS):
+            self._report_refusal(topic, error)
+            return RecordRefusedError(f"refused for {topic}: {error}")
+        cause = str(error) or type(error).__name__
+        if sender is self._sender:  # many records may find out at once that it is broken
+            self._lose(cause)
             self._replace.set()
             self._report(f"Kafka does not take records: {cause}")
+        return PublishError(cause)
 
-    def _lose(self) -> None:
-        self._producer = None
+    def _lose(self, cause: str) -> None:
+        sender, self._sender = self._sender, None
         self._connected.clear()
+        if sender is not None:
+            sender.abandon(PublishError(cause))
 
     def _report_refusal(self, topic: str, error: KafkaError) -> None:
         """Log a kind of refusal once a minute: every record for a topic may meet the same one."""
@@ -157,27 +163,27 @@ class KafkaPublisher:
             self._refusals[kind] = now
             log.warning("publish.refused", topic=topic, reason=str(error))
 
-    async def _connect(self) -> AIOKafkaProducer:
-        """A producer that reached a broker, however long that takes."""
+    async def _connect(self) -> AIOKafkaClient:
+        """A client that reached a broker, however long that takes."""
         for attempt in itertools.count():
             try:
-                producer = await _started(self._options, self._timeout)
+                client = await _started(self._options, self._timeout)
             except (KafkaError, OSError) as error:  # TimeoutError is an OSError
                 why = await refusal(self._options) or str(error) or type(error).__name__
                 self._report(f"Kafka cannot be reached: {why}")
                 await asyncio.sleep(min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 16)))
             else:
-                producer.client.set_topics(self._topics)
-                return producer
+                client.set_topics(self._topics)
+                return client
         raise AssertionError("counting has no end")
 
-    async def _watch(self, producer: AIOKafkaProducer) -> None:
-        """Probe until the producer is to be replaced."""
+    async def _watch(self, client: AIOKafkaClient) -> None:
+        """Probe until the client is to be replaced."""
         silent = 0
         while silent < PROBES_BEFORE_REPLACEMENT and not self._replace.is_set():
-            if await _reachable(producer):
+            if await _reachable(client):
                 silent = 0
-                self._report(self._missing_topic(producer))
+                self._report(self._missing_topic(client))
             else:
                 silent += 1
                 self._report("Kafka does not answer")
@@ -185,9 +191,9 @@ class KafkaPublisher:
                 async with asyncio.timeout(PROBE_INTERVAL_SECONDS):
                     await self._replace.wait()
 
-    def _missing_topic(self, producer: AIOKafkaProducer) -> str | None:
+    def _missing_topic(self, client: AIOKafkaClient) -> str | None:
         for topic in self._topics:
-            if not producer.client.cluster.partitions_for_topic(topic):
+            if not client.cluster.partitions_for_topic(topic):
                 return f"topic {topic} does not exist or may not be seen"
         return None
 
@@ -202,30 +208,32 @@ class KafkaPublisher:
             log.warning("kafka.unavailable", reason=problem)
 
 
-async def _started(options: Mapping[str, Any], seconds: float) -> AIOKafkaProducer:
-    producer = AIOKafkaProducer(**options)
+async def _started(options: Mapping[str, Any], seconds: float) -> AIOKafkaClient:
+    client = AIOKafkaClient(**options)
     try:
         async with asyncio.timeout(seconds):
-            await producer.start()
+            await client.bootstrap()
     except BaseException:
-        await close_producer(producer)
+        await _close(client)
         raise
-    return producer
+    return client
 
 
-async def _reachable(producer: AIOKafkaProducer) -> bool:
-    """Whether a broker answers a metadata request; the answer refreshes the producer's view of the topics."""
+async def _reachable(client: AIOKafkaClient) -> bool:
+    """Whether a broker answers a metadata request; the answer refreshes the client's view of the topics."""
     with suppress(TimeoutError):
         async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
-            return bool(await producer.client.force_metadata_update())
+            return bool(await client.force_metadata_update())
     return False
 
 
-async def _retire(producer: AIOKafkaProducer) -> None:
-    """Stop a replaced producer without a deadline.
+async def _retire(client: AIOKafkaClient, sending: asyncio.Task[None]) -> None:
+    """Close a replaced client when what is under way has ended: within the timeout of a request."""
+    await asyncio.wait([sending])
+    await _close(client)
 
-    `stop` waits for what is pending, and its batches expire, so it ends within a few request timeouts; cutting it off
-    would leave its sender task behind for ever.
-    """
-    with suppress(KafkaError, OSError):
-        await producer.stop()
+
+async def _close(client: AIOKafkaClient) -> None:
+    with suppress(KafkaError, OSError):  # TimeoutError is an OSError
+        async with asyncio.timeout(STOP_SECONDS):
+            await client.close()

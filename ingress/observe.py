@@ -1,7 +1,9 @@
 """What operators see of each request: metrics, and one wide log line. Never a body, a number or a secret."""
 
 import asyncio
+import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -9,6 +11,7 @@ from ingress.accept import Accepted, ToDeadLetter, ToRaw
 from ingress.answers import Problem
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
+from runtime.tallies import Count
 from schemas.endpoints import ENDPOINTS
 
 OTHER = "other"  # the endpoint, in metrics and logs, of requests to none of ours
@@ -23,17 +26,10 @@ class Exchange:
     request_id: str
     endpoint: str
     key_id: str | None = None
-    call_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The webhook is durable."""
-
-    accepted: Accepted
-
-
-Outcome: TypeAlias = Stored | Problem
+#: What became of a request: where the webhook is durable, or why it is not.
+Outcome: TypeAlias = Accepted | Problem
 
 
 class Observer:
@@ -44,40 +40,61 @@ class Observer:
         # Bound once: looking labels up, or binding a logger, costs more than counting.
         self._durations = {name: metrics.duration.labels(name) for name in (*ENDPOINTS, OTHER)}
         self._accepted = {name: metrics.requests.labels(name, 202) for name in ENDPOINTS}
+        self._authenticated: dict[str, Count] = {}
         self._log = logger(__name__).bind()
+        self._logs_all = self._log.is_enabled_for(logging.DEBUG)
         self._this_second: Counter[str] = Counter()
 
     def answered(self, exchange: Exchange, outcome: Outcome, status: int, seconds: float) -> None:
         """Note one answer; a webhook that went its normal way is logged at debug only."""
         self._durations[exchange.endpoint].observe(seconds)
         if exchange.key_id is not None:
-            self._metrics.authenticated.labels(exchange.key_id).inc()
-        normal = False
-        if isinstance(outcome, Problem):
-            code = outcome.code
-            self._metrics.requests.labels(exchange.endpoint, status).inc()
-            self._metrics.refused.labels(code).inc()
-        else:
+            self._credential(exchange.key_id).inc()
+        if isinstance(outcome, ToRaw):
             self._accepted[exchange.endpoint].inc()
-            match outcome.accepted:
-                case ToDeadLetter(reason=reason):
-                    code = reason.code.value
-                    self._metrics.dead_letters.labels(code).inc()
-                case ToRaw():
-                    code = "accepted"
-                    normal = True
-        if not normal and not self._may_log(code):
+            if self._logs_all:
+                self._line(self._log.debug, exchange, "accepted", status, seconds, call_id=outcome.call_id)
             return
-        (self._log.debug if normal else self._log.info)(
+        code = self._unusual(exchange, outcome, status)
+        if self._may_log(code):
+            self._line(self._log.info, exchange, code, status, seconds)
+
+    def _unusual(self, exchange: Exchange, outcome: ToDeadLetter | Problem, status: int) -> str:
+        """Count what did not go its normal way; returns its code."""
+        if isinstance(outcome, Problem):
+            self._metrics.requests.labels(exchange.endpoint, status).inc()
+            self._metrics.refused.labels(outcome.code).inc()
+            return outcome.code
+        self._accepted[exchange.endpoint].inc()
+        self._metrics.dead_letters.labels(outcome.reason.code.value).inc()
+        return outcome.reason.code.value
+
+    def _line(
+        self,
+        write: Callable[..., None],
+        exchange: Exchange,
+        code: str,
+        status: int,
+        seconds: float,
+        *,
+        call_id: str | None = None,
+    ) -> None:
+        write(
             "webhook.answered",
             request_id=exchange.request_id,
             endpoint=exchange.endpoint,
             status=status,
             code=code,
             key_id=exchange.key_id,
-            call_id=exchange.call_id,
+            call_id=call_id,
             duration_ms=round(seconds * 1000, 2),
         )
+
+    def _credential(self, key_id: str) -> Count:
+        counter = self._authenticated.get(key_id)
+        if counter is None:
+            counter = self._authenticated[key_id] = self._metrics.authenticated.labels(key_id)
+        return counter
 
     def _may_log(self, code: str) -> bool:
         if not self._this_second:

@@ -1,28 +1,22 @@
-"""aiohttp's connection handling with the limits that it lacks, and with our answers to what it cannot read.
+"""aiohttp's connection handling with the limits that it lacks.
 
-This module knows aiohttp's insides (`RequestHandler`, as of 3.14); the tests with raw sockets hold it to account.
+This module and `ingress.answering` know aiohttp's insides (`RequestHandler`, as of 3.14); the tests with raw sockets
+hold them to account.
 """
 
 import asyncio
 import socket
-from collections.abc import Callable
 from typing import Any
 
 from aiohttp import http_parser, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
+from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
-from ingress.answers import Problem
-from ingress.capacity import Capacity
-from ingress.problems import DISPLACED, INTERNAL, TIMED_OUT, UNREADABLE
+from ingress.answering import Answering, AnswerUnreadable, DisplacedError, Handler
+from ingress.capacity import FREE_BYTES, Capacity
 from ingress.turns import Turns
 from runtime.errors import RefusedError
-
-#: Makes the answer to a request that never became one.
-AnswerUnreadable = Callable[[Problem], web.Response]
-
-_PROBLEMS = {400: UNREADABLE, 408: TIMED_OUT, 503: DISPLACED}
 
 ARRIVALS_PER_TURN = 128  # pieces of data parsed in one turn of the loop: 25 ms if each is a head of the largest kind
 
@@ -47,11 +41,7 @@ def require_c_parser() -> None:
         )
 
 
-class DisplacedError(Exception):
-    """The rest of a body is not waited for, because others need the room."""
-
-
-class Connection(RequestHandler):
+class Connection(Answering):
     """One connection.
 
     Beyond aiohttp: a head must be complete within `head_seconds`; a peer that does not read its answers is cut; a body
@@ -59,7 +49,6 @@ class Connection(RequestHandler):
     """
 
     __slots__ = (
-        "_answer_unreadable",
         "_arrivals",
         "_capacity",
         "_deferred",
@@ -70,14 +59,12 @@ class Connection(RequestHandler):
         "_held",
         "_loose",
         "_payload",
-        "head_took",
     )
 
     def __init__(
         self,
         manager: web.Server,
         *,
-        answer_unreadable: AnswerUnreadable,
         arrivals: Turns,
         capacity: Capacity,
         head_seconds: float,
@@ -92,7 +79,6 @@ class Connection(RequestHandler):
             **options,
         )
         self._queue_less()
-        self._answer_unreadable = answer_unreadable
         self._arrivals = arrivals
         self._deferred: list[bytes] = []
         self._capacity = capacity
@@ -100,8 +86,6 @@ class Connection(RequestHandler):
         self._head_seconds = head_seconds
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_began = 0.0
-        #: Seconds from the first to the last byte of the latest head.
-        self.head_took = 0.0
         # Bytes received and not yet done with, at most; and the part of them that is in heads or unparsed, at most.
         self._held = 0
         self._loose = 0
@@ -121,7 +105,7 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Count what came, and parse it now or when it is its turn."""
-        if not self._take(len(data)):
+        if data and not self._take(len(data)):
             return
         if not data or (not self._deferred and self._arrivals.take()):
             self._parse(data)
@@ -130,6 +114,11 @@ class Connection(RequestHandler):
             self._arrivals.later(self._parse_deferred)
             self._pause_transport_reading()
         self._deferred.append(data)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on if reading was paused; aiohttp asks for it at the end of every body, and parses nothing once more."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the head's clock; what a request holds is held until it is done."""
@@ -154,25 +143,6 @@ class Connection(RequestHandler):
         if self.transport is not None:
             self.transport.abort()
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,  # noqa: ARG002 - interface
-        status: int = 500,
-        exc: BaseException | None = None,  # noqa: ARG002 - interface
-        message: str | None = None,  # noqa: ARG002 - interface
-    ) -> web.StreamResponse:
-        """Answer as a problem; the parser's own words may quote the request, so they are not repeated."""
-        return self._answer_unreadable(_PROBLEMS.get(status, INTERNAL))
-
-    async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:
-        """Handle one request as aiohttp does; then what was held for it is free."""
-        if self._payload.is_eof():
-            self._capacity.complete(self)
-        try:
-            return await super()._handle_request(*arguments)
-        finally:
-            self._settle()
-
     def _parse_deferred(self) -> None:
         data = b"".join(self._deferred)
         self._deferred.clear()
@@ -184,13 +154,13 @@ class Connection(RequestHandler):
 
     def _parse(self, data: bytes) -> None:
         """Parse; start the head's clock when bytes came that do not complete one."""
-        requests, in_head, body = self._request_count, self._payload.is_eof(), self._payload.total_bytes
+        payload = self._payload
+        requests, in_head, body = self._request_count, payload.is_eof(), payload.total_bytes
         super().data_received(data)
         if self._request_count != requests:
             self._head_is_complete(data, self._request_count - requests)
-            self._fail_broken_body()
         else:
-            self._loose += len(data) - (self._payload.total_bytes - body)
+            self._loose += len(data) - (payload.total_bytes - body)
             if data and in_head and not self._request_in_progress and not self._messages:
                 self._start_head_timer()
         if self._payload.is_eof() and (self._request_in_progress or self._messages):
@@ -198,19 +168,26 @@ class Connection(RequestHandler):
 
     def _take(self, size: int) -> bool:
         """Whether there is room for `size` bytes more; if not, they and all that follow are not taken."""
-        if not self._displaced and size:
-            if self._capacity.hold(self, self._held + size):
-                self._held += size
-            else:
-                self._refuse_rest()
+        if not self._displaced and not self._hold(self._held + size):
+            self._refuse_rest()
         return not self._displaced  # perhaps it gave way to itself, having waited longest
 
-    def _settle(self) -> None:
+    def _hold(self, size: int) -> bool:
+        """Whether so many bytes may be held from now on."""
+        if (size > FREE_BYTES or self._held > FREE_BYTES) and not self._capacity.hold(self, size):
+            return False
+        self._held = size
+        return True
+
+    def answered(self) -> None:
+        """What was held for the request is free; from now on the sender owes us the next one."""
         if self.transport is None:
             self._capacity.release(self)
             return
-        self._held = self._loose + sum(payload.total_bytes for _, payload in self._messages)
-        self._capacity.hold(self, self._held)
+        size = self._loose
+        for _, payload in self._messages:
+            size += payload.total_bytes
+        self._hold(size)
         if not (self._messages and self._payload.is_eof()):
             self._capacity.waits(self)
 
@@ -236,10 +213,14 @@ class Connection(RequestHandler):
             self._stop_head_timer()
         else:
             self.head_took = 0.0
-        payloads = [payload for _, payload in self._messages][-requests:]
-        self._payload = payloads[-1]
+        messages = self._messages
+        message, self._payload = messages[-1]
         # All that came before `data` is parsed, so whatever is not body is at most the rest of it.
-        self._loose = (len(data) or self._loose) - sum(payload.total_bytes for payload in payloads)
+        self._loose = len(data) or self._loose
+        for number in range(1, requests + 1):
+            self._loose -= messages[-number][1].total_bytes
+        if isinstance(message, _ErrInfo):
+            self._fail_broken_body(message)
 
     def _head_is_late(self) -> None:
         self._head_timer = None
@@ -271,11 +252,8 @@ class Connection(RequestHandler):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _fail_broken_body(self) -> None:
+    def _fail_broken_body(self, message: _ErrInfo) -> None:
         """Tell the reader of a body that its chunks broke: the parser only queues an error behind the request."""
-        message, _ = self._messages[-1] if self._messages else (None, None)
-        if not isinstance(message, _ErrInfo):
-            return
         message.exc.__traceback__ = None  # its frames hold the data and know it: a circle that nobody counts
         current = self._current_request
         if current is not None and not current.content.is_eof():
@@ -286,10 +264,11 @@ class Server(web.Server):
     """aiohttp's low-level server with our connections."""
 
     def __init__(
-        self, handler: Any, *, answer_unreadable: AnswerUnreadable, capacity: Capacity, **options: Any
+        self, handler: Handler, *, answer_unreadable: AnswerUnreadable, capacity: Capacity, **options: Any
     ) -> None:
-        super().__init__(handler)
+        super().__init__(handler)  # type: ignore[arg-type]  # only our connections call it
         self._options = {
+            "handler": handler,
             "answer_unreadable": answer_unreadable,
             "arrivals": Turns(ARRIVALS_PER_TURN),
             "capacity": capacity,

@@ -1,16 +1,15 @@
 """The port through which the ingress makes a webhook durable, and what goes through it."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Awaitable
+from typing import NamedTuple, Protocol
 
-from ingress.accept import Accepted, ToDeadLetter, ToRaw
+from ingress.accept import Accepted, ToRaw
 from schemas.dead_letter import reason_headers
 from schemas.headers import Headers, RawHeaders
 from schemas.topics import TopicNames
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One Kafka record. Records of one topic and key keep the order in which they were published one after another."""
 
     topic: str
@@ -22,8 +21,8 @@ class Record:
 class Publisher(Protocol):
     """Stores records durably."""
 
-    async def publish(self, record: Record) -> None:
-        """Return once every in-sync replica has the record.
+    def publish(self, record: Record) -> Awaitable[None]:
+        """Await it: it returns once every in-sync replica has the record.
 
         Raises:
             PublishError: it was not acknowledged in time. It may still be stored later: the sender repeats the
@@ -33,9 +32,7 @@ class Publisher(Protocol):
 
 def record_of(accepted: Accepted, body: bytes, headers: RawHeaders, topics: TopicNames) -> Record:
     """The record that stores `body`, verbatim, where `accepted` says."""
-    match accepted:
-        case ToRaw(call_id=call_id):
-            return Record(topics.raw, call_id.encode(), body, headers.encode())
-        case ToDeadLetter(reason=reason):
-            # Without a call id there is no key; nothing orders such a body.
-            return Record(topics.dead_letter, None, body, headers.encode() + reason_headers(reason, None))
+    if isinstance(accepted, ToRaw):
+        return Record(topics.raw, accepted.call_id.encode(), body, headers.encode())
+    # Without a call id there is no key; nothing orders such a body.
+    return Record(topics.dead_letter, None, body, headers.encode() + reason_headers(accepted.reason, None))

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import deque
 
+from ingress.deadlines import Deadlines
 from ingress.publisher import Record
 from ingress.spool.drain import Broker, Drain
 from ingress.spool.spool import Spool
@@ -32,6 +33,7 @@ class SpoolingPublisher:
         self._broker = broker
         self._spool = spool
         self._after = after_seconds
+        self._soon = Deadlines(after_seconds)
         self._max_direct = max_direct
         self._metrics = metrics
         self._drain = Drain(spool, broker, self._drained)
@@ -92,8 +94,7 @@ class SpoolingPublisher:
         """Whether Kafka took the record soon. If not it may still: then the raw log has it twice, as after a retry."""
         self._direct += 1
         try:
-            async with asyncio.timeout(self._after):
-                await self._broker.publish(record)
+            await self._soon.wait(self._broker.publish(record))
         except RecordRefusedError:
             return False
         except PublishError as error:

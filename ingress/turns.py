@@ -19,7 +19,8 @@ class Turns:
         if self._left <= 0 or self._waiting:
             return False
         self._left -= work
-        self._keep_turning()
+        if not self._turning:
+            self._keep_turning()
         return True
 
     def later(self, callback: Callable[[], None], work: int = 1) -> None:
@@ -27,12 +28,11 @@ class Turns:
         self._waiting.append((callback, work))
         self._keep_turning()
 
-    async def wait(self, work: int = 1) -> None:
-        """Return at once while this turn has room, otherwise in a later one."""
-        if not self.take(work):
-            turn = asyncio.get_running_loop().create_future()
-            self.later(lambda: None if turn.done() else turn.set_result(None), work)
-            await turn
+    async def turn(self, work: int = 1) -> None:
+        """Return in a later turn: for who was not let through now."""
+        turn = asyncio.get_running_loop().create_future()
+        self.later(lambda: None if turn.done() else turn.set_result(None), work)
+        await turn
 
     def _keep_turning(self) -> None:
         if not self._turning:

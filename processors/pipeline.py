@@ -209,7 +209,7 @@ class PartitionPipeline:
         for (outcome, timestamp), count in times.items():
             match outcome:
                 case Emit(event_type=event_type):
-                    self._metrics.end_to_end.observe(event_type.value, now - timestamp / 1000, count)
+                    self._metrics.end_to_end.labels(event_type.value).observe(now - timestamp / 1000, count)
                 case DeadLettered(reason=reason):
                     self._metrics.dead_letters.labels(reason.code.value).inc(count)
                 case _:

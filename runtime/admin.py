@@ -1,8 +1,9 @@
 """The admin port of a process: /livez, /readyz, /metrics. Apart from the public port, never exposed with it."""
 
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -12,6 +13,7 @@ from runtime.errors import PipelineError
 
 #: Answers what is wrong, in words for an operator, or None when nothing is.
 Check = Callable[[], str | None]
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class AddressInUseError(PipelineError):
@@ -27,28 +29,47 @@ async def admin_server(
     ready: Check,
     registry: CollectorRegistry,
     note: Check = lambda: None,
+    socket_path: Path | None = None,
 ) -> AsyncIterator[None]:
     """Serve the three endpoints while the context is open; a ready process says what `note` says.
+
+    With `socket_path` there, as a Unix socket, instead of on the port.
 
     Raises:
         AddressInUseError: the port is taken or the host is not ours.
     """
 
     async def livez(_request: web.Request) -> web.Response:
-        return _answer(live())
+        return answer(live())
 
     async def readyz(_request: web.Request) -> web.Response:
-        return _answer(ready(), note())
+        return answer(ready(), note())
 
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return exposed(registry)
 
+    async with serving({"/livez": livez, "/readyz": readyz, "/metrics": metrics}, host, port, socket_path):
+        yield
+
+
+@asynccontextmanager
+async def serving(
+    handlers: Mapping[str, Handler], host: str, port: int, socket_path: Path | None = None
+) -> AsyncIterator[None]:
+    """Answer GET on these paths while the context is open.
+
+    Raises:
+        AddressInUseError: the port is taken or the host is not ours.
+    """
     app = web.Application()
-    app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    app.add_routes([web.get(path, handler) for path, handler in handlers.items()])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await listen(runner, host, port)
+        if socket_path is not None:
+            await web.UnixSite(runner, socket_path).start()
+        else:
+            await listen(runner, host, port)
         yield
     finally:
         await runner.cleanup()
@@ -61,19 +82,27 @@ async def listen(
     *,
     tls: ssl.SSLContext | None = None,
     backlog: int = 128,
+    shared: bool = False,
 ) -> None:
-    """Open the listening socket of a server, for TLS if there is a context.
+    """Open the listening socket of a server, for TLS if there is a context; `shared` with other processes of ours.
 
     Raises:
         AddressInUseError: the port is taken or the host is not ours.
     """
+    site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=backlog, reuse_port=shared or None)
     try:
-        await web.TCPSite(runner, host, port, ssl_context=tls, backlog=backlog).start()
+        await site.start()
     except OSError as error:
         raise AddressInUseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
-def _answer(problem: str | None, note: str | None = None) -> web.Response:
+def exposed(registry: CollectorRegistry) -> web.Response:
+    """What the registry holds, as Prometheus reads it."""
+    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def answer(problem: str | None, note: str | None = None) -> web.Response:
+    """503 with the problem, or 200 with the note."""
     if problem is not None:
         return web.Response(text=problem + "\n", status=503)
     return web.Response(text="ok\n" if note is None else f"ok, but {note}\n")

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from runtime.histogram import BulkHistogram
+from runtime import tallies
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SLOW = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
@@ -32,9 +32,11 @@ class IngressMetrics(ProcessMetrics):
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(registry)
         #: Answers by endpoint slug (or `other`) and status code.
-        self.requests = Counter("ringover_http_requests", "Requests answered", ["endpoint", "code"], registry=registry)
+        self.requests = tallies.Counter(
+            "ringover_http_requests", "Requests answered", ["endpoint", "code"], registry=registry
+        )
         #: From the request's head read to the answer, by endpoint slug.
-        self.duration = Histogram(
+        self.duration = tallies.Histogram(
             "ringover_http_request_duration_seconds", "Time to answer", ["endpoint"], buckets=_FAST, registry=registry
         )
         #: Requests being answered now.
@@ -54,7 +56,7 @@ class IngressMetrics(ProcessMetrics):
         self.refused = Counter("ringover_webhook_refused", "Webhooks refused", ["code"], registry=registry)
         #: Authenticated webhooks by the id of the secret or token that matched: tells when an old one can go. The ids
         #: are those of the settings, so there are few.
-        self.authenticated = Counter(
+        self.authenticated = tallies.Counter(
             "ringover_webhook_authenticated", "Webhooks by credential", ["key_id"], registry=registry
         )
         #: Credential files that changed, by result: `loaded`, or `refused` while the credentials before stay active.
@@ -70,7 +72,7 @@ class IngressMetrics(ProcessMetrics):
             "ringover_ingress_dead_letters", "Dead letters stored by the ingress", ["code"], registry=registry
         )
         #: From handing a record to the client until the brokers' acknowledgement.
-        self.publish = Histogram(
+        self.publish = tallies.Histogram(
             "ringover_publish_duration_seconds", "Time to a durable record", buckets=_FAST, registry=registry
         )
         #: Records that were not acknowledged in time or failed.
@@ -111,8 +113,8 @@ class ProcessorMetrics(ProcessMetrics):
             "ringover_dead_letters", "Dead letters stored by the processor", ["code"], registry=registry
         )
         #: From the ingress's clock at reception to the committed event, by event type.
-        self.end_to_end = BulkHistogram(
-            "ringover_end_to_end_seconds", "Received to committed", "type", buckets=_SLOW, registry=registry
+        self.end_to_end = tallies.Histogram(
+            "ringover_end_to_end_seconds", "Received to committed", ["type"], buckets=_SLOW, registry=registry
         )
         #: One claim statement.
         self.claim = Histogram("ringover_claim_duration_seconds", "Time to claim", buckets=_FAST, registry=registry)

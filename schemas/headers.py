@@ -6,7 +6,6 @@ as the value). Nothing here holds a wall-clock time of ours: a replay is byte-id
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from schemas.identity import SOURCE, EventId, EventType, IdempotencyKey
@@ -32,8 +31,7 @@ def valid_traceparent(text: str) -> bool:
     return _TRACEPARENT.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class RawHeaders:
+class RawHeaders(NamedTuple):
     """What the ingress records about one webhook beside its body.
 
     `received_at` is RFC 3339 UTC; `auth_scheme` is `hmac` or `bearer`; `auth_key_id` names the secret or token that
@@ -51,17 +49,19 @@ class RawHeaders:
 
     def encode(self) -> Headers:
         """As Kafka headers, in a fixed order; absent ones are left out."""
-        pairs = (
-            (REQUEST_ID, self.request_id),
-            (ENDPOINT, self.endpoint),
-            (RECEIVED_AT, self.received_at),
-            (AUTH_SCHEME, self.auth_scheme),
-            (AUTH_KEY_ID, self.auth_key_id),
-            (SIGNATURE, self.signature),
-            (CONTENT_TYPE, self.content_type),
-            (TRACEPARENT, self.traceparent),
-        )
-        return [(name, text.encode()) for name, text in pairs if text is not None]
+        headers = [
+            (REQUEST_ID, self.request_id.encode()),
+            (ENDPOINT, self.endpoint.encode()),
+            (RECEIVED_AT, self.received_at.encode()),
+            (AUTH_SCHEME, self.auth_scheme.encode()),
+            (AUTH_KEY_ID, self.auth_key_id.encode()),
+        ]
+        if self.signature is not None:
+            headers.append((SIGNATURE, self.signature.encode()))
+        headers.append((CONTENT_TYPE, self.content_type.encode()))
+        if self.traceparent is not None:
+            headers.append((TRACEPARENT, self.traceparent.encode()))
+        return headers
 
     @classmethod
     def decode(cls, headers: Sequence[tuple[str, bytes]]) -> "RawHeaders":

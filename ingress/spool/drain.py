@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, TypeAlias
 
-from ingress.publisher import Publisher
+from ingress.publisher import Record
 from ingress.spool.model import Row
 from ingress.spool.spool import Spool
 from runtime.errors import PublishError, RecordRefusedError, SpoolUnavailableError
@@ -30,8 +30,11 @@ Chain: TypeAlias = tuple[str, bytes | int]
 log = logger(__name__)
 
 
-class Broker(Publisher, Protocol):
+class Broker(Protocol):
     """A publisher that knows whether it can publish."""
+
+    def publish(self, record: Record) -> asyncio.Future[None]:
+        """As `Publisher.publish`; the future is the caller's, who may fail it when it waits no longer."""
 
     @property
     def connected(self) -> bool:

@@ -246,7 +246,7 @@ async def test_short_absence_is_invisible(link: Link, kafka_bootstrap_servers: s
         await healthy(publisher)
         await publisher.publish(record(topics, b"before"))
         link.cut()
-        publishing = asyncio.create_task(publisher.publish(record(topics, b"during")))
+        publishing = publisher.publish(record(topics, b"during"))
         asyncio.get_running_loop().call_later(0.5, link.restore)
         await publishing
 

@@ -10,6 +10,7 @@ TAKEOVER = "tests/unit/processors/test_takeover.py"
 PIPELINE = "tests/unit/processors/test_pipeline.py"
 DECIDE = "tests/unit/processors/test_decide.py"
 LOG = "tests/contract/test_log_contract.py"
+SENDER = "tests/unit/ingress/test_sender.py"
 STATE = "tests/contract/test_state_contract.py"
 
 
@@ -249,11 +250,25 @@ RULES = (
     _rule(
         "202 only when the record is durable",
         "ingress/handler.py",
-        "            await self._publisher.publish(record_of(accepted, body, raw_headers, self._topics))\n",
-        """            publishing = self._publisher.publish(record_of(accepted, body, raw_headers, self._topics))
-            asyncio.get_running_loop().create_task(publishing).add_done_callback(asyncio.Task.exception)
+        "            await self._publisher.publish(record)\n",
+        """            publishing = self._publisher.publish(record)
+            asyncio.ensure_future(publishing).add_done_callback(asyncio.Future.exception)
 """,
         "tests/unit/ingress/test_app.py::test_webhook_that_cannot_be_stored_is_503",
+    ),
+    _rule(
+        "a batch is sent again before what came later",
+        "ingress/sender.py",
+        "batches = [(lane, lane.batches[0]) for lane in lanes if lane.batches]",
+        "batches = [(lane, lane.batches[-1]) for lane in lanes if lane.batches]",
+        f"{SENDER}::test_passing_error_is_tried_again_before_what_came_later",
+    ),
+    _rule(
+        "one request at a time to each broker",
+        "ingress/sender.py",
+        "            elif broker in self._busy:\n",
+        "            elif broker in self._busy and not due:\n",
+        f"{SENDER}::test_one_request_at_a_time_and_the_next_one_fills_meanwhile",
     ),
     _rule(
         "the signature is of the body",
@@ -344,9 +359,11 @@ SERVER_RULES = (
     ),
     _rule(
         "the ingress awaits the acknowledgement",
-        "ingress/kafka.py",
-        "                await acknowledged\n",
-        "",
+        "ingress/sender.py",
+        "        errors = await self._produce(broker, batches)\n",
+        """        errors = {lane.place: None for lane, _ in batches}
+        await asyncio.wait([asyncio.ensure_future(self._produce(broker, batches))], timeout=0)
+""",
         "tests/integration/test_ingress_publisher.py::test_broker_that_goes_away_fails_publishing_and_heals",
     ),
 )

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -23,13 +23,22 @@ def inherited() -> dict[str, str]:
 class Program:
     """One running program (`python -m module`) with an admin port."""
 
-    def __init__(self, module: str, env: Mapping[str, str], *, admin_variable: str, directory: Path, name: str) -> None:
+    def __init__(
+        self,
+        module: str,
+        env: Mapping[str, str],
+        *,
+        admin_variable: str,
+        directory: Path,
+        name: str,
+        arguments: Sequence[str] = (),
+    ) -> None:
         self.admin_port = free_port()
         self.name = name
         self.log = directory / f"{name}.log"
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                [sys.executable, "-m", module, *arguments],
                 env={**inherited(), **env, admin_variable: str(self.admin_port), "LOG_FORMAT": "json"},
                 stdout=output,
                 stderr=subprocess.STDOUT,

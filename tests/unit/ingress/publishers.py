@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 
 import pytest
@@ -13,6 +13,26 @@ from schemas.topics import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, TopicNames
 
 #: A record as stored: partition, key, value, headers.
 Stored = tuple[int, bytes | None, bytes, list[tuple[str, bytes]]]
+
+
+def as_future(sending: Coroutine[None, None, None]) -> asyncio.Future[None]:
+    """A future of the caller's own, as a broker's publisher gives; `sending` ends with it."""
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    task = asyncio.ensure_future(sending)
+
+    def settle(task: asyncio.Task[None]) -> None:
+        if future.done():
+            return
+        if task.cancelled():
+            future.cancel()
+        elif (error := task.exception()) is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(None)
+
+    task.add_done_callback(settle)
+    future.add_done_callback(lambda _: task.cancel())
+    return future
 
 
 class MemoryPublisher:
@@ -32,7 +52,10 @@ class MemoryPublisher:
     def release(self) -> None:
         self._open.set()
 
-    async def publish(self, record: Record) -> None:
+    def publish(self, record: Record) -> asyncio.Future[None]:
+        return as_future(self._publish(record))
+
+    async def _publish(self, record: Record) -> None:
         self.waiting += 1
         await self._open.wait()
         self.waiting -= 1

@@ -7,6 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 
 import pytest
 from aiohttp import http_parser
@@ -263,6 +264,60 @@ async def test_peer_that_never_reads_is_cut() -> None:
             return connection.writer.transport.is_closing()
 
         await until(cut, seconds=30)
+
+
+async def test_upgrade_is_declined_and_the_connection_ends() -> None:
+    upgrade = signed_head(BODY, f"Content-Length: {len(BODY)}", "Connection: Upgrade", "Upgrade: websocket") + BODY
+    async with serving() as server, raw_connection(server) as connection:
+        await connection.send(upgrade + b"\x81\x05hello" + WEBHOOK)
+
+        answer = await connection.answer()
+        assert (answer.status, answer.headers["connection"]) == (202, "close")
+        assert await connection.closed()
+        assert len(server.raw) == 1
+
+
+@pytest.mark.parametrize(
+    ("version", "asked", "said", "kept"),
+    [
+        ("1.1", "keep-alive", None, True),
+        ("1.1", "close", "close", False),
+        ("1.0", "keep-alive", "keep-alive", True),
+        ("1.0", "close", "close", False),
+    ],
+)
+async def test_connection_is_kept_as_the_sender_wants_it(
+    version: str, asked: str, said: str | None, kept: bool
+) -> None:
+    webhook = signed_head(BODY, f"Content-Length: {len(BODY)}", f"Connection: {asked}") + BODY
+    webhook = webhook.replace(b"HTTP/1.1", f"HTTP/{version}".encode())
+    async with serving() as server, raw_connection(server) as connection:
+        await connection.send(webhook)
+        answer = await connection.answer()
+        assert (answer.status, answer.headers.get("connection")) == (202, said)
+        if kept:
+            await connection.send(webhook)
+            assert (await connection.answer()).status == 202
+        else:
+            assert await connection.closed()
+
+
+async def test_answer_to_head_has_no_body() -> None:
+    async with serving() as server, raw_connection(server) as connection:
+        await connection.send(head("Content-Length: 0").replace(b"POST", b"HEAD") + WEBHOOK)
+
+        first = (await connection.reader.readuntil(b"\r\n\r\n")).decode()
+        assert first.startswith("HTTP/1.1 405 ")
+        assert "content-length: 0" not in first.lower()
+        assert (await connection.answer()).status == 202
+
+
+async def test_answer_has_the_time() -> None:
+    async with serving() as server, raw_connection(server) as connection:
+        await connection.send(WEBHOOK)
+
+        answered = parsedate_to_datetime((await connection.answer()).headers["date"])
+        assert abs(answered.timestamp() - time.time()) < 5
 
 
 async def test_absolute_uri_is_taken() -> None:

@@ -106,7 +106,9 @@ def test_help_needs_no_settings(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setattr("sys.argv", ["ringover-ingress", "--help"])
 
     assert main() == 0
-    assert "usage: ringover-ingress" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "usage: ringover-ingress [--workers N]" in text
+    assert "Processes on the same port" in text
 
 
 def test_arguments_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,6 +116,18 @@ def test_arguments_are_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
     assert main() == 2
     assert "takes no arguments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--workers"], ["--workers", "0"], ["--workers=x"], ["--workers", "257"], ["--workers", "2", "3"]]
+)
+def test_wrong_number_of_workers_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["ringover-ingress", *arguments])
+
+    assert main() == 2
+    assert "--workers N, from 1 to 256" in capsys.readouterr().err
 
 
 def test_process_without_credentials_exits_with_2(

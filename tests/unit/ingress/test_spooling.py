@@ -21,7 +21,7 @@ from runtime.errors import PublishError, RecordRefusedError, SpoolFullError
 from runtime.metrics import SpoolMetrics
 from schemas.topics import TopicNames
 from tests.support.waiting import until
-from tests.unit.ingress.publishers import MemoryPublisher, PublisherContract, Stored, Subject
+from tests.unit.ingress.publishers import MemoryPublisher, PublisherContract, Stored, Subject, as_future
 from tests.unit.ingress.spools import ROOMY, record, spool_in, values_of
 
 AFTER_SECONDS = 0.05
@@ -69,7 +69,10 @@ class MemoryBroker:
         self._release.set()
         self._release = asyncio.Event()
 
-    async def publish(self, record: Record) -> None:
+    def publish(self, record: Record) -> asyncio.Future[None]:
+        return as_future(self._publish(record))
+
+    async def _publish(self, record: Record) -> None:
         self.attempts += 1
         if record.value in self.refused:
             raise RecordRefusedError("too large")

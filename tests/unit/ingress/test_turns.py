@@ -5,12 +5,18 @@ import asyncio
 from ingress.turns import Turns
 
 
+async def through(turns: Turns, work: int = 1) -> None:
+    """As callers wait for room."""
+    if not turns.take(work):
+        await turns.turn(work)
+
+
 async def test_work_is_let_through_in_order_and_so_much_in_one_turn() -> None:
     turns = Turns(2)
     done: list[list[int]] = [[]]
 
     async def work(number: int) -> None:
-        await turns.wait()
+        await through(turns)
         done[-1].append(number)
 
     tasks = [asyncio.create_task(work(number)) for number in range(7)]
@@ -27,14 +33,14 @@ async def test_what_is_larger_than_a_turn_is_let_through_alone() -> None:
 
     assert turns.take(100)
     assert not turns.take()
-    await asyncio.wait_for(turns.wait(), 5)
+    await asyncio.wait_for(through(turns), 5)
 
 
 async def test_given_up_wait_takes_no_turn_from_the_others() -> None:
     turns = Turns(1)
     assert turns.take()
-    given_up = asyncio.create_task(turns.wait())
-    waiting = asyncio.create_task(turns.wait())
+    given_up = asyncio.create_task(through(turns))
+    waiting = asyncio.create_task(through(turns))
     await asyncio.sleep(0)
     given_up.cancel()
 

@@ -1,0 +1,176 @@
+"""One ingress process: the composition root."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from ingress.app import webhook_server
+from ingress.capacity import SPARE_CONNECTIONS, Capacity
+from ingress.credentials import Credentials, authenticator_of
+from ingress.handler import Limits, WebhookHandler
+from ingress.kafka import KafkaPublisher
+from ingress.protocol import require_c_parser
+from ingress.settings import IngressSettings
+from ingress.spool.model import Bounds
+from ingress.spool.spool import open_spool
+from ingress.spooling import SpoolingPublisher
+from ingress.tls import Tls
+from runtime import logs
+from runtime.admin import admin_server
+from runtime.kafka import client_options
+from runtime.lifecycle import Stop, calm_garbage_collection, raise_open_files, watch_loop_lag
+from runtime.metrics import IngressMetrics, SpoolMetrics
+from schemas.topics import TopicNames
+
+SERVICE = "ringover-ingress"
+# Open files beside connections to the public port: to the brokers, to the admin port, listening, modules, logs.
+OTHER_FILES = 256
+
+log = logs.logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a process has for itself beside others: its spool, and the socket that stands for the admin port."""
+
+    spool_dir: Path | None
+    admin_socket: Path
+
+
+async def serve(settings: IngressSettings, stop: Stop, place: Place | None = None) -> None:
+    """Take webhooks until `stop` is set, then drain and flush; without a `place`, as the only process.
+
+    Raises:
+        RefusedError: the HTTP parser is not the safe one, no Kafka client can be made of the settings, or the spool's
+            directory cannot be used.
+        AddressInUseError: a port is taken.
+    """
+    require_c_parser()
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    metrics = IngressMetrics(registry)
+    topics = TopicNames(settings.kafka_topic_prefix)
+    broker = KafkaPublisher(
+        client_options(settings, client_id=SERVICE),
+        topics=[topics.raw, topics.dead_letter],
+        timeout_seconds=settings.ingress_publish_timeout_seconds,
+        metrics=metrics,
+    )
+    async with _spooling(
+        settings, place.spool_dir if place else settings.ingress_spool_dir, broker, registry
+    ) as spooling:
+        handler = WebhookHandler(
+            authenticator=authenticator_of(settings),
+            publisher=spooling or broker,
+            topics=topics,
+            limits=_limits(settings),
+            metrics=metrics,
+            addresses=settings.addresses,
+        )
+        credentials = Credentials(handler.use, metrics)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, credentials.reload)
+        tls = _tls(settings, metrics)
+        ready = _readiness(broker, spooling, stop)
+        metrics.ready.set_function(lambda: ready() is None)
+        host = settings.ingress_host
+        # Left in the opposite order: drain the webhooks, flush the producer, and answer probes to the end.
+        async with (
+            admin_server(
+                host,
+                settings.ingress_admin_port,
+                socket_path=place.admin_socket if place else None,
+                live=lambda: None,
+                ready=ready,
+                registry=registry,
+                note=spooling.note if spooling else lambda: None,
+            ),
+            asyncio.TaskGroup() as background,
+        ):
+            runs = [
+                broker.run(),
+                watch_loop_lag(metrics),
+                credentials.watch(),
+                *([tls.watch()] if tls else []),
+                *([spooling.run()] if spooling else []),
+            ]
+            tasks = [background.create_task(run) for run in runs]
+            async with webhook_server(
+                handler,
+                _capacity(settings, metrics),
+                host=host,
+                port=settings.ingress_port,
+                head_seconds=settings.ingress_request_timeout_seconds,
+                keepalive_seconds=settings.ingress_keepalive_seconds,
+                drain_seconds=settings.ingress_drain_seconds,
+                tls=tls.context if tls else None,
+                shares_port=place is not None,
+            ):
+                log.info("ingress.started")
+                # 10,000 connections are 300,000 objects; to look at all of them blocks the loop for 0.1 s. No
+                # connection waits for that to be freed; a test holds it.
+                calm_garbage_collection(objects=10_000, young=5, old=1000)
+                await stop.wait()
+                log.info("ingress.draining")
+            for task in tasks:
+                task.cancel()
+
+
+@asynccontextmanager
+async def _spooling(
+    settings: IngressSettings, directory: Path | None, broker: KafkaPublisher, registry: CollectorRegistry
+) -> AsyncIterator[SpoolingPublisher | None]:
+    """The publisher with a spool behind it, or None when no directory is set."""
+    if directory is None:
+        yield None
+        return
+    metrics = SpoolMetrics(registry)
+    bounds = Bounds(settings.ingress_spool_max_bytes, settings.ingress_spool_max_age_seconds)
+    async with open_spool(directory, bounds, metrics) as spool:
+        yield SpoolingPublisher(
+            broker,
+            spool,
+            after_seconds=settings.ingress_spool_after_seconds,
+            # The other half is for webhooks on their way to the disk.
+            max_direct=max(1, settings.ingress_max_in_flight // 2),
+            metrics=metrics,
+        )
+
+
+def _limits(settings: IngressSettings) -> Limits:
+    return Limits(
+        max_body_bytes=settings.ingress_max_body_bytes,
+        request_timeout_seconds=settings.ingress_request_timeout_seconds,
+        max_in_flight=settings.ingress_max_in_flight,
+    )
+
+
+def _tls(settings: IngressSettings, metrics: IngressMetrics) -> Tls | None:
+    cert_file, key_file = settings.ingress_tls_cert_file, settings.ingress_tls_key_file
+    return Tls(cert_file, key_file, metrics) if cert_file and key_file else None
+
+
+def _capacity(settings: IngressSettings, metrics: IngressMetrics) -> Capacity:
+    """Room for as many connections as are set, or as the system lets us have."""
+    files = raise_open_files()
+    connections = max(1, min(settings.ingress_max_connections, files - OTHER_FILES - SPARE_CONNECTIONS))
+    if connections < settings.ingress_max_connections:
+        log.warning("ingress.too_few_open_files", open_files=files, max_connections=connections)
+    return Capacity(max_connections=connections, max_bytes=settings.ingress_max_buffered_bytes, metrics=metrics)
+
+
+def _readiness(broker: KafkaPublisher, spooling: SpoolingPublisher | None, stop: Stop) -> Callable[[], str | None]:
+    """What keeps the process from taking webhooks, or None."""
+
+    def problem() -> str | None:
+        if stop.is_set():
+            return "stopping"
+        if broker.problem is None or spooling is None:
+            return broker.problem
+        return spooling.refusal and f"{broker.problem}; {spooling.refusal}"
+
+    return problem

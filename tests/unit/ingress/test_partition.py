@@ -1,0 +1,39 @@
+"""Keys go where Java's default partitioner, aiokafka's and librdkafka's would put them."""
+
+import pytest
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.partitioner import murmur2 as murmur2_of_aiokafka
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from ingress.partition import murmur2, partition_of
+
+
+@given(st.binary(max_size=600))
+@example(b"x" * 513)
+@example(b"\xff" * 7)
+def test_hash_is_aiokafkas(data: bytes) -> None:
+    assert murmur2(data) == murmur2_of_aiokafka(data)
+
+
+# From Kafka's UtilsTest.testMurmur2, as unsigned numbers.
+@pytest.mark.parametrize(
+    ("data", "signed"),
+    [
+        (b"21", -973932308),
+        (b"foobar", -790332482),
+        (b"a-little-bit-long-string", -985981536),
+        (b"a-little-bit-longer-string", -1486304829),
+        (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
+        (b"abc", 479470107),
+    ],
+)
+def test_hash_is_javas(data: bytes, signed: int) -> None:
+    assert murmur2(data) == signed % 2**32
+
+
+@given(st.binary(max_size=200), st.integers(1, 50))
+def test_partition_is_aiokafkas(key: bytes, count: int) -> None:
+    partitions = list(range(count))
+
+    assert partition_of(key, partitions) == DefaultPartitioner()(key, partitions, partitions)
