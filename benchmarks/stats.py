@@ -1,0 +1,85 @@
+"""Figures from samples: medians, percentiles, speeds. Pure."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+PER = 100_000  # CPU seconds are given for so many records or requests
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What was seen at one moment.
+
+    `done` records of a whole; `cpu`: seconds used so far by each process tree; `resident` bytes of the program.
+    """
+
+    second: float
+    done: int
+    cpu: Mapping[str, float]
+    resident: int = 0
+
+
+class NoProgressError(ValueError):
+    """The samples do not show any work."""
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that so many percent of all values do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+
+
+def medians(rounds: Sequence[Figures]) -> Figures:
+    """The median of each figure that every round has."""
+    names = [name for name in rounds[0] if all(name in figures for figures in rounds)] if rounds else []
+    return {name: statistics.median(figures[name] for figures in rounds) for name in names}
+
+
+def cpu_per(used: Mapping[str, float], count: int) -> Figures:
+    """CPU seconds for each 100,000 of `count`."""
+    return {f"cpu_{name}": seconds / count * PER for name, seconds in used.items()}
+
+
+def speed(samples: Sequence[Sample], began: float) -> Figures:
+    """How fast the work that `samples` show was; `began` is when the process was started.
+
+    `rate`: from the first sample that shows any work, so without start-up. `rate_from_start`: with it.
+    `rate_second_half`: the later half of the records alone, where a JVM is warm. CPU is of the time of `rate`.
+
+    Raises:
+        NoProgressError: fewer than two samples show work.
+    """
+    work = [sample for sample in samples if sample.done > 0]
+    if len(work) < 2 or work[-1].done == work[0].done:
+        raise NoProgressError("the work was over before it could be measured: use more records")
+    first, last = work[0], work[-1]
+    half = next(sample for sample in work if sample.done >= last.done / 2)
+    figures = {
+        "records": float(last.done),
+        "seconds": last.second - began,
+        "startup_seconds": first.second - began,
+        "rate": _rate(first, last),
+        "rate_from_start": last.done / (last.second - began),
+        "most_mib": max(sample.resident for sample in samples) / MIB,
+        **cpu_per({name: last.cpu[name] - first.cpu[name] for name in last.cpu}, last.done - first.done),
+    }
+    if half is not last:
+        figures["rate_second_half"] = _rate(half, last)
+    return figures
+
+
+def flatness(values: Sequence[float]) -> float:
+    """How much a series has grown: the median of its last quarter by that of its second; 1 for a short one."""
+    quarter = len(values) // 4
+    if quarter == 0:
+        return 1.0
+    return statistics.median(values[-quarter:]) / statistics.median(values[quarter : 2 * quarter])
+
+
+def _rate(first: Sample, last: Sample) -> float:
+    return (last.done - first.done) / (last.second - first.second)
