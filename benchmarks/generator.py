@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
+from typing import cast
 
 import uvloop
 
@@ -53,13 +54,12 @@ class Connection(asyncio.Protocol):
     def __init__(self, load: "Load") -> None:
         self._load = load
         self._buffer = b""
-        self._due = 0.0
+        self._due: float | None = None  # of the request under way
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def send(self, request: bytes, due: float) -> None:
         """Send a request that was due at `due`."""
@@ -74,16 +74,16 @@ class Connection(asyncio.Protocol):
         head, separator, body = self._buffer.partition(b"\r\n\r\n")
         if not separator or len(body) < content_length(head):
             return
-        self._buffer = b""
-        if head[9:10] == b"2":
-            self._load.seen.latencies.append(monotonic() - self._due)
+        due, self._buffer, self._due = self._due, b"", None
+        if due is not None and head[9:10] == b"2":
+            self._load.seen.latencies.append(monotonic() - due)
         else:
             self._load.seen.refused += 1
         self._load.answered(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self._load.lost()
+        self._load.lost(answer_owed=self._due is not None)
 
     def close(self) -> None:
         """Close."""
@@ -143,9 +143,11 @@ class Load:
         else:
             self._idle.append(connection)
 
-    def lost(self) -> None:
-        """A connection broke, or we closed it."""
-        self.seen.broken += not self._closing
+    def lost(self, *, answer_owed: bool) -> None:
+        """A connection broke, or we closed it at the end."""
+        if not self._closing or answer_owed:
+            self.seen.broken += 1
+            self._under_way -= answer_owed
 
     def _plan(self, began: float, now: float) -> None:
         """What has become due."""

@@ -67,9 +67,8 @@ def _kafka_version() -> str:
 
 
 def _git(*words: str) -> str:
-    found = subprocess.run(
-        ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=False
-    )
+    command = ["git", "-C", str(ROOT), *words]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else "unknown"
 
 

@@ -16,6 +16,7 @@ from ops.output import say, stdout, table
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "performance.md"
+NOTHING = "Not measured yet."
 CHARTS = ROOT / "docs" / "charts"
 DRAWING_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 
@@ -49,7 +50,7 @@ def write() -> None:
 def sections(results: Mapping[str, Result]) -> dict[str, str]:
     """The generated parts of the page by name: each part's tables and how they came about, and the targets. Pure."""
     found = {part: _section(results[part], of_part) for part, of_part in tables(results).items()}
-    return found | {"targets": targets(results).markdown(), "machine": _machine(results)}
+    return found | {"targets": targets(results).markdown() if results else NOTHING, "machine": _machine(results)}
 
 
 def rendered(page: str, sections: Mapping[str, str]) -> str:
@@ -83,7 +84,7 @@ def _section(result: Result, of_part: list[Table]) -> str:
 
 def _machine(results: Mapping[str, Result]) -> str:
     if not results:
-        return "Not measured yet."
+        return NOTHING
     about = max((result["about"] for result in results.values()), key=lambda about: str(about["begun"]))
     machine = about["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())

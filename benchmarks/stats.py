@@ -48,17 +48,17 @@ def cpu_per(used: Mapping[str, float], count: int) -> Figures:
 def speed(samples: Sequence[Sample], began: float) -> Figures:
     """How fast the work that `samples` show was; `began` is when the process was started.
 
-    `rate`: from the first sample that shows any work, so without start-up. `rate_from_start`: with it.
+    `rate`: from the last sample that shows no work yet, so without start-up. `rate_from_start`: with it.
     `rate_second_half`: the later half of the records alone, where a JVM is warm. CPU is of the time of `rate`.
 
     Raises:
-        NoProgressError: fewer than two samples show work.
+        NoProgressError: the samples show no work, or show it only when it was over.
     """
-    work = [sample for sample in samples if sample.done > 0]
-    if len(work) < 2 or work[-1].done == work[0].done:
+    first = next((sample for sample in reversed(samples) if sample.done == 0), samples[0])
+    last = samples[-1]
+    if last.done == first.done:
         raise NoProgressError("the work was over before it could be measured: use more records")
-    first, last = work[0], work[-1]
-    half = next(sample for sample in work if sample.done >= last.done / 2)
+    half = next(sample for sample in samples if sample.second >= first.second and sample.done >= last.done / 2)
     figures = {
         "records": float(last.done),
         "seconds": last.second - began,
@@ -68,7 +68,7 @@ def speed(samples: Sequence[Sample], began: float) -> Figures:
         "most_mib": max(sample.resident for sample in samples) / MIB,
         **cpu_per({name: last.cpu[name] - first.cpu[name] for name in last.cpu}, last.done - first.done),
     }
-    if half is not last:
+    if half.done < last.done:
         figures["rate_second_half"] = _rate(half, last)
     return figures
 

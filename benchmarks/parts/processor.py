@@ -17,7 +17,7 @@ from benchmarks import workload
 from benchmarks.bench import Bench, Subject, interleave, resident
 from benchmarks.children import ROOT, check_all, running
 from benchmarks.errors import BenchError
-from benchmarks.kafka import differing
+from benchmarks.kafka import Offsets, differing
 from benchmarks.parts.ingress import BENCH_PYTHON
 from benchmarks.programs import Place, make_topics, processor
 from benchmarks.stats import Figures, Sample, speed
@@ -29,6 +29,7 @@ PARTITIONS = 12
 LOG_NAME = "bench"
 TEMPLATE = "bench_template"
 ROUND_SECONDS = 60.0  # to start
+VISIBLE_SECONDS = 10.0
 SLOWEST_RATE = 5000.0  # records a second; slower is a failure
 SLOW_PREFIX = "slow."
 STREAMS = ROOT / "benchmarks" / "peers" / "kafka-streams" / "target"
@@ -128,10 +129,23 @@ def passed(
             check=functools.partial(check_all, children),
             seconds=ROUND_SECONDS + backlog.records / SLOWEST_RATE,
         )
-    difference = differing(bench.kafka.read_keys(before), workload.keys(backlog.records))
-    if difference:
-        raise BenchError(difference)
+    require_each_once(bench, before, backlog)
     return Pass(speed(samples, began), samples)
+
+
+def require_each_once(bench: Bench, before: Offsets, backlog: Backlog) -> None:
+    """Read the outputs back.
+
+    Raises:
+        BenchError: they do not hold every key of the backlog exactly once.
+    """
+    wanted = workload.keys(backlog.records)
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while difference := differing(bench.kafka.read_keys(before), wanted):
+        # The broker may show a transaction's offsets before its records.
+        if time.monotonic() > deadline:
+            raise BenchError(difference)
+        time.sleep(1)
 
 
 def _streams(bench: Bench, backlog: Backlog, number: int) -> Figures:

@@ -11,8 +11,7 @@ from benchmarks.bench import Bench, Row, Subject, attempt, resident
 from benchmarks.children import check_all, wait_until
 from benchmarks.cpu import tree_cpu
 from benchmarks.errors import BenchError
-from benchmarks.kafka import differing
-from benchmarks.parts.processor import TEMPLATE, Backlog, fill, place_of, prepare_claims
+from benchmarks.parts.processor import TEMPLATE, Backlog, fill, place_of, prepare_claims, require_each_once
 from benchmarks.programs import Place, background, processor
 from benchmarks.stats import Figures, Sample, speed
 from benchmarks.watch import watch
@@ -87,9 +86,7 @@ def _again(bench: Bench, place: Place, backlog: Backlog, worker: Child) -> Figur
         samples = _to_the_end(bench, place, backlog, [worker])
     finally:
         _finish(command)
-    difference = differing(bench.kafka.read_keys(before), workload.keys(backlog.records))
-    if difference:
-        raise BenchError(difference)
+    require_each_once(bench, before, backlog)
     return speed(samples, began) | {"command_seconds": moved - began}
 
 
