@@ -32,7 +32,7 @@ def main(results: Path, out: Path) -> None:
 def throughput(found: Mapping[str, Result], path: Path) -> None:
     """Bars, one a program."""
     parts = [(part, unit) for part, unit in (("ingress", "requests/s"), ("processor", "records/s")) if part in found]
-    figure, axes = plt.subplots(1, len(parts), figsize=(4.9 * len(parts), 2.6), squeeze=False)
+    figure, axes = plt.subplots(1, len(parts), figsize=(4.9 * len(parts), 2.6), squeeze=False, layout="constrained")
     for axis, (part, unit) in zip(axes[0], parts, strict=True):
         rows = [row for row in found[part]["rows"] if row["rounds"]][::-1]
         rates = [row["median"]["rate"] for row in rows]
@@ -48,12 +48,11 @@ def throughput(found: Mapping[str, Result], path: Path) -> None:
 def growth(result: Result, path: Path) -> None:
     """Rate above, CPU a record below, along each axis."""
     axes_of = (("processors", "processors"), ("partitions", "partitions"), ("claims", "claims in the table before"))
-    figure, axes = plt.subplots(2, 3, figsize=(9.8, 4.4), squeeze=False)
+    figure, axes = plt.subplots(2, 3, figsize=(9.8, 4.4), squeeze=False, sharey="row", layout="constrained")
     for column, (axis, title) in enumerate(axes_of):
         rows = [row for row in result["rows"] if row["at"]["axis"] == axis and row["rounds"]]
         labels = [_short(row["at"]["value"]) for row in rows]
         axes[0][column].plot(labels, [row["median"]["rate"] / 1000 for row in rows], color=OURS, marker="o")
-        axes[0][column].set_ylim(bottom=0)
         bottom = [0.0] * len(rows)
         for (name, words), shade in zip(PROGRAMS, SHADES, strict=True):
             values = [row["median"][name] for row in rows]
@@ -62,13 +61,16 @@ def growth(result: Result, path: Path) -> None:
         axes[1][column].set_xlabel(title)
     axes[0][0].set_ylabel("thousand records/s")
     axes[1][0].set_ylabel("CPU s per 100,000")
-    axes[1][2].legend(frameon=False, fontsize=7)
+    axes[0][0].set_ylim(bottom=0)
+    figure.legend(
+        *axes[1][0].get_legend_handles_labels(), frameon=False, loc="outside upper right", ncols=3, fontsize=8
+    )
     save(figure, path)
 
 
 def memory(result: Result, path: Path) -> None:
     """Resident memory along the backlog."""
-    figure, axis = plt.subplots(figsize=(9.8, 2.2))
+    figure, axis = plt.subplots(figsize=(9.8, 2.2), layout="constrained")
     records, mib = zip(*result["series"], strict=True)
     axis.plot([count / 1e6 for count in records], mib, color=OURS)
     axis.set_ylim(bottom=0)
@@ -79,7 +81,6 @@ def memory(result: Result, path: Path) -> None:
 
 def save(figure: Any, path: Path) -> None:
     """Without a date, so that a chart changes only when its figures do."""
-    figure.tight_layout()
     figure.savefig(path, metadata={"Date": None}, transparent=False)
     plt.close(figure)
 

@@ -66,7 +66,7 @@ def full_speed(port: int, events: Sequence[Event], seconds: float, directory: Pa
         return at_rate(port, events, 0, seconds, directory)
     script = directory / "load.lua"
     script.write_text(_script(events), encoding="utf-8")
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--timeout", "10s", "-s", str(script)]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", str(script)]
     output, cpu = _run([*command, f"http://127.0.0.1:{port}"], seconds)
     lines = [line for line in output.splitlines() if line.startswith("RESULT ")]
     if not lines:

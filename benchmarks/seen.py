@@ -1,7 +1,8 @@
-"""When each event came out, in a process of its own: `python -m benchmarks.seen SERVERS COUNT OUT TOPIC...`.
+"""When each event came out, in a process of its own: `python -m benchmarks.seen SERVERS COUNT FIRST OUT TOPIC...`.
 
-Reads committed events from now on, says "ready" when it does, and ends after COUNT events or some silent seconds. OUT
-gets the moment (in seconds of the machine's monotonic clock) by record key.
+Reads committed events from now on, says "ready" when it does, and ends after COUNT events or some silent seconds. Keys
+before FIRST are of no matter: a warming up may still come out. OUT gets the moment (in seconds of the monotonic
+clock) by record key.
 """
 
 import json
@@ -15,7 +16,7 @@ SILENT_SECONDS = 15.0
 TIMEOUT_SECONDS = 30.0
 
 
-def main(bootstrap_servers: str, count: int, out: Path, topics: list[str]) -> None:
+def main(bootstrap_servers: str, count: int, first: str, out: Path, topics: list[str]) -> None:
     """Read, and write what was seen when."""
     consumer = Consumer(
         {
@@ -40,10 +41,12 @@ def main(bootstrap_servers: str, count: int, out: Path, topics: list[str]) -> No
         message = consumer.poll(0.2)
         if message is not None and message.error() is None:
             last = monotonic()
-            seen.setdefault((message.key() or b"").decode(), last)
+            key = (message.key() or b"").decode()
+            if key >= first:
+                seen.setdefault(key, last)
     consumer.close()
     out.write_text(json.dumps(seen), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4:])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), sys.argv[5:])

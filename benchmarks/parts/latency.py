@@ -55,7 +55,7 @@ def _measure(bench: Bench, place: Place, port: int, events: list[Event]) -> tupl
     """
     directory = bench.servers.directory
     out, sent = directory / "seen.json", directory / "sent.json"
-    with _reader(place, len(events), out) as reader:
+    with _reader(place, events, out) as reader:
         seconds = len(events) / RATE
         done = load.at_rate(port, events, RATE, seconds, directory, sent=sent)
         reader.wait(GRACE_SECONDS)
@@ -68,9 +68,9 @@ def _measure(bench: Bench, place: Place, port: int, events: list[Event]) -> tupl
 
 
 @contextmanager
-def _reader(place: Place, count: int, out: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    topics = [place.topics.call]
-    command = [*python("benchmarks.seen"), place.servers.bootstrap_servers, str(count), str(out), *topics]
+def _reader(place: Place, events: list[Event], out: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    wanted = [str(len(events)), events[0].call_id]
+    command = [*python("benchmarks.seen"), place.servers.bootstrap_servers, *wanted, str(out), place.topics.call]
     reader = subprocess.Popen(command, env=environment({}), stdout=subprocess.PIPE)
     assert reader.stdout is not None
     try:
