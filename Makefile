@@ -97,7 +97,7 @@ $(BENCH)/.ready: locks/bench.txt
 
 # A peer that cannot be built is said to have failed; the others are measured all the same.
 streams-peer:
-	@if command -v mvn >/dev/null; then mvn --quiet --batch-mode --file $(STREAMS)/pom.xml package; \
+	@if command -v mvn >/dev/null; then mvn --quiet --batch-mode -Dstyle.color=never --file $(STREAMS)/pom.xml package; \
 	else echo "bench: without Maven and a JDK 17 there is no Kafka Streams to compare with (apt-get install maven)"; fi || true
 
 bench: servers $(BENCH)/.ready streams-peer ## how fast, beside other ways of doing the same, in under 40 minutes (ONLY=ingress,latency, BENCH_SCALE=0.1)

@@ -17,7 +17,13 @@ def cpu_of_stat(stat: str) -> int:
 
 def tree_cpu(pid: int) -> float:
     """CPU seconds used so far by a process and all its descendants, living and dead."""
-    return sum(_cpu(member) for member in tree(pid)) / TICKS
+    return sum(process_cpu(member) for member in tree(pid))
+
+
+def process_cpu(pid: int) -> float:
+    """CPU seconds used so far by a process and its children that ended; 0 when it has ended itself."""
+    stat = _read(f"/proc/{pid}/stat")
+    return cpu_of_stat(stat) / TICKS if stat else 0.0
 
 
 def tree(pid: int) -> list[int]:
@@ -37,11 +43,6 @@ def _resident(pid: int) -> int:
     status = _read(f"/proc/{pid}/status")
     kib = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
     return int(kib[0]) * 1024 if kib else 0
-
-
-def _cpu(pid: int) -> int:
-    stat = _read(f"/proc/{pid}/stat")
-    return cpu_of_stat(stat) if stat else 0
 
 
 def _children(pid: int) -> list[int]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from benchmarks.errors import BenchError
 from benchmarks.stats import Sample
 
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.1  # a hundredth of what is watched; to look costs some milliseconds of CPU
 
 
 def watch(

@@ -16,6 +16,7 @@ from benchmarks.stats import MIB, Figures, flatness
 from benchmarks.workload import Event, sign, started
 from ops.devstack.ports import HOST
 
+PREFIX = "memory."
 SETTLE_SECONDS = 2.0
 SPARE_FILES = 500
 KEPT_SAMPLES = 200
@@ -34,6 +35,7 @@ def run(bench: Bench) -> dict[str, object]:
     ]
     for row, subject in zip(rows, subjects, strict=True):
         attempt(bench, row, subject, 1, 1)
+    bench.kafka.delete(PREFIX)  # gigabytes
     step = max(1, len(series) // KEPT_SAMPLES)
     return {"rows": [row.as_json() for row in rows], "series": series[::step]}
 
@@ -41,7 +43,7 @@ def run(bench: Bench) -> dict[str, object]:
 def _processor(bench: Bench, series: list[tuple[float, float]]) -> Figures:
     """The most, and whether it stays: the last quarter beside the second."""
     prepare_claims(bench)
-    backlog = fill(bench, Backlog("memory.", bench.plan.memory_records))
+    backlog = fill(bench, Backlog(PREFIX, bench.plan.memory_records))
     with bench.databases.copy(TEMPLATE, "bench_memory") as url:
         place = place_of(bench, backlog, url, "memory")
         found = passed(bench, backlog, place.group, place.outputs, lambda: processor(place))
@@ -60,7 +62,8 @@ def _ingress(bench: Bench) -> Figures:
         idle = resident([child]) / MIB
         for event in started(wanted):
             stack.enter_context(_connection(port, event))
-        time.sleep(SETTLE_SECONDS)
+        time.sleep(PREFIX = "memory."
+SETTLE_SECONDS)
         check(child)
         return {"connections": float(wanted), "idle_mib": idle, "most_mib": resident([child]) / MIB}
 
