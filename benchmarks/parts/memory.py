@@ -62,8 +62,7 @@ def _ingress(bench: Bench) -> Figures:
         idle = resident([child]) / MIB
         for event in started(wanted):
             stack.enter_context(_connection(port, event))
-        time.sleep(PREFIX = "memory."
-SETTLE_SECONDS)
+        time.sleep(SETTLE_SECONDS)
         check(child)
         return {"connections": float(wanted), "idle_mib": idle, "most_mib": resident([child]) / MIB}
 
