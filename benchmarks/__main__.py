@@ -6,6 +6,7 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
@@ -64,12 +65,12 @@ def plan_of_arguments() -> tuple[Plan, Path]:
     return plan, chosen.results or usual
 
 
-def run(plan: Plan, directory: Path) -> bool:
-    """Every part in turn; whether all gave figures."""
+def run(plan: Plan, directory: Path) -> tuple[list[str], bool]:
+    """Every part in turn: those that were measured, and whether all of ours gave figures."""
     began = time.monotonic()
     deadline = began + plan.minutes * 60
     about = machine.about(plan)
-    good = True
+    done, good = [], True
     with servers(say) as found:
         bench = Bench(plan, found, Kafka(found.bootstrap_servers), Databases(found.database_url), say, deadline)
         for part in plan.parts:
@@ -77,14 +78,15 @@ def run(plan: Plan, directory: Path) -> bool:
             try:
                 bench.check_time()
                 measured = PARTS[part](bench)
-            except FAILURES as error:
-                say(f"  {part} FAILED: {error}")
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other parts are measured all the same
+                say(f"  {part} FAILED: {error if isinstance(error, FAILURES) else traceback.format_exc()}")
                 good = False
                 continue
             results.write(directory, part, about, measured)
+            done.append(part)
             good = good and results.complete(measured)
     say(f"{time.monotonic() - began:.0f} s in all; results: {directory}")
-    return good
+    return done, good
 
 
 def main() -> None:
@@ -95,8 +97,8 @@ def main() -> None:
     plan, directory = plan_of_arguments()
     if not have_wrk():
         say("wrk is missing (`apt-get install wrk`): a slower generator of our own takes its place")
-    good = run(plan, directory)
-    page.show(directory, plan.parts)
+    done, good = run(plan, directory)
+    page.show(directory, done)
     if directory == page.RESULTS:
         page.write()
     sys.exit(0 if good else 1)

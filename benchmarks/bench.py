@@ -14,12 +14,12 @@ from benchmarks.errors import BenchError
 from benchmarks.kafka import Kafka
 from benchmarks.plan import Plan
 from benchmarks.servers import Servers
-from benchmarks.stats import Figures, NoProgressError, medians
+from benchmarks.stats import Figures, medians
 from ops.devstack.errors import DevstackError
 from ops.devstack.processes import Child
 
 # What makes a round fail, and not the run.
-FAILURES = (BenchError, NoProgressError, DevstackError, KafkaException, DatabaseError, OSError)
+FAILURES = (BenchError, DevstackError, KafkaException, DatabaseError, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
