@@ -71,7 +71,7 @@ TARGETS = (
     Target(
         "rewind: records/s by those of the first pass",
         "rewind",
-        1.0,
+        0.9,  # the same, but for noise
         True,
         lambda rows: rows["again"]["rate"] / rows["first"]["rate"],
     ),

@@ -55,6 +55,14 @@ async def test_constant_rate_sends_by_the_clock_and_counts_answers(tmp_path: Pat
     assert 0 < found.p50_ms <= found.p99_ms
 
 
+async def test_without_wrk_our_own_generator_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "have_wrk", lambda: False)
+    async with serving(accept) as port:
+        found = await asyncio.to_thread(load.full_speed, port, started(10), 0.5, tmp_path)
+
+    assert found.answered > 200
+
+
 async def test_rate_zero_is_as_fast_as_the_server_answers(tmp_path: Path) -> None:
     async with serving(accept) as port:
         found = await drive(port, 0, 0.5, tmp_path)
