@@ -5,10 +5,7 @@ from collections import Counter
 import pytest
 
 from benchmarks import workload
-from processors.model import Normalized
-from processors.normalize import normalize
-from schemas.headers import Headers
-from tests.support.broker import StoredRecord
+from tests.support.reference_model import Raw, expected
 
 
 @pytest.mark.parametrize("records", [10, 999, 20_000])
@@ -28,19 +25,17 @@ def test_a_repeated_event_comes_after_its_first() -> None:
         seen = max(seen, numbers[event.key])
 
 
-@pytest.mark.parametrize("number", [0, 150])
-def test_every_kind_of_record_becomes_the_event_that_its_key_says(number: int) -> None:
-    event = workload.event(number)
-    headers: Headers = workload.headers(event.slug, number)
+def test_log_becomes_the_events_that_its_keys_say() -> None:
+    raw = [
+        Raw(3, offset, event.call_id.encode(), event.body, tuple(workload.headers(event.slug, offset)))
+        for offset, event in enumerate(workload.log(2000))
+    ]
 
-    verdict = normalize(
-        StoredRecord(offset=7, timestamp=1, key=event.call_id.encode(), value=event.body, headers=tuple(headers)),
-        source="raw/3",
-    )
+    found = expected(raw, "raw")
 
-    assert isinstance(verdict, Normalized)
-    assert dict(verdict.headers)["ce_idempotencykey"] == event.key
-    assert verdict.claim_key.encode() == event.key
+    assert {dict(event.headers)["ce_idempotencykey"] for event in found.events} == workload.keys(2000)
+    assert (len(found.events), found.duplicates) == (1800, 200)
+    assert (found.conflicts, found.dead_letters) == (0, [])
 
 
 def test_bodies_are_about_as_long_as_a_real_one() -> None:
