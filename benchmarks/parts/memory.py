@@ -60,10 +60,11 @@ def _ingress(bench: Bench) -> Figures:
         raise BenchError(f"{wanted} connections need more open files than `ulimit -n` allows")
     with ingress(place, bench.servers.directory / "spool-connections") as (child, port), ExitStack() as stack:
         idle = resident([child]) / MIB
-        for event in started(wanted):
-            stack.enter_context(_connection(port, event))
+        connections = [stack.enter_context(_connection(port, event)) for event in started(wanted)]
         time.sleep(SETTLE_SECONDS)
         check(child)
+        if closed := sum(not _is_open(connection) for connection in connections):
+            raise BenchError(f"the ingress closed {closed} of {wanted} connections")
         return {"connections": float(wanted), "idle_mib": idle, "most_mib": resident([child]) / MIB}
 
 
@@ -82,3 +83,13 @@ def _connection(port: int, event: Event) -> socket.socket:
     if not answer.startswith(b"HTTP/1.1 202"):
         raise BenchError(f"a webhook was answered {answer[:40]!r}")
     return connection
+
+
+def _is_open(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) != b""
+    except BlockingIOError:
+        return True  # open, and nothing to read
+    except OSError:
+        return False
