@@ -138,8 +138,15 @@ class Kafka:
             consumer.close()
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
-        found = self._admin.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic].partitions
-        return [TopicPartition(topic, number) for number in sorted(found)]
+        """Waits for a topic that has just been made: the broker knows nothing of it at first."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            found = self._admin.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic]
+            if found.error is None and found.partitions:
+                return [TopicPartition(topic, number) for number in sorted(found.partitions)]
+            if time.monotonic() > deadline:
+                raise BenchError(f"no topic {topic}: {found.error}")
+            time.sleep(CONSUME_SECONDS)
 
     def _consumer(self, group: str, *, isolation: str = "read_committed") -> Consumer:
         return Consumer(
