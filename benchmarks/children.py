@@ -69,12 +69,18 @@ def wait_until(holds: Callable[[], bool], seconds: float, what: str) -> None:
 
 def answers_ready(admin_port: int) -> bool:
     """Whether /readyz of one of our processes says 200."""
+    return admin_answer(admin_port, "/readyz")[0] == 200
+
+
+def admin_answer(admin_port: int, path: str) -> tuple[int, str]:
+    """Status (0: no answer) and text."""
     connection = HTTPConnection(HOST, admin_port, timeout=2)
     try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
     except (OSError, HTTPException):
-        return False
+        return 0, ""
     finally:
         connection.close()
 

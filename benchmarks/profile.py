@@ -46,10 +46,10 @@ def profile_ingress(bench: Bench, out: Path) -> None:
     """At full speed of the load generator."""
     place = Place(bench.servers, "ingress.")
     make_topics(place, PARTITIONS)
-    with ingress(place, bench.servers.directory / "spool") as (child, port):
-        load.full_speed(port, BODIES, WARMUP_SECONDS, bench.servers.directory)
-        with _recording(child, bench.plan.seconds, out):
-            load.full_speed(port, BODIES, bench.plan.seconds + 1, bench.servers.directory)
+    with ingress(place, bench.servers.directory / "spool") as server:
+        load.full_speed(server.port, BODIES, WARMUP_SECONDS, bench.servers.directory)
+        with _recording(server.child, bench.plan.seconds, out):
+            load.full_speed(server.port, BODIES, bench.plan.seconds + 1, bench.servers.directory)
     say(f"flame graph: {out}")
 
 

@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.children import answers_ready, environment, program, running
+from benchmarks.children import admin_answer, answers_ready, environment, program, running
 from benchmarks.errors import BenchError
 from benchmarks.servers import Servers
 from benchmarks.workload import SECRET, SECRET_ID
@@ -52,9 +53,23 @@ class Place:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Ingress:
+    """A running ingress."""
+
+    child: Child
+    port: int
+    admin_port: int
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels."""
+        lines = admin_answer(self.admin_port, "/metrics")[1].splitlines()
+        return sum(float(line.split()[-1]) for line in lines if re.match(rf"{name}[ {{]", line))
+
+
 @contextmanager
-def ingress(place: Place, spool: Path, name: str = "ingress") -> Iterator[tuple[Child, int]]:
-    """One ingress, with everything on, and its port."""
+def ingress(place: Place, spool: Path) -> Iterator[Ingress]:
+    """One ingress, with everything on."""
     port, admin_port = free_port(), free_port()
     env = place.env | {
         "INGRESS_HOST": HOST,
@@ -64,8 +79,8 @@ def ingress(place: Place, spool: Path, name: str = "ingress") -> Iterator[tuple[
         "INGRESS_SPOOL_DIR": str(spool),
     }
     command = program("ringover-ingress")
-    with running(place.servers, name, command, env, lambda: answers_ready(admin_port)) as child:
-        yield child, port
+    with running(place.servers, "ingress", command, env, lambda: answers_ready(admin_port)) as child:
+        yield Ingress(child, port, admin_port)
 
 
 @contextmanager

@@ -36,13 +36,13 @@ def _once(bench: Bench) -> Figures:
         place = Place(bench.servers, "latency.", url, "latency", LOG_NAME)
         make_topics(place, PARTITIONS)
         worker = stack.enter_context(processor(place, wait=True))
-        server, port = stack.enter_context(ingress(place, bench.servers.directory / "spool-latency"))
+        server = stack.enter_context(ingress(place, bench.servers.directory / "spool-latency"))
         warm = started(int(RATE * WARMUP_SECONDS), first=FIRST_CALL - WARMUP_CALLS)
-        load.at_rate(port, warm, RATE, WARMUP_SECONDS, bench.servers.directory)
+        load.at_rate(server.port, warm, RATE, WARMUP_SECONDS, bench.servers.directory)
         events = started(int(RATE * bench.plan.latency_seconds), first=FIRST_CALL)
-        before = bench.cpu([server, worker])
-        latencies, late = _measure(bench, place, port, events)
-        used = {name: seconds - before[name] for name, seconds in bench.cpu([server, worker]).items()}
+        before = bench.cpu([server.child, worker])
+        latencies, late = _measure(bench, place, server.port, events)
+        used = {name: seconds - before[name] for name, seconds in bench.cpu([server.child, worker]).items()}
     figures = {f"p{name}_ms": percentile(latencies, at) * 1e3 for name, at in (("50", 50), ("99", 99), ("999", 99.9))}
     return figures | {"worst_ms": max(latencies) * 1e3, "late_p99_ms": late} | cpu_per(used, len(latencies))
 

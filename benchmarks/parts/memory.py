@@ -58,14 +58,14 @@ def _ingress(bench: Bench) -> Figures:
     wanted = bench.plan.connections
     if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < wanted + SPARE_FILES:
         raise BenchError(f"{wanted} connections need more open files than `ulimit -n` allows")
-    with ingress(place, bench.servers.directory / "spool-connections") as (child, port), ExitStack() as stack:
-        idle = resident([child]) / MIB
-        connections = [stack.enter_context(_connection(port, event)) for event in started(wanted)]
+    with ingress(place, bench.servers.directory / "spool-connections") as server, ExitStack() as stack:
+        idle = resident([server.child]) / MIB
+        connections = [stack.enter_context(_connection(server.port, event)) for event in started(wanted)]
         time.sleep(SETTLE_SECONDS)
-        check(child)
+        check(server.child)
         if closed := sum(not _is_open(connection) for connection in connections):
             raise BenchError(f"the ingress closed {closed} of {wanted} connections")
-        return {"connections": float(wanted), "idle_mib": idle, "most_mib": resident([child]) / MIB}
+        return {"connections": float(wanted), "idle_mib": idle, "most_mib": resident([server.child]) / MIB}
 
 
 def _connection(port: int, event: Event) -> socket.socket:
