@@ -66,12 +66,12 @@ class Subject:
 
 @dataclass(slots=True)
 class Row:
-    """What came of a subject: the figures of the rounds that succeeded, and why others did not."""
+    """What came of a subject: the figures of the rounds that succeeded, by number, and why others did not."""
 
     name: str
     title: str
     ours: bool
-    rounds: list[Figures] = field(default_factory=list)
+    rounds: dict[int, Figures] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     at: Mapping[str, Any] = field(default_factory=dict)
 
@@ -82,7 +82,7 @@ class Row:
             "title": self.title,
             "ours": self.ours,
             **({"at": dict(self.at)} if self.at else {}),
-            "median": medians(self.rounds),
+            "median": medians(list(self.rounds.values())),
             "rounds": self.rounds,
             "failures": self.failures,
         }
@@ -106,7 +106,7 @@ def attempt(bench: Bench, row: Row, subject: Subject, number: int, rounds: int) 
         row.failures.append(f"round {number}: {str(error) or type(error).__name__}")
         bench.say(f"  {subject.title}, round {number} of {rounds}: FAILED: {error}")
     else:
-        row.rounds.append(figures)
+        row.rounds[number] = figures
         bench.say(f"  {subject.title}, round {number} of {rounds}: {brief(figures)}")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.plan import PARTS, Plan
+from benchmarks.stats import Figures
 
 Result = Mapping[str, Any]
 
@@ -44,6 +45,11 @@ def read(directory: Path) -> dict[str, Result]:
     """Every part that was measured, in the order of the parts."""
     paths = {part: directory / f"{part}.json" for part in PARTS}
     return {part: json.loads(path.read_text(encoding="utf-8")) for part, path in paths.items() if path.exists()}
+
+
+def rounds(row: Result) -> dict[int, Figures]:
+    """The figures of a row's rounds by number; JSON has only words for keys."""
+    return {int(number): figures for number, figures in row["rounds"].items()}
 
 
 def complete(measured: Mapping[str, Any]) -> bool:

@@ -40,6 +40,15 @@ def medians(rounds: Sequence[Figures]) -> Figures:
     return {name: statistics.median(figures[name] for figures in rounds) for name in names}
 
 
+def paired(ours: Mapping[int, Figures], its: Mapping[int, Figures], name: str) -> float | None:
+    """The median, over the rounds that both have, of ours by its; None when there is none.
+
+    Programs of one round stand beside each other in time, so what the machine did meanwhile hardly matters.
+    """
+    both = [number for number in ours if number in its and name in ours[number] and its[number].get(name)]
+    return statistics.median(ours[number][name] / its[number][name] for number in both) if both else None
+
+
 def cpu_per(used: Mapping[str, float], count: int) -> Figures:
     """CPU seconds for each 100,000 of `count`."""
     return {f"cpu_{name}": seconds / count * PER for name, seconds in used.items()}

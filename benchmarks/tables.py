@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.results import Result
-from benchmarks.stats import Figures
+from benchmarks.results import Result, rounds
+from benchmarks.stats import Figures, paired
 
 Row = Mapping[str, object]
 
@@ -163,11 +163,11 @@ def cpu_cells(median: Figures, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def ratio(rows: Sequence[Result], row: Result, name: str) -> str:
-    """Ours by that of a row; a dash for our own."""
-    ours = next((other for other in rows if other["ours"] and other["rounds"]), None)
-    if row["ours"] or ours is None or not row["median"].get(name) or name not in ours["median"]:
+    """Ours by that of a row, round by round; a dash for our own."""
+    ours = next((other for other in rows if other["ours"]), None)
+    if row["ours"] or ours is None:
         return "-"
-    return hundredths(ours["median"][name] / row["median"][name])
+    return hundredths(paired(rounds(ours), rounds(row), name))
 
 
 def failed(row: Result, columns: int) -> tuple[str, ...]:

@@ -2,45 +2,51 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from benchmarks.results import Result
-from benchmarks.stats import Figures
+from benchmarks.results import Result, rounds
+from benchmarks.stats import paired
 from benchmarks.tables import Table
 
 MIB_TO_MB = 1.048576
 
+Rows = Mapping[str, Result]
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`value` computes it from a part's medians by row; `least`: more is better, else less is."""
+    """`value` computes it from a part's rows by name, None without figures; `least`: more is better, else less is."""
 
     text: str
     part: str
     bound: float
     least: bool
-    value: Callable[[Mapping[str, Figures]], float]
+    value: Callable[[Rows], float | None]
 
     def met(self, value: float) -> bool:
         """Whether it is."""
         return value >= self.bound if self.least else value <= self.bound
 
 
-def _over(peer: str, name: str = "rate") -> Callable[[Mapping[str, Figures]], float]:
-    return lambda rows: rows["ours"][name] / rows[peer][name]
+def _over(peer: str, name: str = "rate") -> Callable[[Rows], float | None]:
+    return lambda rows: paired(rounds(rows["ours"]), rounds(rows[peer]), name)
 
 
-def _figure(row: str, name: str) -> Callable[[Mapping[str, Figures]], float]:
-    return lambda rows: rows[row][name]
+def _figure(row: str, name: str, factor: float = 1.0) -> Callable[[Rows], float | None]:
+    return lambda rows: float(rows[row]["median"][name]) * factor
 
 
-def _cost_of_claims(rows: Mapping[str, Figures]) -> float:
+def _again_by_first(rows: Rows) -> float | None:
+    return paired(rounds(rows["again"]), rounds(rows["first"]), "rate")
+
+
+def _cost_of_claims(rows: Rows) -> float | None:
     """CPU of everything per record, with the largest table by that with the smallest."""
-    sizes = sorted((int(name.removeprefix("claims-")), name) for name in rows if name.startswith("claims-"))
-    costs = [sum(rows[name][f"cpu_{who}"] for who in ("program", "broker", "postgres")) for _, name in sizes]
-    if len(costs) < 2:
-        raise KeyError("claims")
-    return costs[-1] / costs[0]
+    found = sorted(
+        (row["at"]["value"], sum(row["median"][f"cpu_{who}"] for who in ("program", "broker", "postgres")))
+        for row in rows.values()
+        if row["at"]["axis"] == "claims" and row["rounds"]
+    )
+    return float(found[-1][1] / found[0][1]) if len(found) > 1 else None
 
 
 TARGETS = (
@@ -53,28 +59,13 @@ TARGETS = (
     Target("processor: records/s by Quix Streams", "processor", 3.0, True, _over("quix")),
     Target("latency: p50 at 500/s, ms", "latency", 40, False, _figure("ours", "p50_ms")),
     Target("latency: p99 at 500/s, ms", "latency", 150, False, _figure("ours", "p99_ms")),
-    Target(
-        "memory: processor at full speed, MB",
-        "memory",
-        250,
-        False,
-        lambda rows: rows["processor"]["most_mib"] * MIB_TO_MB,
-    ),
+    Target("memory: processor at full speed, MB", "memory", 250, False, _figure("processor", "most_mib", MIB_TO_MB)),
     Target("memory: processor, last quarter by second", "memory", 1.1, False, _figure("processor", "growth")),
     Target(
-        "memory: ingress under all connections, MB",
-        "memory",
-        300,
-        False,
-        lambda rows: rows["ingress"]["most_mib"] * MIB_TO_MB,
+        "memory: ingress under all connections, MB", "memory", 300, False, _figure("ingress", "most_mib", MIB_TO_MB)
     ),
-    Target(
-        "rewind: records/s by those of the first pass",
-        "rewind",
-        0.9,  # the same, but for noise
-        True,
-        lambda rows: rows["again"]["rate"] / rows["first"]["rate"],
-    ),
+    # 1, but for noise.
+    Target("rewind: records/s by those of the first pass", "rewind", 0.9, True, _again_by_first),
     Target("state rebuild: records/s", "rebuild", 100_000, True, _figure("rebuild", "rate")),
     Target("growth: cost a record, largest table by smallest", "growth", 1.5, False, _cost_of_claims),
 )
@@ -90,7 +81,7 @@ def targets(results: Mapping[str, Result]) -> Table:
 def _row(target: Target, result: Result) -> tuple[str, ...]:
     wanted = f"{'≥' if target.least else '≤'} {target.bound:,g}"
     try:
-        value: float | None = target.value(_medians(result))
+        value = target.value(_rows(result))
     except KeyError:
         value = None
     if value is None:
@@ -99,9 +90,8 @@ def _row(target: Target, result: Result) -> tuple[str, ...]:
     return target.text, wanted, shown, "yes" if target.met(value) else "no"
 
 
-def _medians(result: Result) -> dict[str, Any]:
-    rows = {row["name"]: row["median"] for row in result["rows"] if row["rounds"]}
+def _rows(result: Result) -> dict[str, Result]:
+    rows = {row["name"]: row for row in result["rows"]}
     for row in result.get("half", ()):
-        if row["rounds"]:
-            rows["half"] = row["median"]
+        rows["half"] = row
     return rows

@@ -72,7 +72,7 @@ def _half(bench: Bench, place: Place, rows: list[Row]) -> list[dict[str, object]
     ours = next(row for row in rows if row.name == OURS)
     if not ours.rounds:
         return []
-    rate = medians(ours.rounds)["rate"] / 2
+    rate = medians(list(ours.rounds.values()))["rate"] / 2
     bench.say(f"at half of that, {rate:,.0f}/s by the clock")
     drive = functools.partial(_constant, bench, rate)
     subject = Subject(OURS, "ours: ringover-ingress", True, lambda _round: _ours(bench, place, drive))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.stats import MIB, NoProgressError, Sample, cpu_per, flatness, medians, percentile, speed
+from benchmarks.stats import MIB, NoProgressError, Sample, cpu_per, flatness, medians, paired, percentile, speed
 
 
 def sample(second: float, done: int, cpu: float = 0.0, resident: int = 0) -> Sample:
@@ -33,6 +33,15 @@ def test_medians_are_of_the_figures_that_every_round_has() -> None:
 
     assert medians(rounds) == {"rate": 2.0}
     assert medians([]) == {}
+
+
+def test_ratio_is_the_median_of_those_of_each_round_that_both_have() -> None:
+    ours = {1: {"rate": 10.0}, 2: {"rate": 40.0}, 3: {"rate": 90.0}, 4: {"rate": 7.0}}
+    its = {1: {"rate": 10.0}, 2: {"rate": 20.0}, 3: {"rate": 30.0}, 5: {"rate": 7.0}}
+
+    assert paired(ours, its, "rate") == 2.0
+    assert paired(ours, {5: {"rate": 1.0}}, "rate") is None
+    assert paired(ours, its, "p99_ms") is None
 
 
 def test_cpu_is_given_for_100_000() -> None:
