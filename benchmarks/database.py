@@ -10,6 +10,7 @@ from psycopg import sql
 from ops.migrate import migrate, packaged_migrations
 
 EVENTS_A_CALL = 2
+STATEMENT_SECONDS = 900  # 50 million claims take a minute or two on a quiet machine
 
 # The order of the log: calls one after another, both events of each. Owners are long before what a round reads.
 _CLAIMS = """
@@ -55,6 +56,7 @@ class Databases:
         """Fill a database up to so many claims of a log; those that it has stay."""
         first = self._claims.get(name, 0)
         with psycopg.connect(self.url(name), autocommit=True) as connection:
+            connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
             log_id = connection.execute(
                 "INSERT INTO log (name) VALUES (%s) ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name"
                 " RETURNING log_id",
