@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,10 +82,11 @@ def widest(svg: str, count: int) -> list[tuple[float, str]]:
 
     A function that calls itself counts twice, and a frame's line is that of the call.
     """
-    shares: Counter[str] = Counter()
+    shares: dict[str, float] = defaultdict(float)
     for name, percent in _FRAME.findall(svg):
         shares[html.unescape(name).rpartition(":")[0]] += float(percent)
-    return [(share, name) for name, share in shares.most_common() if name][:count]
+    named = [(round(share, 2), name) for name, share in shares.items() if name]
+    return sorted(named, reverse=True)[:count]
 
 
 def tell(out: Path) -> None:
