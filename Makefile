@@ -4,13 +4,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-SOURCES := schemas runtime ingress processors ops tests
+SOURCES := schemas runtime ingress processors ops benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test outages chaos check unit simulate mutations format fuzz audit lock schemas clean
+.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer check unit simulate mutations format fuzz audit lock schemas clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## create .venv and install everything, pinned and verified by hash
 
@@ -61,8 +61,9 @@ schemas: setup ## write the JSON Schemas of the events and the OpenAPI descripti
 	@$(BIN)/python -m schemas.export
 	@$(BIN)/python -m ingress.openapi
 
-LOCK := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-annotate --no-header --quiet
+LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
+LOCK := $(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS)
+LOCK_ALONE := $(BIN)/uv pip compile $(LOCK_OPTIONS)
 
 SECURITY := .venv-security
 FUZZ_SECONDS ?= 60
@@ -85,10 +86,39 @@ audit: $(SECURITY)/.ready ## known vulnerabilities of what is locked; fails when
 			|| { echo "audit: not passed: either findings, above, or their data could not be read" >&2; exit 1; }; \
 	done
 
+BENCH := .venv-bench
+STREAMS := benchmarks/peers/kafka-streams
+
+$(BENCH)/.ready: locks/bench.txt
+	@echo "bench: creating $(BENCH), $$(grep -c == locks/bench.txt) pinned packages, verified by hash (a minute)"
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/bench.txt
+	@touch $@
+
+# A peer that cannot be built is said to have failed; the others are measured all the same.
+streams-peer:
+	@if command -v mvn >/dev/null; then mvn --quiet --batch-mode -Dstyle.color=never --file $(STREAMS)/pom.xml package; \
+	else echo "bench: without Maven and a JDK 17 there is no Kafka Streams to compare with (apt-get install maven)"; fi || true
+
+bench: servers $(BENCH)/.ready streams-peer ## how fast, beside other ways of doing the same, in under 40 minutes (ONLY=ingress,latency, BENCH_SCALE=0.1)
+	@if ! command -v wrk >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "bench: installing wrk"; apt-get install -y -qq wrk >/dev/null 2>&1 || true; fi
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+bench-smoke: servers ## that the benchmark works and verifies what it counts; never a time
+	@$(BIN)/pytest tests/e2e/test_benchmarks.py
+
+bench-docs: setup $(BENCH)/.ready # docs/performance.md and its charts from benchmarks/results
+	@$(BIN)/python -m benchmarks.page
+
+profile: servers $(BENCH)/.ready ## flame graphs of ingress and processor under load, in .bench/profile
+	@$(BIN)/python -m benchmarks.profile
+
 lock: setup ## write the lock files anew from pyproject.toml
 	@$(LOCK) --extra devstack --group dev --output-file locks/dev.txt
 	@$(LOCK) --output-file locks/runtime.txt
 	@$(LOCK) --group security --output-file locks/security.txt
+	@$(LOCK_ALONE) --group bench --output-file locks/bench.txt
 
 clean: ## remove .venv and caches of this clone
-	rm -rf .venv .venv-security .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-security .venv-bench .bench $(STREAMS)/target .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -56,12 +56,14 @@ class KafkaExtra:
         listeners: further ones, by name, with their ports; 0 means any free one.
         format_options: more words for `StorageTool format`.
         tls: how to ask the broker whether it is ready, when the listener CLIENT speaks TLS.
+        jvm_options: more words for Java; the last of two that contradict each other counts.
     """
 
     settings: Mapping[str, object] = field(default_factory=dict)
     listeners: Mapping[str, int] = field(default_factory=dict)
     format_options: tuple[str, ...] = ()
     tls: ssl.SSLContext | None = None
+    jvm_options: tuple[str, ...] = ()
 
 
 PLAIN = KafkaExtra()
@@ -186,4 +188,4 @@ class KafkaServer:
         return [self.port, *self.listeners.values()]
 
     def _java(self, *main: str) -> list[str]:
-        return [str(wheels.java()), *JVM_OPTIONS, "-cp", self._class_path, *main]
+        return [str(wheels.java()), *JVM_OPTIONS, *self._extra.jvm_options, "-cp", self._class_path, *main]

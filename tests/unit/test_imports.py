@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "processors": {"processors", "runtime", "schemas"},
     "ops": {"ops", "ingress", "processors", "runtime", "schemas"},
 }
-OURS = set(MAY_IMPORT) | {"tests", "deploy", "docs"}
+OURS = set(MAY_IMPORT) | {"tests", "deploy", "docs", "benchmarks"}
 OUTSIDE = {"aiohttp", "aiokafka", "psycopg", "psycopg_pool", "uvloop", "confluent_kafka", "testcontainers"}
 # The shells and adapters, with what each may reach. A new module here is a decision.
 ADAPTERS = {
@@ -155,4 +155,11 @@ def test_pure_module_reaches_no_adapter_through_others(module: str) -> None:
 
 
 def test_nothing_that_ships_imports_what_does_not() -> None:
-    assert [module for module in MODULES if roots(module) & {"tests", "deploy", "docs"}] == []
+    assert [module for module in MODULES if roots(module) & {"tests", "deploy", "docs", "benchmarks"}] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "peers").glob("*.py")), ids=lambda path: path.stem)
+def test_peers_of_the_benchmark_stand_on_nothing_of_ours(path: Path) -> None:
+    names = [name for name in imports(path) if name.partition(".")[0] in OURS]
+
+    assert [name for name in names if not name.startswith("benchmarks.peers")] == []

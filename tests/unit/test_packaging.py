@@ -27,7 +27,7 @@ def test_packages_are_the_directories() -> None:
     assert PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == PACKAGES
 
 
-@pytest.mark.parametrize("package", [*PACKAGES, "tests", "deploy"])
+@pytest.mark.parametrize("package", [*PACKAGES, "tests", "deploy", "benchmarks"])
 def test_import_name_belongs_to_no_other_distribution(package: str) -> None:
     # Generic names are safe in an application of its own image, as long as no dependency brings the same one.
     assert set(packages_distributions().get(package, [])) <= {NAME}
