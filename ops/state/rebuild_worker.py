@@ -35,12 +35,13 @@ LANES = 2  # partitions at once: one normalizes while PostgreSQL answers the oth
 class Rebuilder:
     """Claims one partition after another, in order, as a takeover's healing does."""
 
-    def __init__(self, settings: StateSettings, state: PostgresState, told: Callable[[int], None]) -> None:
+    def __init__(self, settings: StateSettings, state: PostgresState, rate: int, told: Callable[[int], None]) -> None:
         self._settings = settings
         self._state = state
         self._told = told
         self._topics = TopicNames(settings.kafka_topic_prefix)
-        self.throttle = Throttle(None)
+        self._throttle = Throttle(rate or None)
+        self._batch_records = min(BATCH_RECORDS, max(1, rate // 4)) if rate else BATCH_RECORDS  # no bursts
 
     async def partition(self, number: int, wanted: Range) -> None:
         """Claim [start, end) of one partition; what is claimed already stays as it is."""
@@ -50,8 +51,9 @@ class Rebuilder:
         position = wanted.start
         async with reader(self._settings, isolation="read_committed") as consumer:
             async for chunk in scan(consumer, {source: wanted}):
-                for begin in range(0, len(chunk), BATCH_RECORDS):
-                    position = await self._batch(claims, number, position, chunk[begin : begin + BATCH_RECORDS])
+                for begin in range(0, len(chunk), self._batch_records):
+                    batch = chunk[begin : begin + self._batch_records]
+                    position = await self._batch(claims, number, position, batch)
         await claims.claim(position, wanted.end, ())  # what is left are transaction markers
 
     async def _batch(self, claims: PartitionState, number: int, first: int, records: Sequence[ConsumerRecord]) -> int:
@@ -64,7 +66,7 @@ class Rebuilder:
 
         await claims.reclaim(first, batch.next_offset, claims_of(batch, counted_until=0), conflicts_of)
         self._told(len(records))
-        await asyncio.sleep(self.throttle.wait_seconds(len(records), time.monotonic()))
+        await asyncio.sleep(self._throttle.wait_seconds(len(records), time.monotonic()))
         return batch.next_offset
 
 
@@ -74,8 +76,7 @@ async def work(settings: StateSettings, ranges: Sequence[tuple[int, Range]], rat
     pool = make_pool(settings.database_url.get_secret_value(), connections=LANES)
     await pool.open()
     state = PostgresState(pool, settings.log_name)
-    rebuilder = Rebuilder(settings, state, tell)
-    rebuilder.throttle = Throttle(rate or None)
+    rebuilder = Rebuilder(settings, state, rate, tell)
 
     async def lane() -> None:
         for number, wanted in waiting:
