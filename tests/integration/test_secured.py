@@ -68,7 +68,7 @@ STATEMENTS = {
     "become the owner": "SET ROLE ringover_owner",
     "make a role": "CREATE ROLE other",
     "read passwords": "SELECT rolpassword FROM pg_authid",
-    "run a program": "COPY (SELECT 1) TO PROGRAM 'true'",
+    "run a program": "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'",
 }
 READABLE = {name for name in STATEMENTS if name.startswith("read ")} - {"read progress", "read passwords"}
 IN_DATABASE = {
