@@ -7,7 +7,7 @@ READY := .venv/.ready
 SOURCES := schemas runtime ingress processors ops benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer check unit simulate mutations format fuzz audit lock schemas clean
+.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres check unit simulate mutations format fuzz audit lock schemas clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
@@ -29,7 +29,15 @@ servers: setup # Kafka's jars, verified by checksum, cached outside the clone
 demo: servers ## webhooks become events on a real Kafka and a real PostgreSQL (KEEP=1 leaves it running)
 	@$(BIN)/ringover-ops demo $(if $(KEEP),--keep)
 
-test: servers ## every test, on real servers (but for mutations, and outages of a minute)
+# The devstack's PostgreSQL is built without TLS, which a part of the tests is about.
+tls-postgres:
+	@if ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 && [ -z "$$TEST_POSTGRES_PROGRAMS" ]; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "test: installing Debian's PostgreSQL, for the tests of TLS"; \
+			{ apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; } >/dev/null 2>&1 || true; \
+		else echo "test: the tests of TLS need a PostgreSQL of this machine: apt install postgresql"; fi; fi
+
+test: servers tls-postgres ## every test, on real servers (but for mutations, and outages of a minute)
 	@$(BIN)/pytest -m "not mutation"
 
 outages: servers ## the broker killed, the broker frozen, PostgreSQL killed: a minute each, under load
