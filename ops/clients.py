@@ -28,7 +28,7 @@ from aiokafka.errors import (
 
 from ops.errors import NotAuthorizedError, NotFoundError, OpsError, UnreachableError, UsageError
 from runtime.errors import RefusedError
-from runtime.kafka import client_options, close_consumer
+from runtime.kafka import client_options, close_consumer, hear_coordinators
 from runtime.refusal import refusal
 from runtime.settings import KafkaSettings
 from schemas.topics import MAX_OUTPUT_BYTES
@@ -79,6 +79,7 @@ def words(error: BaseException) -> str:
 async def admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client; errors inside the context are converted as in `kafka_errors`."""
     _quiet()
+    hear_coordinators()
     with kafka_errors(settings):
         with _setting_errors():
             options = client_options(settings, client_id=CLIENT_ID)

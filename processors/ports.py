@@ -14,7 +14,7 @@ class RawLog(Protocol):
         """The group's committed offset, read from the broker. Raises TransientError.
 
         A commit may show only some time after it returned; it is certain to show once a later `Output.start` has. A
-        broker that has just started may show an older one, or none: `Output.touch` ends that.
+        broker that has just become the coordinator may show an older one: `Output.touch` ends that.
         """
         ...
 

@@ -110,14 +110,15 @@ async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable
 async def _committed(log: RawLog, output: Output) -> int | None:
     """The group's committed offset, proven to be the last one.
 
-    A broker that has just become the group's coordinator shows older offsets, or none, until another one is written
-    (docs/design.md); going on at those would repeat events. What it shows before and after one was written is true.
+    A broker that has just become the group's coordinator answers from what it knows to be replicated, which may be less
+    than was committed; going on there would repeat events. An offset that it writes meanwhile is replicated when it says
+    so, and with it everything before.
 
     Raises:
-        LogUnavailableError: the two differ; take over again.
+        LogUnavailableError: it showed less before; take over again.
     """
     shown = await log.committed()
     await output.touch(shown or 0)
     if await log.committed() != shown:
-        raise LogUnavailableError("the broker showed an outdated offset, as it does after a crash")
+        raise LogUnavailableError("the broker showed an outdated offset, as it may after a crash")
     return shown

@@ -3,15 +3,25 @@
 import asyncio
 import functools
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection, CloseReason, collect_hosts
 from aiokafka.consumer.fetcher import PartitionRecords
-from aiokafka.errors import ConcurrentTransactions, KafkaConnectionError, KafkaError
+from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.errors import (
+    ConcurrentTransactions,
+    KafkaConnectionError,
+    KafkaError,
+    NoError,
+    NotCoordinatorForGroupError,
+    for_code,
+)
 from aiokafka.producer.sender import AddOffsetsToTxnHandler, AddPartitionsToTxnHandler
+from aiokafka.protocol.commit import OffsetFetchRequest
 
 from runtime.errors import LogUnavailableError, RefusedError
 from runtime.logs import logger
@@ -114,6 +124,33 @@ def _breaking(write: Callable[..., Any]) -> Callable[..., Any]:
             raise KafkaConnectionError(f"the connection is closed: {error}") from error
 
     return write_or_break
+
+
+def hear_coordinators() -> None:
+    """Make a client hear a coordinator that answers a question for offsets with an error. Safe to call again.
+
+    While it loads, after a broker's crash or restart, it gives no partitions and one error for all. The client (aiokafka
+    0.14) looks for errors at partitions only, and takes that for a group that has committed nothing.
+    """
+    for owner, name in ((GroupCoordinator, "_send_req"), (AIOKafkaAdminClient, "_send_request")):
+        send = getattr(owner, name)
+        if not hasattr(send, "__wrapped__"):
+            setattr(owner, name, _hearing(send))
+
+
+def _hearing(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @functools.wraps(send)
+    async def send_and_hear(client: Any, request: Any, *arguments: Any) -> Any:
+        response = await send(client, request, *arguments)
+        if isinstance(request, OffsetFetchRequest):
+            error = for_code(response.error_code)
+            if error is NotCoordinatorForGroupError and isinstance(client, GroupCoordinator):
+                client.coordinator_dead()
+            if error is not NoError:
+                raise error
+        return response
+
+    return send_and_hear
 
 
 def follow_transactions_closely() -> None:

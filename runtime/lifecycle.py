@@ -10,7 +10,12 @@ from collections.abc import Awaitable, Callable
 import uvloop
 
 from runtime.errors import PipelineError, RefusedError
-from runtime.kafka import follow_transactions_closely, quiet_dropped_futures, survive_broken_connections
+from runtime.kafka import (
+    follow_transactions_closely,
+    hear_coordinators,
+    quiet_dropped_futures,
+    survive_broken_connections,
+)
 from runtime.logs import logger
 from runtime.metrics import ProcessMetrics
 
@@ -38,6 +43,7 @@ async def _guarded(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     loop = asyncio.get_running_loop()
     quiet_dropped_futures(loop)
     survive_broken_connections()
+    hear_coordinators()
     follow_transactions_closely()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

@@ -8,7 +8,7 @@ What it does as the real one does, and tests/contract holds both to it where a t
 - It commits what it was given: a record that was refused is the client's to notice.
 - An end that was under way when its sender gave up ends whatever transaction of that epoch is open on arrival
   (KAFKA-17754).
-- After a crash it shows an older offset of the group, or none, until the next one is written.
+- A new coordinator of the group may show an older offset, or none, until the next one is written.
 """
 
 from collections.abc import Sequence
