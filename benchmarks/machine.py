@@ -34,7 +34,7 @@ def machine() -> dict[str, object]:
         "processor": _line("/proc/cpuinfo", "model name"),
         "cores": os.cpu_count(),
         "memory_gib": round(int(_line("/proc/meminfo", "MemTotal").split()[0]) / 1024**2),
-        "system": f"Linux {platform.release()}",
+        "system": f"Linux {platform.release().partition('-')[0]}",
         "generator": "wrk" if have_wrk() else "benchmarks.generator (wrk is not installed)",
     }
 

@@ -16,6 +16,11 @@ from ops.output import say, stdout, table
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "performance.md"
+PICTURES = {
+    "processor": ("throughput.svg", "Requests and records a second of each program"),
+    "memory": ("memory.svg", "Resident memory of the processor along the backlog"),
+    "growth": ("growth.svg", "Rate and cost of a record with more processors, partitions, claims"),
+}
 NOTHING = "Not measured yet."
 CHARTS = ROOT / "docs" / "charts"
 DRAWING_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
@@ -50,6 +55,9 @@ def write() -> None:
 def sections(results: Mapping[str, Result]) -> dict[str, str]:
     """The generated parts of the page by name: each part's tables and how they came about, and the targets. Pure."""
     found = {part: _section(results[part], of_part) for part, of_part in tables(results).items()}
+    for part, (name, words) in PICTURES.items():
+        if part in found:
+            found[part] += f"\n\n![{words}](charts/{name})"
     return found | {"targets": targets(results).markdown() if results else NOTHING, "machine": _machine(results)}
 
 
