@@ -111,8 +111,8 @@ async def _committed(log: RawLog, output: Output) -> int | None:
     """The group's committed offset, proven to be the last one.
 
     A broker that has just become the group's coordinator answers from what it knows to be replicated, which may be less
-    than was committed; going on there would repeat events. An offset that it writes meanwhile is replicated when it says
-    so, and with it everything before.
+    than was committed; going on there would repeat events. When it has written an offset that one is replicated, and
+    with it everything before.
 
     Raises:
         LogUnavailableError: it showed less before; take over again.

@@ -129,8 +129,8 @@ def _breaking(write: Callable[..., Any]) -> Callable[..., Any]:
 def hear_coordinators() -> None:
     """Make a client hear a coordinator that answers a question for offsets with an error. Safe to call again.
 
-    While it loads, after a broker's crash or restart, it gives no partitions and one error for all. The client (aiokafka
-    0.14) looks for errors at partitions only, and takes that for a group that has committed nothing.
+    While it loads, after a broker's crash or restart, it gives no partitions and one error for all. The client looks
+    for errors at partitions only (aiokafka 0.14), and takes that for a group that has committed nothing.
     """
     for owner, name in ((GroupCoordinator, "_send_req"), (AIOKafkaAdminClient, "_send_request")):
         send = getattr(owner, name)
