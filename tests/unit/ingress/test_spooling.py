@@ -355,6 +355,7 @@ async def _story(
                     case "breathe":
                         await asyncio.sleep(0.002)
                     case "settle":
+                        broker.plan.clear()  # each fault left would double the wait until the next attempt
                         broker.return_()
                         await asyncio.gather(*publishing)
                         await running.drained()
