@@ -10,7 +10,7 @@ from pathlib import Path
 from ops.devstack import kafka, kafka_wire, wheels
 from ops.devstack.ports import HOST
 from ops.devstack.processes import Child, Surroundings, User
-from tests.chaos.ports import stable_port
+from tests.support.ports import stable_port
 
 DIRECT = "DIRECT"
 CONTROLLER = "CONTROLLER"

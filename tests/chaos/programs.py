@@ -6,9 +6,9 @@ from pathlib import Path
 
 from ops.devstack.ports import HOST
 from ops.devstack.processes import Surroundings
-from tests.chaos.ports import stable_port
 from tests.chaos.units import Incarnation, Program
 from tests.support.load import SECRET
+from tests.support.ports import stable_port
 
 SESSION_SECONDS = 6  # short, so that a frozen processor becomes a zombie soon
 

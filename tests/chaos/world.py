@@ -24,11 +24,11 @@ from tests.chaos.cluster import make_brokers
 from tests.chaos.database import Database
 from tests.chaos.disk import Disk, make_disk, unmount_abandoned
 from tests.chaos.health import brokers_unwell, wait_for_health
-from tests.chaos.ports import stable_port
 from tests.chaos.programs import Ways, ingress, processor
 from tests.chaos.proxy import TRANSPARENT, Proxy
 from tests.chaos.supervisor import Exit, Supervisor
 from tests.chaos.units import Program, Unit
+from tests.support.ports import stable_port
 from tests.support.verdict import Place
 from tests.support.waiting import until
 

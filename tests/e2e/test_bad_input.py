@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import aiohttp
 import orjson
 
-from ops.devstack.ports import free_port
 from schemas.dead_letter import DeadLetter
 from schemas.headers import REQUEST_ID, header
 from tests.support.kafka import Webhook, read_topic
 from tests.support.load import signature
+from tests.support.ports import stable_port
 from tests.support.processes import Programs
 from tests.support.traffic import ended, recording, started
 from tests.support.verdict import Place, judge, processed
@@ -77,7 +77,7 @@ CASES = {
 async def test_every_kind_of_bad_body_becomes_a_dead_letter_and_the_processor_goes_on(
     place: Place, programs: Programs
 ) -> None:
-    port = free_port()
+    port = stable_port()
     await programs.ingress(INGRESS_PORT=str(port)).ready()
     await programs.processor().ready()
     asked = {}
@@ -106,7 +106,7 @@ async def test_every_kind_of_bad_body_becomes_a_dead_letter_and_the_processor_go
 
 
 async def test_nothing_unauthenticated_is_stored(place: Place, programs: Programs) -> None:
-    port = free_port()
+    port = stable_port()
     await programs.ingress(INGRESS_PORT=str(port), INGRESS_BEARER_TOKENS=f"t:{TOKEN}").ready()
     right, wrong = signature(STARTED), signature(STARTED + b" ")
     name, bearer = "X-Ringover-Signature", f"Bearer {TOKEN}"

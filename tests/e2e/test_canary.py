@@ -14,10 +14,10 @@ import aiohttp
 import orjson
 import pytest
 
-from ops.devstack.ports import free_port
 from tests.support.kafka import read_topic
 from tests.support.load import SECRET as SIGNING_SECRET
 from tests.support.load import signature
+from tests.support.ports import stable_port
 from tests.support.processes import Program, Programs
 from tests.support.verdict import Place, processed
 
@@ -107,7 +107,7 @@ class Running:
 
 @pytest.fixture
 async def running(programs: Programs) -> Running:
-    port = free_port()
+    port = stable_port()
     ingress = programs.ingress(
         INGRESS_HOST="127.0.0.1",
         INGRESS_PORT=str(port),

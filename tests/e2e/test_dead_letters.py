@@ -14,7 +14,6 @@ from aiokafka import ConsumerRecord
 
 from ops.dead_letters.courier import CHUNK_RECORDS
 from ops.dead_letters.raw import partition_of
-from ops.devstack.ports import free_port
 from schemas.dead_letter import CODE, OFFSET, STAGE, TOPIC
 from schemas.dead_letter import PARTITION as ORIGIN_PARTITION
 from schemas.headers import Headers, header
@@ -22,6 +21,7 @@ from tests.conftest import TEST_PARTITIONS
 from tests.support import cli
 from tests.support.kafka import Webhook, as_raw, producer, raw_headers, read_topic, store
 from tests.support.load import post_all
+from tests.support.ports import stable_port
 from tests.support.processes import Programs
 from tests.support.reference_model import Event, Raw, expected
 from tests.support.traffic import ended, recording, started
@@ -112,7 +112,7 @@ def bad_number(call: str) -> Webhook:
 
 
 async def test_list_and_show_tell_everything_and_reveal_nothing(place: Place, programs: Programs) -> None:
-    port = free_port()
+    port = stable_port()
     await programs.ingress(INGRESS_PORT=str(port)).ready()
     await programs.processor().ready()
     call = {"id": "c1", "direction": "inbound", "from": CANARY_NUMBER, "to": "0189", "note": CANARY_TEXT}
@@ -279,7 +279,7 @@ async def test_of_two_tools_at_once_the_second_is_refused(place: Place, programs
 
 async def test_export_repair_import(place: Place, programs: Programs, tmp_path: Path) -> None:
     await programs.processor().ready()
-    port = free_port()
+    port = stable_port()
     await programs.ingress(INGRESS_PORT=str(port)).ready()
     no_id = Webhook("call-ended", "-", ended("aside").body.replace(b'"id":"aside",', b""))
     hopeless = Webhook("call-started", "-", b"\xff\xfe")

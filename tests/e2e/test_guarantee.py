@@ -6,11 +6,11 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from ops.devstack.ports import free_port
 from schemas.dead_letter import TOPIC as ORIGIN_TOPIC
 from schemas.headers import header
 from tests.support.kafka import Webhook, read_topic
 from tests.support.load import post_all
+from tests.support.ports import stable_port
 from tests.support.processes import Program, Programs
 from tests.support.traffic import traffic
 from tests.support.verdict import Place, committed_offsets, duplicates_counted, judge, processed
@@ -26,7 +26,7 @@ KILLS = 3
 async def test_nothing_lost_and_nothing_twice_over_50_000_webhooks(place: Place, programs: Programs) -> None:
     webhooks = list(traffic(SEED, CALLS, duplicates=0.1, garbage=0.01))
     assert len(webhooks) >= WEBHOOKS
-    port = free_port()
+    port = stable_port()
     ingress = programs.ingress(INGRESS_PORT=str(port))
     programs.processor()
     killed = programs.processor()

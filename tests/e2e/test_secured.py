@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from deploy.kafka import acls
-from ops.devstack.ports import free_port
 from tests.support import cli
 from tests.support.infrastructure import Infrastructure, secured_infrastructure
 from tests.support.kafka import store
 from tests.support.load import post_all
+from tests.support.ports import stable_port
 from tests.support.processes import Program, Programs
 from tests.support.rewinding import rewind
 from tests.support.secured import bindings_of, create_acls, delete_acls
@@ -32,7 +32,7 @@ def kafka_bootstrap_servers(servers: Infrastructure) -> str:
 
 async def test_the_guarantee_holds_with_the_least_rights(place: Place, programs: Programs) -> None:
     webhooks = list(traffic(seed=71, calls=200, duplicates=0.1, garbage=0.05))
-    port = free_port()
+    port = stable_port()
     programs.ingress(INGRESS_PORT=str(port))
     programs.processor()
     killed = programs.processor()

@@ -9,8 +9,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from ops.devstack.ports import free_port
 from schemas.topics import TopicNames
+from tests.support.ports import stable_port
 from tests.support.processes import Program, Programs
 from tests.support.waiting import until
 from tests.unit.ingress.serving import BODY, STARTED_PATH, signature
@@ -64,7 +64,7 @@ def secrets(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def port() -> int:
-    return free_port()
+    return stable_port()
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from ops.devstack.ports import free_port
 from schemas.topics import TopicNames
 from tests.support.kafka import read_topic
+from tests.support.ports import stable_port
 from tests.support.waiting import until
 from tests.unit.ingress.serving import BODY, SECRET, STARTED_PATH, signed, signed_head
 
@@ -51,7 +51,7 @@ class Ingress:
 
 @asynccontextmanager
 async def ingress(bootstrap_servers: str, prefix: str) -> AsyncIterator[Ingress]:
-    port, admin_port = free_port(), free_port()
+    port, admin_port = stable_port(), stable_port()
     variables = {
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
         "KAFKA_TOPIC_PREFIX": prefix,
@@ -90,7 +90,7 @@ async def test_sigterm_finishes_what_is_in_flight_and_exits_0(kafka_bootstrap_se
 
 
 async def test_broker_away_is_503_until_sigterm() -> None:
-    async with ingress(f"127.0.0.1:{free_port()}", "") as running:
+    async with ingress(f"127.0.0.1:{stable_port()}", "") as running:
         await running.becomes(503)
 
         assert await running.post() == 503
@@ -99,13 +99,13 @@ async def test_broker_away_is_503_until_sigterm() -> None:
 
 
 async def test_taken_port_is_one_clear_failure() -> None:
-    async with ingress(f"127.0.0.1:{free_port()}", "") as running:
+    async with ingress(f"127.0.0.1:{stable_port()}", "") as running:
         await running.becomes(503)
         variables = {
             "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
             "INGRESS_HOST": "127.0.0.1",
             "INGRESS_PORT": str(running.port),
-            "INGRESS_ADMIN_PORT": str(free_port()),
+            "INGRESS_ADMIN_PORT": str(stable_port()),
             "INGRESS_HMAC_SECRETS": "a:b",
         }
         second = await asyncio.create_subprocess_exec(

@@ -14,9 +14,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from ops.devstack.ports import free_port
 from schemas.topics import TopicNames
 from tests.support.kafka import read_topic
+from tests.support.ports import stable_port
 from tests.support.processes import Program, inherited
 from tests.support.waiting import until
 from tests.unit.ingress.serving import BODY, SECRET, STARTED_PATH, signed, signed_head
@@ -29,7 +29,7 @@ class Workers(Program):
     """`ringover-ingress --workers 2`."""
 
     def __init__(self, env: dict[str, str], directory: Path) -> None:
-        self.port = free_port()
+        self.port = stable_port()
         own = {"INGRESS_HOST": "127.0.0.1", "INGRESS_PORT": str(self.port)}
         if "INGRESS_HMAC_SECRETS_FILE" not in env:
             own["INGRESS_HMAC_SECRETS"] = f"a:{SECRET.decode()}"
@@ -58,6 +58,7 @@ class Workers(Program):
         """Wait until each says what keeps it from being ready."""
 
         async def ask() -> bool:
+            assert self.running, f"{self.name} ended with {self.process.returncode}:\n{self.tail()}"
             status, text = await self.readyz()
             return status == 503 and all(f"worker {n}: Kafka cannot be reached" in text for n in range(WORKERS))
 
@@ -199,7 +200,7 @@ async def test_taken_port_is_one_clear_failure(tmp_path: Path, taken: str) -> No
     server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     env = {**inherited(), "KAFKA_BOOTSTRAP_SERVERS": NOBODY, "INGRESS_HOST": "127.0.0.1", "INGRESS_HMAC_SECRETS": "a:b"}
-    ports = {"INGRESS_PORT": str(free_port()), "INGRESS_ADMIN_PORT": str(free_port()), taken: str(port)}
+    ports = {"INGRESS_PORT": str(stable_port()), "INGRESS_ADMIN_PORT": str(stable_port()), taken: str(port)}
     ended = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "ingress", "--workers", "2"],

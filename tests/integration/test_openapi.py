@@ -18,9 +18,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from ingress.openapi import document
-from ops.devstack.ports import free_port
 from schemas.endpoints import ENDPOINTS, PATH_PREFIX
 from schemas.topics import TopicNames
+from tests.support.ports import stable_port
 from tests.support.processes import Programs
 
 SCHEMA = schemathesis.openapi.from_dict(document())
@@ -38,7 +38,7 @@ CREDENTIALS = {"authentic": f"Bearer {TOKEN}", "stranger": "Bearer a-guess"}
 
 @pytest.fixture
 async def url(kafka_bootstrap_servers: str, topics: TopicNames, tmp_path: Path) -> AsyncIterator[str]:
-    port = free_port()
+    port = stable_port()
     programs = Programs(
         {
             "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap_servers,

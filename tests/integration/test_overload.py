@@ -13,8 +13,8 @@ from pathlib import Path
 
 import aiohttp
 
-from ops.devstack.ports import free_port
 from schemas.topics import TopicNames
+from tests.support.ports import stable_port
 from tests.support.processes import Program, Programs
 from tests.unit.ingress.serving import BODY, SECRET, STARTED_PATH, signed
 
@@ -70,7 +70,7 @@ class Ingress:
 
 @asynccontextmanager
 async def ingress(bootstrap_servers: str, prefix: str, directory: Path, **settings: str) -> AsyncIterator[Ingress]:
-    port = free_port()
+    port = stable_port()
     env = {
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
         "KAFKA_TOPIC_PREFIX": prefix,

@@ -12,11 +12,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from ops.devstack.ports import free_port
 from schemas.topics import TopicNames
 from tests.support import cli
 from tests.support.kafka import Webhook, read_topic
 from tests.support.load import SECRET, Answers, post, post_all
+from tests.support.ports import stable_port
 from tests.support.processes import Program
 from tests.support.traffic import ended, started, traffic
 from tests.support.waiting import until
@@ -29,7 +29,7 @@ async def ingress(
     directory: Path, spool: Path, bootstrap_servers: str, prefix: str
 ) -> AsyncIterator[tuple[Program, str]]:
     """An ingress with a spool that is ready; its public address."""
-    port = free_port()
+    port = stable_port()
     env = {
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
         "KAFKA_TOPIC_PREFIX": prefix,
@@ -193,7 +193,7 @@ async def test_spool_that_cannot_be_used_ends_the_process_with_78(tmp_path: Path
     env = {
         "KAFKA_BOOTSTRAP_SERVERS": NOBODY,
         "INGRESS_HOST": "127.0.0.1",
-        "INGRESS_PORT": str(free_port()),
+        "INGRESS_PORT": str(stable_port()),
         "INGRESS_HMAC_SECRETS": "a:b",
         "INGRESS_SPOOL_DIR": str(tmp_path / "file" / "spool"),
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
-from ops.devstack.ports import free_port
+from tests.support.ports import stable_port
 from tests.support.waiting import until
 
 _OURS = ("KAFKA_", "DATABASE_")  # the tests' own identity must not leak into the programs
@@ -33,7 +33,7 @@ class Program:
         name: str,
         arguments: Sequence[str] = (),
     ) -> None:
-        self.admin_port = free_port()
+        self.admin_port = stable_port()
         self.name = name
         self.log = directory / f"{name}.log"
         with self.log.open("ab") as output:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psycopg
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError
 
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
@@ -37,13 +37,17 @@ class Place:
     group: str = DEFAULT_GROUP
 
 
+# A new broker makes its offsets topic on the first question; one that comes back loads it first.
+NOT_YET = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
+
+
 async def committed_offsets(place: Place) -> dict[int, int]:
     """The group's committed offset of each raw partition that has one."""
     admin = AIOKafkaAdminClient(**connect(place.bootstrap_servers))
     await admin.start()
     try:
         offsets = await admin.list_consumer_group_offsets(place.group)
-    except GroupCoordinatorNotAvailableError:  # a new broker makes its offsets topic on the first question
+    except NOT_YET:
         return {}
     finally:
         await admin.close()

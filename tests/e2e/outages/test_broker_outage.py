@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ops.devstack.ports import free_port
 from ops.devstack.stack import Devstack
 from tests.support.kafka import read_topic
+from tests.support.ports import stable_port
 from tests.support.processes import Program, Programs
 from tests.support.steady import Sent, Steady
 from tests.support.verdict import Place, judge, processed
@@ -80,7 +80,7 @@ async def test_no_webhook_is_refused_or_lost(
     away: Callable[[Devstack], None],
     back: Callable[[Devstack], None],
 ) -> None:
-    port = free_port()
+    port = stable_port()
     ingress = programs.ingress(INGRESS_PORT=str(port))
     processor = programs.processor()
     await ingress.ready()

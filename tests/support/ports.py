@@ -1,4 +1,4 @@
-"""Ports that stay somebody's for the whole run, even while its server is down."""
+"""Ports that stay somebody's for the whole run, even while the server is down or has yet to begin."""
 
 import random
 import socket
