@@ -6,7 +6,8 @@ look at each bound of a histogram, and each of many equal values on its own.
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -59,7 +60,10 @@ S = TypeVar("S", Count, Buckets)
 class _Labelled(Collector, Generic[S]):
     """All series of one metric, by label values."""
 
-    def __init__(self, name: str, documentation: str, labels: Sequence[str], registry: CollectorRegistry) -> None:
+    def __init__(
+        self, name: str, documentation: str, labels: Sequence[str], registry: CollectorRegistry, new: Callable[[], S]
+    ) -> None:
+        self._new = new
         self._about = name, documentation
         self._labels = tuple(labels)
         self._series: dict[tuple[str, ...], S] = {}
@@ -73,9 +77,6 @@ class _Labelled(Collector, Generic[S]):
             series = self._series[texts] = self._new()
         return series
 
-    def _new(self) -> S:
-        raise NotImplementedError
-
     def _named(self) -> Iterable[tuple[dict[str, str], S]]:
         return [(dict(zip(self._labels, values, strict=True)), series) for values, series in self._series.items()]
 
@@ -84,7 +85,7 @@ class Counter(_Labelled[Count]):
     """As prometheus_client's with labels; its name is without `_total`."""
 
     def __init__(self, name: str, documentation: str, labels: Sequence[str], *, registry: CollectorRegistry) -> None:
-        super().__init__(name, documentation, labels, registry)
+        super().__init__(name, documentation, labels, registry, Count)
 
     def describe(self) -> Iterable[CounterMetricFamily]:
         """The name, without values."""
@@ -96,9 +97,6 @@ class Counter(_Labelled[Count]):
         for labels, count in self._named():
             family.add_metric(list(labels.values()), count.value, created=count.created)
         return [family]
-
-    def _new(self) -> Count:
-        return Count()
 
 
 class Histogram(_Labelled[Buckets]):
@@ -113,8 +111,7 @@ class Histogram(_Labelled[Buckets]):
         buckets: Sequence[float],
         registry: CollectorRegistry,
     ) -> None:
-        self._bounds = tuple(map(float, buckets))
-        super().__init__(name, documentation, labels, registry)
+        super().__init__(name, documentation, labels, registry, partial(Buckets, tuple(map(float, buckets))))
         if not labels:
             self.observe = self.labels().observe
 
@@ -129,6 +126,3 @@ class Histogram(_Labelled[Buckets]):
             family.add_metric(list(labels.values()), buckets.cumulative(), buckets.sum)
             family.add_sample(f"{family.name}_created", labels, buckets.created)
         return [family]
-
-    def _new(self) -> Buckets:
-        return Buckets(self._bounds)
