@@ -63,7 +63,7 @@ class _Labelled(Collector, Generic[S]):
     def __init__(
         self, name: str, documentation: str, labels: Sequence[str], registry: CollectorRegistry, new: Callable[[], S]
     ) -> None:
-        self._new = new
+        self._new: Callable[[], S] = new
         self._about = name, documentation
         self._labels = tuple(labels)
         self._series: dict[tuple[str, ...], S] = {}
