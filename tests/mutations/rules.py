@@ -244,7 +244,7 @@ RULES = (
         "one transactional id per group and partition",
         "processors/kafka_output.py",
         'return f"{group}|{source.topic}|{source.partition}"',
-        'return f"{group}|{source.topic}|{id(object())}"',
+        """return f"{group}|{source.topic}|{__import__('os').urandom(8).hex()}\"""",
         "tests/unit/processors/test_kafka_output.py::test_transactional_id_is_of_group_and_partition_alone",
     ),
     _rule(
@@ -305,13 +305,14 @@ SERVER_RULES = (
         "processors/kafka_output.py",
         "self._unanswered = self._unanswered or isinstance(request, _OF_TRANSACTIONS)",
         "pass",
-        "tests/integration/test_kafka_output.py::test_producer_whose_request_was_sent_twice_had_its_last_transaction",
+        "tests/integration/test_kafka_output.py::test_producer_whose_request_was_sent_twice_had_its_last_transaction"
+        "[EndTxnRequest]",
     ),
     _rule(
         "the id that fences is the same in every process",
         "processors/kafka_output.py",
         'return f"{group}|{source.topic}|{source.partition}"',
-        'return f"{group}|{source.topic}|{id(source)}-{id(object())}"',
+        """return f"{group}|{source.topic}|{__import__('os').urandom(8).hex()}\"""",
         f"{LOG}::test_second_start_fences_the_first_and_nothing_of_it_is_seen[kafka]",
     ),
     _rule(
