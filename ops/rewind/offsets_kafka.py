@@ -43,7 +43,7 @@ async def take_over(place: Place, partitions: Iterable[TopicPartition]) -> None:
 
 
 async def _touch(producer: AIOKafkaProducer, place: Place) -> None:
-    """Write an offset and take it back: a coordinator that crashed shows outdated ones until then."""
+    """Write an offset and take it back: a coordinator behind its own log may show older ones until then."""
     async with asyncio.timeout(COMMIT_SECONDS):
         await producer.begin_transaction()
         await producer.send_offsets_to_transaction({TopicPartition(place.topic, 0): 0}, place.group)
