@@ -1,5 +1,6 @@
 """Databases of the benchmark: one with many claims is made once, and copied for each round, so that all begin alike."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
@@ -43,6 +44,7 @@ class Databases:
         """The URL of a copy of a database nobody uses; dropped afterwards."""
         words = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         self._run(words.format(sql.Identifier(name), sql.Identifier(template)))
+        os.sync()  # what the copy left to write would be written while the round is measured
         try:
             yield self.url(name)
         finally:

@@ -65,7 +65,9 @@ def parse_retention(texts: Sequence[str]) -> dict[str, timedelta]:
     Raises:
         UsageError: no such topic, no age, one topic twice, or too short to be meant.
     """
-    known = {short_name(topic): SHORTEST_RAW if topic is RAW else SHORTEST for topic in TOPICS}
+    known = {
+        short_name(topic): SHORTEST_RAW if topic is RAW else SHORTEST for topic in TOPICS if RETENTION in topic.config
+    }
     found: dict[str, timedelta] = {}
     for text in texts:
         name, _, age = text.partition("=")
@@ -98,8 +100,15 @@ def wanted_topics(
     )
 
 
+def compacted(topic: TopicSpec) -> bool:
+    """Whether its records are kept by key, and not by age."""
+    return topic.config.get("cleanup.policy") == "compact"
+
+
 def shown_retention(topic: TopicSpec) -> str:
     """A topic's retention, in words."""
+    if compacted(topic):
+        return "the last of each key"
     milliseconds = int(topic.config[RETENTION])
     if milliseconds < 0:
         return "for ever"

@@ -1,7 +1,7 @@
 """One partition of the raw log on Kafka."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, OffsetOutOfRangeError
@@ -15,21 +15,32 @@ READ_SECONDS = 15.0
 
 
 class KafkaLog:
-    """Reads through two consumers: `member` asks for the group's offsets, `fetcher` (in no group) fetches.
+    """Reads through two consumers: `member` asks for the group's offset, `fetcher` (in no group) fetches.
 
     They are apart because a group member's fetches stop while the group rebalances, which is exactly when a partition
     must be able to finish its work and let go.
     """
 
     def __init__(
-        self, member: AIOKafkaConsumer, fetcher: AIOKafkaConsumer, partition: TopicPartition, turn: asyncio.Lock
+        self,
+        member: AIOKafkaConsumer,
+        fetcher: AIOKafkaConsumer,
+        partition: TopicPartition,
+        *,
+        committed: Callable[[TopicPartition], Awaitable[int | None]],
+        turn: asyncio.Lock,
     ) -> None:
         self._member = member
         self._fetcher = fetcher
         self._partition = partition
+        self._committed = committed
         self._turn = turn
 
     async def committed(self) -> int | None:
+        """See ports.RawLog."""
+        return await self._committed(self._partition)
+
+    async def shown(self) -> int | None:
         """See ports.RawLog."""
         with reading():
             async with asyncio.timeout(READ_SECONDS):

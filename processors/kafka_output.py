@@ -5,7 +5,7 @@ transactional id per input partition does: the next owner's start() makes every 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,6 +25,7 @@ from aiokafka.protocol.transaction import (
     TxnOffsetCommitRequest,
 )
 
+from processors.kafka_offsets import offset_key, offset_value, transactional_id
 from processors.model import Written
 from runtime.errors import FencedError, PublishError
 from runtime.kafka import close_producer
@@ -37,15 +38,10 @@ COMMIT_SECONDS = 20.0  # below the transaction's timeout, so that we give up bef
 _OF_TRANSACTIONS = (AddPartitionsToTxnRequest, AddOffsetsToTxnRequest, TxnOffsetCommitRequest, EndTxnRequest)
 
 
-def transactional_id(group: str, source: TopicPartition) -> str:
-    """The id that fences: constant for a group and input partition, whichever process owns it."""
-    return f"{group}|{source.topic}|{source.partition}"
-
-
 class KafkaOutput:
     """One producer's life. After any exception nothing but stop() may be called: see docs/design.md."""
 
-    def __init__(self, options: Mapping[str, Any], *, group: str, source: TopicPartition) -> None:
+    def __init__(self, options: Mapping[str, Any], *, group: str, source: TopicPartition, offset_topic: str) -> None:
         self._producer = AIOKafkaProducer(
             **options,
             transactional_id=transactional_id(group, source),
@@ -56,6 +52,8 @@ class KafkaOutput:
         )
         self._group = group
         self._source = source
+        self._place = TopicPartition(offset_topic, source.partition)
+        self._key = offset_key(group, source)
         self._unanswered = False
         self._send = self._producer.client.send
         self._producer.client.send = self._watched
@@ -69,6 +67,8 @@ class KafkaOutput:
         """See ports.Output. Every acknowledgement is awaited: the client would commit although a send failed."""
         async with self._converted(COMMIT_SECONDS):
             await self._producer.begin_transaction()
+            # Now, so that it joins the transaction in the same request as the other partitions do.
+            self._manager.maybe_add_partition_to_txn(self._place)
             acknowledgements = []
             for topic, of_topic in records.items():
                 for batch in self._batches(of_topic):
@@ -76,16 +76,10 @@ class KafkaOutput:
                     acknowledgements.append(sent)
             await asyncio.gather(*acknowledgements)
             # Last: a torn transaction would then repeat records rather than lose them.
+            written = await self._send_offset(next_offset)
             await self._producer.send_offsets_to_transaction({self._source: next_offset}, self._group)
+            await written
             await self._producer.commit_transaction()
-        self._require_answers()
-
-    async def touch(self, offset: int) -> None:
-        """See ports.Output. A transaction with an offset only, which is aborted."""
-        async with self._converted(COMMIT_SECONDS):
-            await self._producer.begin_transaction()
-            await self._producer.send_offsets_to_transaction({self._source: offset}, self._group)
-            await self._producer.abort_transaction()
         self._require_answers()
 
     async def stop(self) -> None:
@@ -112,6 +106,18 @@ class KafkaOutput:
         """
         if self._unanswered:
             raise PublishError("a request of the transaction was sent twice; it may arrive again in the next one")
+
+    async def _send_offset(self, next_offset: int) -> Awaitable[Any]:
+        batch = self._producer.create_batch()
+        batch.append(key=self._key, value=offset_value(next_offset), timestamp=None)
+        batch.close()
+        topic, partition = self._place
+        sent: Awaitable[Any] = await self._producer.send_batch(batch, topic, partition=partition)
+        return sent
+
+    @property
+    def _manager(self) -> Any:
+        return self._producer._txn_manager  # noqa: SLF001 - the client has no public way to what we use of it
 
     def _batches(self, records: Sequence[Written]) -> Iterator[BatchBuilder]:
         """Batches in order, each made when the one before is on its way; a record larger than one gets its own."""
@@ -142,8 +148,7 @@ class KafkaOutput:
 
     def _cause(self, error: Exception) -> BaseException:
         """Why the producer is dead: once it is, each further call only says that there is no transaction."""
-        manager = self._producer._txn_manager  # noqa: SLF001 - the client shows it nowhere else
-        ended = manager.wait_for_transaction_end()
-        if manager.is_fatal_error() and ended is not None and ended.done():
+        ended = self._manager.wait_for_transaction_end()
+        if self._manager.is_fatal_error() and ended is not None and ended.done():
             return ended.exception() or error
         return error

@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from processors.kafka_log import KafkaLog
+from processors.kafka_offsets import read_offsets
 from processors.kafka_output import KafkaOutput
 from processors.pipeline import Lane, PartitionPipeline, Ports, Standing, stopped_within
 from processors.ports import Output
@@ -90,9 +91,11 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             with reading():
                 async with asyncio.timeout(START_SECONDS):
                     await self.fetcher.start()
-                    if self._config.topics.raw not in await self.fetcher.topics():
-                        # As a member we would hear of it only with the next look at everything, a minute later.
-                        raise LogUnavailableError(f"topic {self._config.topics.raw} does not exist or may not be seen")
+                    # As a member we would hear of it only with the next look at everything, a minute later.
+                    seen = await self.fetcher.topics()
+                    for topic in (self._config.topics.raw, self._config.topics.offset):
+                        if topic not in seen:
+                            raise LogUnavailableError(f"topic {topic} does not exist or may not be seen")
                     await self.member.start()
             self.member.subscribe([self._config.topics.raw], listener=self)
             await self._watch(stop)
@@ -171,7 +174,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
 
     def _pipeline(self, partition: TopicPartition, output: Output, standing: Standing) -> PartitionPipeline:
         lane = Lane(partition.partition, self._config.group, self._config.topics, self._config.batch_records)
-        raw = KafkaLog(self.member, self.fetcher, partition, self._turn)
+        raw = KafkaLog(self.member, self.fetcher, partition, committed=self._committed, turn=self._turn)
         ports = Ports(raw, self._state.partition(partition.partition), output)
         return PartitionPipeline(lane, ports, self._metrics, standing)
 
@@ -200,7 +203,13 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self._metrics.partitions.set(0)
 
     def _kafka_output(self, partition: TopicPartition) -> Output:
-        return KafkaOutput(self._config.options, group=self._config.group, source=partition)
+        config = self._config
+        return KafkaOutput(config.options, group=config.group, source=partition, offset_topic=config.topics.offset)
+
+    async def _committed(self, partition: TopicPartition) -> int | None:
+        config = self._config
+        with reading():
+            return (await read_offsets(config.options, config.topics.offset, config.group, [partition]))[partition]
 
     def _consumer(self, *, group_id: str | None, auto_offset_reset: str) -> AIOKafkaConsumer:
         session_ms = int(self._config.session_timeout_seconds * 1000)

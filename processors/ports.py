@@ -11,11 +11,14 @@ class RawLog(Protocol):
     """One partition of the raw log."""
 
     async def committed(self) -> int | None:
-        """The group's committed offset, read from the broker. Raises TransientError.
+        """The offset of the last `Output.commit`; None if there never was one. Raises TransientError.
 
-        A commit may show only some time after it returned; it is certain to show once a later `Output.start` has. A
-        broker that has just become the coordinator may show an older one: `Output.touch` ends that.
+        Waits for a commit that is under way.
         """
+        ...
+
+    async def shown(self) -> int | None:
+        """The group's committed offset as Kafka's tools see it; may be outdated. Raises TransientError."""
         ...
 
     async def bounds(self) -> Bounds:
@@ -94,18 +97,11 @@ class Output(Protocol):
         ...
 
     async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
-        """Write records (by topic) and the group's offset in one transaction.
+        """Write records (by topic) and the offset in one transaction.
 
         Raises:
             FencedError: another process owns the partition now.
             PublishError: the outcome is not known; this object must not be used again.
-        """
-        ...
-
-    async def touch(self, offset: int) -> None:
-        """Have the group's coordinator write an offset and take it back: it stays what it was.
-
-        It can do so only when it knows every offset that was committed before. Raises as `commit`.
         """
         ...
 

@@ -1,8 +1,7 @@
 """Take a partition over: the order of steps that keeps a predecessor, dead or merely slow, from doing harm.
 
-Start the producer (fences every earlier owner and ends its open transaction), only then read the committed offset (an
-open transaction would still hide it) and prove that it is not an outdated one, compare it with what PostgreSQL knows,
-heal, seek.
+Start the producer (fences every earlier owner and ends its open transaction), only then read the committed offset,
+compare it with what PostgreSQL knows, heal, seek.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,7 +10,8 @@ from typing import TypeAlias
 
 from processors.model import Bounds
 from processors.ports import Output, RawLog, State
-from runtime.errors import FencedError, LogUnavailableError, RefusedError
+from runtime.errors import FencedError, RefusedError
+from runtime.logs import logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,13 @@ class Refuse:
     reason: str
 
 
+warn = logger(__name__).warning
+
 Plan: TypeAlias = Initialize | Heal | Resume | Refuse
 
 
 def plan_takeover(committed: int | None, progress: int | None, bounds: Bounds) -> Plan:
-    """Where to begin, from the group's committed offset, PostgreSQL's progress and the log's bounds. Pure."""
+    """Where to begin, from the committed offset, PostgreSQL's progress and the log's bounds. Pure."""
     known = max(offset for offset in (committed, progress, bounds.start) if offset is not None)
     if known > bounds.end:
         return Refuse(
@@ -58,8 +60,8 @@ def plan_takeover(committed: int | None, progress: int | None, bounds: Bounds) -
         if progress is None:
             return Initialize(bounds.start)
         return Refuse(
-            f"the group has no committed offset, but records up to {progress} were processed: the offsets expired or "
-            "the group is new; set them with `ringover-ops rewind`"
+            f"the group has no committed offset, but records up to {progress} were processed: the group is new, or the "
+            "topic of its offsets was lost; set them with `ringover-ops rewind`"
         )
     if committed < bounds.start:
         return Refuse(
@@ -82,7 +84,7 @@ async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable
         RefusedError: going on would break the guarantee.
     """
     await output.start()
-    committed = await _committed(log, output)
+    committed = await log.committed()
     progress, bounds = await state.progress(), await log.bounds()
     plan = plan_takeover(committed, progress, bounds)
     match plan:
@@ -91,11 +93,8 @@ async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable
                 raise FencedError("another process took the partition over")
             raise RefusedError(reason)
         case Initialize(offset=offset):
-            # Commit before the first claim: a crash between the two must not look like expired offsets.
+            # Commit before the first claim: a crash between the two must not look like lost offsets.
             await output.commit({}, offset)
-            await output.touch(offset)  # a commit shows once a later transaction has begun
-            if await log.committed() != offset:
-                raise LogUnavailableError("the first committed offset does not show")
             await state.open(offset)
         case Heal(start=start, end=offset):
             # Not at `start`: PostgreSQL may have lost more since it was asked, and nobody would claim what is between.
@@ -103,22 +102,19 @@ async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable
             await heal(start, offset)
         case Resume(offset=offset):
             pass
+    if committed is not None:
+        await _correct_shown(log, output, committed)
     log.seek(offset)
     return offset
 
 
-async def _committed(log: RawLog, output: Output) -> int | None:
-    """The group's committed offset, proven to be the last one.
+async def _correct_shown(log: RawLog, output: Output, committed: int) -> None:
+    """Make what Kafka's tools see of the group what it is.
 
-    A broker that has just become the group's coordinator answers from what it knows to be replicated, which may be less
-    than was committed; going on there would repeat events. When it has written an offset that one is replicated, and
-    with it everything before.
-
-    Raises:
-        LogUnavailableError: it showed less before; take over again.
+    They see something else when the coordinator crashed and shows an older offset, or when one of these tools moved it,
+    which moves no processor: `ringover-ops rewind` does.
     """
-    shown = await log.committed()
-    await output.touch(shown or 0)
-    if await log.committed() != shown:
-        raise LogUnavailableError("the broker showed an outdated offset, as it may after a crash")
-    return shown
+    shown = await log.shown()
+    if shown != committed:
+        warn("partition.offset_corrected", shown=shown, committed=committed)
+        await output.commit({}, committed)

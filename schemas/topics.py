@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from schemas.identity import EventType
 
-DAY_MS = 24 * 60 * 60 * 1000
+HOUR_MS = 60 * 60 * 1000
+DAY_MS = 24 * HOUR_MS
 DEFAULT_PARTITIONS = 12
 # The largest body (see MAX_BODY_BYTES) with key, headers and reason headers around it.
 MAX_MESSAGE_BYTES = 2 * 1024 * 1024
@@ -53,7 +54,22 @@ DEAD_LETTER = Topic(
     purpose="what could not be accepted or normalized: original record and reason",
 )
 
-TOPICS: tuple[Topic, ...] = (RAW, CALL, RECORDING, DEAD_LETTER)
+OFFSET = Topic(
+    name="ringover.offset.v1",
+    # The last record of a key counts. Small segments and a quick cleaner keep what a takeover may have to read small;
+    # transaction markers go with `delete.retention.ms`, and there is one for each batch of the processors.
+    config={
+        "cleanup.policy": "compact",
+        "segment.ms": str(HOUR_MS),
+        "segment.bytes": str(16 * 1024 * 1024),
+        "min.cleanable.dirty.ratio": "0.1",
+        "delete.retention.ms": str(HOUR_MS),
+        "message.timestamp.type": "LogAppendTime",
+    },
+    purpose="how far each group has processed each partition, written with the events",
+)
+
+TOPICS: tuple[Topic, ...] = (RAW, CALL, RECORDING, DEAD_LETTER, OFFSET)
 
 _TOPIC_OF_EVENT = {
     EventType.CALL_STARTED: CALL,
@@ -95,3 +111,8 @@ class TopicNames:
     def dead_letter(self) -> str:
         """Dead letters."""
         return self.of(DEAD_LETTER)
+
+    @property
+    def offset(self) -> str:
+        """The processors' own record of how far they are."""
+        return self.of(OFFSET)

@@ -82,12 +82,16 @@ def _show(plan: "TopicPlan") -> None:
 
 
 def _as_json(plan: "TopicPlan") -> dict[str, object]:
+    from ops.topics import RETENTION, compacted
+
     created = [] if plan.differences else [topic.name for topic in plan.missing]
     return {
         "created": created,
         "missing": [topic.name for topic in plan.missing] if plan.differences else [],
         "present": [topic.name for topic in plan.present],
-        "retention_ms": {topic.name: int(topic.config["retention.ms"]) for topic in (*plan.missing, *plan.present)},
+        "retention_ms": {
+            topic.name: int(topic.config[RETENTION]) for topic in (*plan.missing, *plan.present) if not compacted(topic)
+        },
         "differences": [
             {"topic": diff.topic, "what": diff.what, "wanted": diff.wanted, "found": diff.found, "remedy": diff.remedy}
             for diff in plan.differences

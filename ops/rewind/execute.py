@@ -14,7 +14,7 @@ from ops.errors import OpsError, UnsafeError
 from ops.pause import Lease
 from ops.rewind import audit
 from ops.rewind.facts_kafka import scope
-from ops.rewind.offsets_kafka import commit_together, take_over
+from ops.rewind.offsets_kafka import commit_together, committed, take_over
 from ops.rewind.place import Place
 from ops.rewind.plan import Plan, changed
 from ops.rewind.prepare import World, targets
@@ -113,7 +113,7 @@ class Execution:
 
     async def verify(self) -> None:
         """Compute the targets again, now that nothing moves: they must be those that were shown."""
-        fresh = await targets(self._world, self._request.goal)
+        fresh = await targets(self._world, self._request.goal, fenced=True)
         different = changed(self._plan.moves, fresh)
         if different:
             raise stale(different)
@@ -143,7 +143,7 @@ class Execution:
             except OpsError as error:
                 failure = error  # whether it was done shows now
             await take_over(self._place, self._all)
-            now = await self._world.group.committed(self._world.partitions)
+            now = await committed(self._place, self._world.group, self._world.partitions, fenced=True)
             if all(now[partition] == offset for partition, offset in self._plan.targets.items()):
                 return
         raise failure

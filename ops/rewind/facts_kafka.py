@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from ops.errors import NotFoundError
 from ops.groups import Group
 from ops.rewind.goals import Goal, ToGroup, ToTime
+from ops.rewind.offsets_kafka import committed
 from ops.rewind.place import Place
 from ops.rewind.plan import Facts, Move
 from ops.scan import timestamps_at
@@ -31,23 +32,28 @@ async def scope(admin: AIOKafkaAdminClient, place: Place) -> list[TopicPartition
 
 
 async def read_facts(
+    place: Place,
     group: Group,
     consumer: AIOKafkaConsumer,
     partitions: Sequence[TopicPartition],
     goal: Goal,
     *,
     progress: Mapping[int, int],
+    fenced: bool,
 ) -> list[Facts]:
-    """Each partition as it is now. `consumer` reads committed: the log's end is what consumers can see."""
+    """Each partition as it is now. `consumer` reads committed: the log's end is what consumers can see.
+
+    `fenced`: see `offsets_kafka.committed`.
+    """
     # Committed before the log's end: the other way round, a busy group would be beyond it.
-    committed = await group.committed(partitions)
+    offsets = await committed(place, group, partitions, fenced=fenced)
     starts = await consumer.beginning_offsets(list(partitions))
     lookups = await _lookups(group, consumer, partitions, goal)
     ends = await consumer.end_offsets(list(partitions))
     return [
         Facts(
             partition=p.partition,
-            committed=committed[p.partition],
+            committed=offsets[p.partition],
             log_start=starts[p],
             log_end=ends[p],
             progress=progress.get(p.partition),

@@ -1,7 +1,7 @@
-"""Moves committed offsets: all in one transaction for the processors, by a plain commit for groups downstream."""
+"""Reads and moves committed offsets: for the processors on their own topic, in one transaction; for others as usual."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,8 +10,10 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownMemberI
 
 from ops.clients import CLIENT_ID, kafka_errors
 from ops.errors import UnsafeError
+from ops.groups import Group
 from ops.rewind.place import Place
-from processors.kafka_output import START_SECONDS, transactional_id
+from processors.kafka_offsets import offset_key, offset_value, read_offsets, transactional_id
+from processors.kafka_output import START_SECONDS
 from runtime.kafka import client_options, close_consumer, close_producer
 
 TRANSACTION_TIMEOUT_MS = 5_000  # see ops.pause.Timing.commit
@@ -37,29 +39,50 @@ async def take_over(place: Place, partitions: Iterable[TopicPartition]) -> None:
             pass
 
     with kafka_errors(place.settings):
-        async with _started(options, own_id(place.group)) as own:
+        async with _started(options, own_id(place.group)):
             await asyncio.gather(*(fence(partition) for partition in partitions))
-            await _touch(own, place)
 
 
-async def _touch(producer: AIOKafkaProducer, place: Place) -> None:
-    """Write an offset and take it back: a coordinator behind its own log may show older ones until then."""
-    async with asyncio.timeout(COMMIT_SECONDS):
-        await producer.begin_transaction()
-        await producer.send_offsets_to_transaction({TopicPartition(place.topic, 0): 0}, place.group)
-        await producer.abort_transaction()
+async def committed(
+    place: Place, group: Group, partitions: Sequence[TopicPartition], *, fenced: bool
+) -> dict[int, int | None]:
+    """The committed offset of each partition, None where there is none.
+
+    `fenced`: `take_over` came before, so nothing of this group is open, and what others have open is waited for.
+
+    The processors' from their own topic, as they read it themselves: what the broker shows of a group may be outdated
+    after a crash (docs/design.md, "Where a takeover begins").
+    """
+    if not place.ours:
+        return await group.committed(partitions)
+    options = client_options(place.settings, client_id=CLIENT_ID)
+    with kafka_errors(place.settings):
+        found = await read_offsets(options, place.names.offset, place.group, partitions, wait=fenced)
+    return {partition.partition: offset for partition, offset in found.items()}
 
 
 async def commit_together(place: Place, targets: Mapping[int, int]) -> None:
-    """Commit every target in one transaction: a crash leaves all of the old offsets or all of the new ones.
+    """Commit every target in one transaction, as `processors.kafka_output` commits one.
 
-    After an error it is not known which: take over, then look.
+    A crash leaves all of the old offsets or all of the new ones. After an error it is not known which: take over, then
+    look.
     """
     options = client_options(place.settings, client_id=CLIENT_ID)
     offsets = {TopicPartition(place.topic, number): offset for number, offset in targets.items()}
     with kafka_errors(place.settings):
         async with _started(options, own_id(place.group)) as producer, asyncio.timeout(COMMIT_SECONDS):
             await producer.begin_transaction()
+            await asyncio.gather(
+                *(
+                    producer.send_and_wait(
+                        place.names.offset,
+                        offset_value(offset),
+                        offset_key(place.group, partition),
+                        partition=partition.partition,
+                    )
+                    for partition, offset in offsets.items()
+                )
+            )
             await producer.send_offsets_to_transaction(offsets, place.group)
             await producer.commit_transaction()
 

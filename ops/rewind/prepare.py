@@ -62,8 +62,8 @@ async def _known(place: Place, state: psycopg.AsyncConnection | None) -> bool:
         return bool(await progress_of(state, place.log_name))
 
 
-async def targets(world: World, goal: Goal) -> tuple[Move, ...]:
-    """The moves as they would be now, without times and forecast: quick.
+async def targets(world: World, goal: Goal, *, fenced: bool = False) -> tuple[Move, ...]:
+    """The moves as they would be now, without times and forecast: quick. `fenced`: see `offsets_kafka.committed`.
 
     Raises:
         UnsafeError: a target is beyond the log's end.
@@ -73,7 +73,10 @@ async def targets(world: World, goal: Goal) -> tuple[Move, ...]:
     if world.place.ours and world.state is not None:
         with database_errors():
             progress = await progress_of(world.state, world.place.log_name)
-    return plan_moves(goal, await read_facts(world.group, world.consumer, world.partitions, goal, progress=progress))
+    facts = await read_facts(
+        world.place, world.group, world.consumer, world.partitions, goal, progress=progress, fenced=fenced
+    )
+    return plan_moves(goal, facts)
 
 
 async def prepare(world: World, goal: Goal) -> Plan:

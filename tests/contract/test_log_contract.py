@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from processors.kafka_log import KafkaLog
+from processors.kafka_offsets import read_offsets
 from processors.kafka_output import KafkaOutput
 from processors.model import Bounds, RawRecord, Record, Written
 from processors.ports import Output, RawLog
@@ -90,7 +91,7 @@ class KafkaWorld:
             await consumer.start()
             self._stack.push_async_callback(consumer.stop)
             consumer.assign([self._source])
-        self.log = KafkaLog(member, fetcher, self._source, asyncio.Lock())
+        self.log = KafkaLog(member, fetcher, self._source, committed=self._committed, turn=asyncio.Lock())
         self._stack.push_async_callback(self._stop_outputs)
 
     async def append(self, *values: bytes) -> None:
@@ -104,9 +105,14 @@ class KafkaWorld:
         await client.flush()
 
     def output(self) -> Output:
-        output = KafkaOutput({"bootstrap_servers": self._servers}, group=self._group, source=self._source)
+        options = {"bootstrap_servers": self._servers}
+        output = KafkaOutput(options, group=self._group, source=self._source, offset_topic=self.topics.offset)
         self._outputs.append(output)
         return output
+
+    async def _committed(self, source: TopicPartition) -> int | None:
+        options = {"bootstrap_servers": self._servers}
+        return (await read_offsets(options, self.topics.offset, self._group, [source]))[source]
 
     def hold_end(self, output: Output, gate: Gate) -> None:
         assert isinstance(output, KafkaOutput)
@@ -164,13 +170,13 @@ async def fetch_all(log: RawLog, count: int, *, max_records: int = 1000) -> list
     return found
 
 
-async def committed_becomes(log: RawLog, offset: int) -> None:
-    """The broker shows a commit a moment after it answered it; only a start() in between makes it certain."""
+async def shown_becomes(log: RawLog, offset: int) -> None:
+    """The coordinator shows a commit a moment after it answered it; only a start() in between makes it certain."""
 
     async def shown() -> bool:
-        return await log.committed() == offset
+        return await log.shown() == offset
 
-    await until(shown, what=f"committed offset {offset}")
+    await until(shown, what=f"shown offset {offset}")
 
 
 async def visible_becomes(world: World, topic: str, records: Sequence[Record]) -> None:
@@ -189,17 +195,21 @@ def event(number: int) -> Record:
 
 async def test_nothing_is_committed_at_first(world: World) -> None:
     assert await world.log.committed() is None
+    assert await world.log.shown() is None
 
 
 async def test_commit_without_records_moves_the_offset(world: World) -> None:
     output = await started(world)
 
     await output.commit({}, 0)
-    await committed_becomes(world.log, 0)
+    assert await world.log.committed() == 0
+    await shown_becomes(world.log, 0)
     await output.commit({}, 7)
-    await committed_becomes(world.log, 7)
+    assert await world.log.committed() == 7
+    await shown_becomes(world.log, 7)
     await output.commit({}, 2)  # operators go back
-    await committed_becomes(world.log, 2)
+    assert await world.log.committed() == 2
+    await shown_becomes(world.log, 2)
 
 
 async def test_records_and_offset_become_visible_together(world: World) -> None:
@@ -212,7 +222,8 @@ async def test_records_and_offset_become_visible_together(world: World) -> None:
 
     await visible_becomes(world, call, [event(1), event(2)])
     await visible_becomes(world, dead, [Record(None, None, [], 5)])
-    await committed_becomes(world.log, 3)
+    assert await world.log.committed() == 3
+    await shown_becomes(world.log, 3)
 
 
 async def test_transactions_follow_each_other_in_order(world: World) -> None:
@@ -222,7 +233,8 @@ async def test_transactions_follow_each_other_in_order(world: World) -> None:
         await output.commit({world.topics.call: [event(number)]}, number + 1)
 
     await visible_becomes(world, world.topics.call, [event(number) for number in range(5)])
-    await committed_becomes(world.log, 5)
+    assert await world.log.committed() == 5
+    await shown_becomes(world.log, 5)
 
 
 async def test_second_start_fences_the_first_and_nothing_of_it_is_seen(world: World) -> None:
@@ -236,7 +248,8 @@ async def test_second_start_fences_the_first_and_nothing_of_it_is_seen(world: Wo
     assert await world.log.committed() == 1
     await second.commit({world.topics.call: [event(3)]}, 3)
     await visible_becomes(world, world.topics.call, [event(1), event(3)])
-    await committed_becomes(world.log, 3)
+    assert await world.log.committed() == 3
+    await shown_becomes(world.log, 3)
 
 
 async def test_takeover_sees_the_predecessors_last_commit(world: World) -> None:
@@ -245,28 +258,6 @@ async def test_takeover_sees_the_predecessors_last_commit(world: World) -> None:
 
         assert await world.log.committed() == (number or None)
         await output.commit({world.topics.call: [event(number)]}, number + 1)
-
-
-async def test_touch_leaves_everything_as_it_was(world: World) -> None:
-    output = await started(world)
-
-    await output.touch(0)
-    assert await world.log.committed() is None
-    await output.commit({world.topics.call: [event(1)]}, 5)
-    await output.touch(3)
-
-    assert await world.log.committed() == 5  # and certain to show: a later transaction has begun
-    await output.commit({world.topics.call: [event(2)]}, 6)
-    await visible_becomes(world, world.topics.call, [event(1), event(2)])
-    await committed_becomes(world.log, 6)
-
-
-async def test_touch_of_a_fenced_producer_fails(world: World) -> None:
-    first = await started(world)
-    await started(world)
-
-    with pytest.raises(FencedError):
-        await first.touch(0)
 
 
 async def test_fetch_is_in_order_from_the_position(world: World) -> None:
@@ -360,13 +351,14 @@ async def test_transaction_that_is_not_ended_shows_nothing_and_a_successor_ends_
     output, gate = world.output(), Gate()
     await output.start()
     await output.commit({}, 0)
-    await committed_becomes(world.log, 0)
+    assert await world.log.committed() == 0
+    await shown_becomes(world.log, 0)
     world.hold_end(output, gate)
 
     frozen = asyncio.create_task(output.commit({world.topics.call: [event(1)]}, 1))
     await gate.held.wait()
 
-    assert await world.log.committed() == 0
+    assert await world.log.shown() == 0
     assert await world.visible(world.topics.call) == []
     successor = await started(world)
     assert await world.log.committed() == 0
@@ -375,7 +367,8 @@ async def test_transaction_that_is_not_ended_shows_nothing_and_a_successor_ends_
         await frozen
     await successor.commit({world.topics.call: [event(2)]}, 1)
     await visible_becomes(world, world.topics.call, [event(2)])
-    await committed_becomes(world.log, 1)
+    assert await world.log.committed() == 1
+    await shown_becomes(world.log, 1)
 
 
 async def test_many_kafka_batches_of_one_transaction_keep_their_order(world: World) -> None:

@@ -16,31 +16,48 @@ from tests.support.kafka import read_topic
 RECORDS = [Record(b"key", b"%d" % number + b"x" * 600_000, [], 1_767_366_000_000) for number in range(4)]
 
 
+def output_of(servers: str, topics: TopicNames, source: TopicPartition) -> KafkaOutput:
+    options = {"bootstrap_servers": servers}
+    return KafkaOutput(options, group=f"{topics.raw}.group", source=source, offset_topic=topics.offset)
+
+
 async def test_offset_joins_the_transaction_when_every_record_is_acknowledged(
     kafka_bootstrap_servers: str, topics: TopicNames
 ) -> None:
     source = TopicPartition(topics.raw, 1)
-    output = KafkaOutput({"bootstrap_servers": kafka_bootstrap_servers}, group=f"{topics.raw}.order", source=source)
+    output = output_of(kafka_bootstrap_servers, topics, source)
     await output.start()
     producer = output._producer
-    send, add_offset = producer.send_batch, producer.send_offsets_to_transaction
+    send, add_offset, end = producer.send_batch, producer.send_offsets_to_transaction, producer.commit_transaction
     acknowledgements: list[Any] = []
-    acknowledged_before_the_offset: list[list[bool]] = []
+    done_before: dict[str, list[bool]] = {}
 
-    async def noted_send(*arguments: Any, **options: Any) -> Any:
-        acknowledgements.append(await send(*arguments, **options))
+    def note(what: str) -> None:
+        done_before[what] = [sent.done() for sent in acknowledgements]
+
+    async def noted_send(batch: Any, topic: str, **options: Any) -> Any:
+        if topic == topics.offset:
+            note("record of the offset")
+        acknowledgements.append(await send(batch, topic, **options))
         return acknowledgements[-1]
 
     async def noted_add_offset(*arguments: Any) -> None:
-        acknowledged_before_the_offset.append([sent.done() for sent in acknowledgements])
+        note("offset")
         await add_offset(*arguments)
 
+    async def noted_end() -> None:
+        note("end")
+        await end()
+
     producer.send_batch, producer.send_offsets_to_transaction = noted_send, noted_add_offset
+    producer.commit_transaction = noted_end
     await output.commit({topics.call: RECORDS, topics.dead_letter: RECORDS}, 7)
     await output.stop()
 
-    assert len(acknowledgements) == 2 * len(RECORDS)
-    assert acknowledged_before_the_offset == [[True] * len(acknowledgements)]
+    count = 2 * len(RECORDS)
+    assert done_before["record of the offset"] == [True] * count
+    assert done_before["offset"][:count] == [True] * count
+    assert done_before["end"] == [True] * (count + 1)
 
 
 @pytest.mark.parametrize("kind", [AddOffsetsToTxnRequest, TxnOffsetCommitRequest, EndTxnRequest])
@@ -49,7 +66,7 @@ async def test_producer_whose_request_was_sent_twice_had_its_last_transaction(
 ) -> None:
     """The client sends it again and goes on; the first one could arrive in the next transaction."""
     source = TopicPartition(topics.raw, 1)
-    output = KafkaOutput({"bootstrap_servers": kafka_bootstrap_servers}, group=f"{topics.raw}.twice", source=source)
+    output = output_of(kafka_bootstrap_servers, topics, source)
     await output.start()
     await output.commit({topics.call: RECORDS[:1]}, 1)
     send = output._send

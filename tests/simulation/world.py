@@ -50,7 +50,6 @@ class World:
         self._snapshots = [self.database.backup()]
         self._living: list[Process] = []
         self._count = 0
-        self._restarted = False
         self._events: dict[str, Callable[[], bool]] = {
             "go on": lambda: False,
             "slow answer": self._slow_answer,
@@ -230,10 +229,6 @@ class World:
         return pending
 
     def _restart_coordinator(self) -> bool:
-        """Once a schedule: twice within one takeover, with the same old offset, cannot be told from the truth."""
-        if self._restarted:
-            return False
-        self._restarted = True
         self.kafka.restart(self._schedule.one_of([None, *self.kafka.commits]))
         return True
 
@@ -257,8 +252,9 @@ class World:
         self.kafka.init_producer()
         committed = self.kafka.committed
         self.stretches[-1].end = committed
-        self.kafka.committed = committed - self._schedule.one_of(range(committed + 1))
-        self.stretches.append(Stretch(self.kafka.committed, len(self.kafka.commits)))
+        target = committed - self._schedule.one_of(range(committed + 1))
+        self.kafka.rewind(target)
+        self.stretches.append(Stretch(target, len(self.kafka.commits)))
         return True
 
     # Rest

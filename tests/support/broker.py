@@ -1,26 +1,27 @@
-"""A Kafka of one partition, as far as the guarantee depends on it: a raw log, a group's offset, one transactional id.
+"""A Kafka of one partition, as far as the guarantee depends on it: a raw log, a group's offsets, one transactional id.
 
 What it does as the real one does, and tests/contract holds both to it where a test can see it:
 
 - `init_producer` ends whatever an earlier producer of the id left open and makes every one of them powerless.
 - An offset joins a transaction without a look at who is in the group (TxnOffsetCommit version 0).
-- A transaction's records and offset show only when its markers are written, some time after its end was answered.
+- A transaction's records and offset show only when its markers are written, some time after its end was answered. Who
+  reads the records of the topic of offsets waits for that; who asks the group's coordinator does not.
 - It commits what it was given: a record that was refused is the client's to notice.
 - An end that was under way when its sender gave up ends whatever transaction of that epoch is open on arrival
   (KAFKA-17754).
-- A new coordinator of the group may show an older offset, or none, until the next one is written.
+- A coordinator of the group that crashed may show an older offset, or none, until the next one is committed.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from processors.model import Written
-from runtime.errors import FencedError, PublishError
+from runtime.errors import FencedError, LogUnavailableError, PublishError
 from schemas.headers import Headers
-from schemas.topics import DEAD_LETTER, TOPICS
+from schemas.topics import DEAD_LETTER, OFFSET, TOPICS
 from tests.support.reference_model import Raw
 
-MAX_BYTES = {topic.name: int(topic.config["max.message.bytes"]) for topic in TOPICS}
+MAX_BYTES = {topic.name: int(topic.config["max.message.bytes"]) for topic in TOPICS if topic is not OFFSET}
 EACH_RECORD_BYTES = 70  # the broker's measure is of the record batch: its own head and that of the record
 
 
@@ -40,7 +41,8 @@ class Transaction:
     """What a producer has sent and not yet ended."""
 
     records: dict[str, list[Written]] = field(default_factory=dict)
-    next_offset: int | None = None
+    record: int | None = None  # on the topic of offsets
+    next_offset: int | None = None  # of the group
 
 
 @dataclass
@@ -51,24 +53,29 @@ class MemoryKafka:
     records: list[StoredRecord] = field(default_factory=list)
     start: int = 0
     end: int = 0
-    committed: int | None = None
+    committed: int | None = None  # by the topic of offsets
+    shown: int | None = None  # by the group's coordinator
     epoch: int = 0
     written: dict[str, list[Written]] = field(default_factory=dict)
     commits: list[int] = field(default_factory=list)
     open: Transaction | None = None
     ending: Transaction | None = None  # decided and answered, its markers not yet written
     prompt: bool = True  # whether markers are written before the end is answered
-    outdated: bool = False  # whether `older` is shown instead of what was committed
-    older: int | None = None
-
-    @property
-    def shown(self) -> int | None:
-        """OffsetFetch."""
-        return self.older if self.outdated else self.committed
 
     def restart(self, older: int | None) -> None:
-        """The broker crashed and is back; nothing is lost, but the group's coordinator does not know all of it yet."""
-        self.outdated, self.older = True, older
+        """The broker crashed and is back; nothing is lost, but the group's coordinator shows an older offset."""
+        self.shown = older
+
+    def rewind(self, offset: int) -> None:
+        """What operators' tools commit in a transaction of their own."""
+        self.committed = self.shown = offset
+
+    def read_committed(self) -> int | None:
+        """The last record on the topic of offsets, when the transactions are over that were open at first."""
+        self.write_markers()
+        if self.open is not None and self.open.record is not None:
+            raise LogUnavailableError("a transaction is open")  # for longer than we wait
+        return self.committed
 
     def append(self, key: bytes | None, value: bytes | None, headers: Headers) -> int:
         offset = self.end
@@ -99,10 +106,13 @@ class MemoryKafka:
             raise PublishError("MessageSizeTooLarge")
         transaction.records.setdefault(topic, []).extend(records)
 
+    def add_record(self, epoch: int, next_offset: int) -> None:
+        """The batch with one record for the topic of offsets."""
+        self._transaction(epoch).record = next_offset
+
     def add_offset(self, epoch: int, next_offset: int) -> None:
-        """TxnOffsetCommit: a coordinator that did not know all offsets learns them first."""
+        """TxnOffsetCommit."""
         self._transaction(epoch).next_offset = next_offset
-        self.outdated = False
 
     def end_transaction(self, epoch: int) -> None:
         """EndTxn with commit: decided now, to be seen when the markers are written."""
@@ -111,20 +121,17 @@ class MemoryKafka:
         if self.prompt:
             self.write_markers()
 
-    def abort_transaction(self, epoch: int) -> None:
-        """EndTxn with abort."""
-        self._transaction(epoch)
-        self.open = None
-
     def write_markers(self) -> None:
         """Let the transaction that was decided be seen."""
         if self.ending is None:
             return
         for topic, records in self.ending.records.items():
             self.written.setdefault(topic, []).extend(records)
+        if self.ending.record is not None:
+            self.committed = self.ending.record
+            self.commits.append(self.ending.record)
         if self.ending.next_offset is not None:
-            self.committed = self.ending.next_offset
-            self.commits.append(self.ending.next_offset)
+            self.shown = self.ending.next_offset
         self.ending = None
 
     def expire(self) -> None:
@@ -142,7 +149,7 @@ class MemoryKafka:
 
     @property
     def drained(self) -> bool:
-        """Whether every record is below the group's committed offset."""
+        """Whether every record is below the committed offset."""
         return self.committed is not None and not any(r.offset >= self.committed for r in self.records)
 
     def as_raw(self) -> list[Raw]:

@@ -26,6 +26,7 @@ class Step(StrEnum):
     """Where a hook can be: before a port's call has any effect, or (past participle) right after."""
 
     COMMITTED = "log.committed"
+    SHOWN = "log.shown"
     BOUNDS = "log.bounds"
     POSITION = "log.position"
     FETCH = "log.fetch"
@@ -35,10 +36,9 @@ class Step(StrEnum):
     CLAIMED = "state.claimed"
     CONFLICTS = "state.conflicts"
     START = "output.start"
-    TOUCH = "output.touch"
-    ABORT = "output.abort"
     COMMIT = "output.commit"
     SEND = "output.send"
+    RECORD = "output.record"
     OFFSETS = "output.offsets"
     END = "output.end"
     COMMIT_DONE = "output.commit_done"
@@ -115,7 +115,10 @@ class MemoryLog:
         self._position: int | None = None
 
     async def committed(self) -> int | None:
-        return await self._hooks.call(Step.COMMITTED, lambda: self._kafka.shown)
+        return await self._hooks.call(Step.COMMITTED, self._kafka.read_committed)
+
+    async def shown(self) -> int | None:
+        return await self._hooks.call(Step.SHOWN, lambda: self._kafka.shown)
 
     async def bounds(self) -> Bounds:
         return await self._hooks.call(Step.BOUNDS, lambda: Bounds(self._kafka.start, self._kafka.end))
@@ -274,12 +277,9 @@ class MemoryOutput:
         refused = [error for topic, of_topic in records.items() if (error := await self._send(topic, of_topic))]
         if refused:
             raise refused[0]
+        await self._hooks.call(Step.RECORD, lambda: self._kafka.add_record(self._epoch, next_offset))
         await self._hooks.call(Step.OFFSETS, lambda: self._kafka.add_offset(self._epoch, next_offset))
         await self._hooks.call(Step.END, lambda: self._kafka.end_transaction(self._epoch), Step.COMMIT_DONE)
-
-    async def touch(self, offset: int) -> None:
-        await self._hooks.call(Step.TOUCH, lambda: self._kafka.add_offset(self._epoch, offset))
-        await self._hooks.call(Step.ABORT, lambda: self._kafka.abort_transaction(self._epoch))
 
     async def stop(self) -> None:
         """Nothing to let go of."""

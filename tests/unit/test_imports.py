@@ -35,6 +35,7 @@ ADAPTERS = {
     "ingress.workers": {"aiohttp"},
     "processors.gate": {"psycopg"},
     "processors.kafka_log": {"aiokafka"},
+    "processors.kafka_offsets": {"aiokafka"},
     "processors.kafka_output": {"aiokafka"},
     "processors.member": {"aiokafka"},
     "processors.postgres_state": {"psycopg", "psycopg_pool"},

@@ -26,7 +26,8 @@ class Broker:
         self.answers = list(answers)
         self.steps: list[str] = []
 
-    async def committed(self, _partitions: object) -> Mapping[int, int | None]:
+    async def committed(self, *_arguments: object, fenced: bool) -> Mapping[int, int | None]:
+        assert fenced
         self.steps.append("look")
         answer = self.answers.pop(0)
         if isinstance(answer, OpsError):
@@ -49,8 +50,9 @@ def execution(broker: Broker, monkeypatch: pytest.MonkeyPatch, *, failing: int =
         broker.steps.append("renew")
 
     monkeypatch.setattr(execute, "take_over", broker.take_over)
+    monkeypatch.setattr(execute, "committed", broker.committed)
     monkeypatch.setattr(execute, "commit_together", commit)
-    world = cast("World", SimpleNamespace(place=None, state=object(), group=broker, partitions=[]))
+    world = cast("World", SimpleNamespace(place=None, state=object(), group=None, partitions=[]))
     made = Execution(world, PLAN, Request(ToEarliest()), lambda _line: None)
     monkeypatch.setattr(made, "_lease", cast("Any", SimpleNamespace(renew_for_commit=renew)))
     return made

@@ -52,7 +52,7 @@ def test_an_empty_broker_misses_all() -> None:
 
 
 def test_equal_topics_differ_in_nothing_whatever_else_is_configured() -> None:
-    actual = [replace(topic, config={**topic.config, "segment.bytes": "1"}) for topic in WANTED]
+    actual = [replace(topic, config={**topic.config, "flush.ms": "1"}) for topic in WANTED]
 
     plan = compare(WANTED, found(*actual))
 
@@ -83,14 +83,16 @@ def test_a_setting_that_the_broker_does_not_report_differs() -> None:
 
 def test_retention_is_overridden_per_topic_and_segments_follow() -> None:
     kept = parse_retention(["recording=7d", "dead-letter=12h"])
-    raw, call, recording, dead_letter = wanted_topics(NAMES, replication_factor=1, partitions=None, retention=kept)
+    wanted = wanted_topics(NAMES, replication_factor=1, partitions=None, retention=kept)
+    raw, call, recording, dead_letter, offset = wanted
 
     assert kept == {"recording": timedelta(days=7), "dead-letter": timedelta(hours=12)}
-    assert (raw, call) == WANTED[:2]
+    assert (raw, call, offset) == (*WANTED[:2], WANTED[4])
     shown = [(topic.config["retention.ms"], topic.config["segment.ms"]) for topic in (recording, dead_letter)]
     assert shown == [("604800000", "86400000"), ("43200000", "43200000")]
     assert [shown_retention(topic) for topic in (raw, recording, dead_letter)] == ["30 days", "7 days", "12 hours"]
     assert shown_retention(replace(raw, config={"retention.ms": "-1"})) == "for ever"
+    assert shown_retention(offset) == "the last of each key"
 
 
 def test_an_overridden_retention_is_no_difference_and_the_remedy_names_the_option() -> None:
@@ -103,7 +105,18 @@ def test_an_overridden_retention_is_no_difference_and_the_remedy_names_the_optio
 
 
 @pytest.mark.parametrize(
-    "texts", [["call"], ["call=x"], ["calls=7d"], ["call=7d", "call=8d"], ["raw=23h"], ["call=59m"], ["call=-1d"], [""]]
+    "texts",
+    [
+        ["call"],
+        ["call=x"],
+        ["calls=7d"],
+        ["call=7d", "call=8d"],
+        ["raw=23h"],
+        ["call=59m"],
+        ["call=-1d"],
+        [""],
+        ["offset=7d"],
+    ],
 )
 def test_a_retention_that_cannot_be_meant_is_refused(texts: list[str]) -> None:
     with pytest.raises(UsageError):

@@ -2,7 +2,7 @@
 
 from aiokafka import TopicPartition
 
-from processors.kafka_output import transactional_id
+from processors.kafka_offsets import transactional_id
 
 
 def test_transactional_id_is_of_group_and_partition_alone() -> None:

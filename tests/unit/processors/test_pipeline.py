@@ -276,7 +276,7 @@ async def test_state_that_lost_claims_stops_the_pipeline_and_the_next_takeover_h
 async def test_healing_writes_nothing_and_passes_markers() -> None:
     kafka, database = world("a", "b", "a")
     kafka.mark()
-    kafka.committed = 4
+    kafka.rewind(4)
 
     await Process(kafka, database, max_records=2).drain()
 
@@ -288,7 +288,7 @@ async def test_healing_writes_nothing_and_passes_markers() -> None:
 
 async def test_healing_stops_at_the_committed_offset_although_a_fetch_brings_more() -> None:
     kafka, database = world("a", "b", "c", "d")
-    kafka.committed = 2
+    kafka.rewind(2)
 
     healer = Process(kafka, database, max_records=10)
 
@@ -301,7 +301,7 @@ async def test_healing_stops_at_the_committed_offset_although_a_fetch_brings_mor
 
 async def test_stop_in_the_middle_of_healing_ends_it_and_the_next_one_goes_on() -> None:
     kafka, database = world("a", "b", "c", "d", "e", "f", "g")
-    kafka.committed = 7
+    kafka.rewind(7)
     process = Process(kafka, database, max_records=1)
     gate = Gate()
     process.hooks.at(Step.CLAIMED, gate)
@@ -321,7 +321,7 @@ async def test_stop_in_the_middle_of_healing_ends_it_and_the_next_one_goes_on() 
 
 async def test_crash_in_the_middle_of_healing_loses_no_conflict() -> None:
     kafka, database = world("a", "a2", "b")
-    kafka.committed = 3
+    kafka.rewind(3)
     healer = Process(kafka, database, max_records=2)
 
     async def crash() -> None:
@@ -402,7 +402,7 @@ async def test_next_batch_is_claimed_while_the_last_one_commits() -> None:
     kafka, database = world("a", "b", "c", "d")
     process = Process(kafka, database, max_records=2)
     # The takeover's own commit has happened by then.
-    kafka.committed = 0
+    kafka.rewind(0)
     database.progress[LOG, PARTITION] = 0
     gate = Gate()
     process.hooks.at(Step.COMMIT, gate)
@@ -426,7 +426,7 @@ async def test_next_batch_is_claimed_while_the_last_one_commits() -> None:
 @pytest.mark.parametrize("step", [Step.FETCH, Step.CLAIM, Step.CLAIMED, Step.COMMIT])
 async def test_zombie_that_wakes_after_a_takeover_is_fenced_and_adds_nothing(step: Step) -> None:
     kafka, database = world("a", "b", None, "a", "b2", "c")
-    kafka.committed = 0
+    kafka.rewind(0)
     database.progress[LOG, PARTITION] = 0
     zombie = Process(kafka, database, max_records=2)
     gate = Gate()
@@ -445,7 +445,7 @@ async def test_zombie_that_wakes_after_a_takeover_is_fenced_and_adds_nothing(ste
 
 async def test_two_owners_side_by_side_emit_once() -> None:
     kafka, database = world(*"abcabdabe" * 3)
-    kafka.committed = 0
+    kafka.rewind(0)
     database.progress[LOG, PARTITION] = 0
     zombie, owner = Process(kafka, database, max_records=1), Process(kafka, database, max_records=2)
     task = asyncio.create_task(zombie.run())
@@ -462,7 +462,7 @@ async def test_two_owners_side_by_side_emit_once() -> None:
 
 async def test_failed_transaction_is_told_and_the_next_takeover_repeats_its_batch() -> None:
     kafka, database = world("a", "b", "a", "c")
-    kafka.committed = 0
+    kafka.rewind(0)
     database.progress[LOG, PARTITION] = 0
     process = Process(kafka, database, max_records=2)
 
@@ -499,7 +499,7 @@ async def test_transaction_that_succeeded_without_an_answer_is_not_repeated() ->
 
 async def test_stop_lets_the_open_transaction_finish() -> None:
     kafka, database = world("a", "b")
-    kafka.committed = 0
+    kafka.rewind(0)
     database.progress[LOG, PARTITION] = 0
     process = Process(kafka, database)
     gate = Gate()
@@ -517,7 +517,7 @@ async def test_stop_lets_the_open_transaction_finish() -> None:
 
 async def test_cancelled_pipeline_lets_its_transaction_finish_first() -> None:
     kafka, database = world("a", "b")
-    kafka.committed = 0
+    kafka.rewind(0)
     database.progress[LOG, PARTITION] = 0
     process = Process(kafka, database)
     gate = Gate()
@@ -539,7 +539,7 @@ async def test_rewind_emits_the_same_bytes_again_and_counts_nothing_twice() -> N
     first_pass = written(kafka)
     kafka.written.clear()
 
-    kafka.committed = 0
+    kafka.rewind(0)
     await Process(kafka, database, max_records=2).drain()
 
     assert written(kafka) == first_pass == wanted(kafka.as_raw())
@@ -552,7 +552,7 @@ async def test_partial_rewind_keeps_duplicates_of_earlier_owners_silent() -> Non
     await Process(kafka, database).drain()
     kafka.written.clear()
 
-    kafka.committed = 2
+    kafka.rewind(2)
     await Process(kafka, database).drain()
 
     assert written(kafka) == wanted(kafka.as_raw(), since=2)

@@ -6,7 +6,7 @@ import pytest
 
 from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Written
 from processors.takeover import Heal, Initialize, Plan, Refuse, Resume, plan_takeover, take_over
-from runtime.errors import FencedError, LogUnavailableError, PublishError, RefusedError, StateUnavailableError
+from runtime.errors import FencedError, PublishError, RefusedError, StateUnavailableError
 from schemas.identity import ClaimKey
 
 REFUSE = "refuse"
@@ -91,7 +91,7 @@ class World:
         self._progress = progress
         self._bounds = bounds
         self.failing: dict[str, Exception] = {}
-        self.outdated: list[int | None] = []  # what is shown instead, look by look
+        self.shown_offset = committed
 
     def _note(self, *call: object) -> None:
         self.calls.append(call)
@@ -103,7 +103,11 @@ class World:
 
     async def committed(self) -> int | None:
         self._note("committed")
-        return self.outdated.pop(0) if self.outdated else self._committed
+        return self._committed
+
+    async def shown(self) -> int | None:
+        self._note("shown")
+        return self.shown_offset
 
     async def progress(self) -> int | None:
         self._note("progress")
@@ -116,9 +120,6 @@ class World:
     async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
         self._note("commit", dict(records), next_offset)
         self._committed = next_offset
-
-    async def touch(self, offset: int) -> None:
-        self._note("touch", offset)
 
     async def open(self, next_offset: int) -> None:
         self._note("open", next_offset)
@@ -161,29 +162,25 @@ class World:
         return await take_over(self, self, self, heal=self.heal)
 
 
-PROVEN = [("committed",), ("touch", 0), ("committed",)]
-
-
 async def test_fencing_comes_before_anything_is_read() -> None:
     world = World(5, 5, Bounds(0, 10))
 
     assert await world.take_over() == 5
 
     assert world.calls[0] == ("start",)
-    assert world.calls[1:4] == [("committed",), ("touch", 5), ("committed",)]
-    assert set(world.calls[4:6]) == {("progress",), ("bounds",)}
-    assert world.calls[6:] == [("seek", 5)]
+    assert world.calls[1] == ("committed",)
+    assert set(world.calls[2:4]) == {("progress",), ("bounds",)}
+    assert world.calls[4:] == [("shown",), ("seek", 5)]
 
 
-@pytest.mark.parametrize("outdated", [None, 2])
-async def test_outdated_offset_is_not_gone_on_at(outdated: int | None) -> None:
+@pytest.mark.parametrize("shown", [None, 2, 9])
+async def test_what_kafkas_tools_show_is_corrected_and_never_begun_at(shown: int | None) -> None:
     world = World(5, 5, Bounds(0, 10))
-    world.outdated = [outdated]
+    world.shown_offset = shown
 
-    with pytest.raises(LogUnavailableError, match="outdated"):
-        await world.take_over()
+    assert await world.take_over() == 5
 
-    assert [call[0] for call in world.calls] == ["start", "committed", "touch", "committed"]
+    assert world.calls[4:] == [("shown",), ("commit", {}, 5), ("seek", 5)]
 
 
 async def test_first_takeover_commits_before_it_opens_the_state() -> None:
@@ -191,18 +188,7 @@ async def test_first_takeover_commits_before_it_opens_the_state() -> None:
 
     assert await world.take_over() == 7
 
-    assert world.calls[1:4] == PROVEN
-    assert world.calls[6:] == [("commit", {}, 7), ("touch", 7), ("committed",), ("open", 7), ("seek", 7)]
-
-
-async def test_first_commit_that_does_not_show_leaves_the_state_untouched() -> None:
-    world = World(None, None, Bounds(7, 10))
-    world.outdated = [None, None, None]  # before and after it was proven, and after the commit
-
-    with pytest.raises(LogUnavailableError):
-        await world.take_over()
-
-    assert "open" not in [call[0] for call in world.calls]
+    assert world.calls[4:] == [("commit", {}, 7), ("open", 7), ("seek", 7)]
 
 
 async def test_failed_first_commit_leaves_the_state_untouched() -> None:
@@ -223,7 +209,7 @@ async def test_healing_opens_at_the_logs_start_only_and_ends_at_the_committed_of
 
     assert await world.take_over() == 8
 
-    assert world.calls[6:] == [("open", 3), ("heal", start, 8), ("seek", 8)]
+    assert world.calls[4:] == [("open", 3), ("heal", start, 8), ("shown",), ("seek", 8)]
 
 
 async def test_failed_healing_does_not_begin_to_work() -> None:
@@ -242,7 +228,7 @@ async def test_refusal_raises_its_reason_and_changes_nothing() -> None:
     with pytest.raises(RefusedError, match="no committed offset"):
         await world.take_over()
 
-    read = ["committed", "touch", "committed", "progress", "bounds", "committed"]
+    read = ["committed", "progress", "bounds", "committed"]
     assert [call[0] for call in world.calls] == ["start", *read]
 
 

@@ -4,7 +4,19 @@ import pytest
 
 from schemas.endpoints import ENDPOINTS, PATH_PREFIX, SLUG_OF_EVENT
 from schemas.identity import EventType
-from schemas.topics import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, MAX_OUTPUT_BYTES, RAW, TOPICS, Topic, TopicNames
+from schemas.topics import (
+    CALL,
+    DEAD_LETTER,
+    MAX_BODY_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_OUTPUT_BYTES,
+    OFFSET,
+    RAW,
+    RECORDING,
+    TOPICS,
+    Topic,
+    TopicNames,
+)
 
 THIRTY_DAYS_MS = "2592000000"
 
@@ -15,10 +27,11 @@ def test_registry_is_the_designs_table() -> None:
         "ringover.call.v1",
         "ringover.recording.v1",
         "ringover.dead-letter.v1",
+        "ringover.offset.v1",
     ]
 
 
-@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+@pytest.mark.parametrize("topic", [RAW, CALL, RECORDING, DEAD_LETTER], ids=lambda topic: topic.name)
 def test_topic_keeps_thirty_days_on_twelve_partitions(topic: Topic) -> None:
     assert topic.partitions == 12
     assert topic.config["cleanup.policy"] == "delete"
@@ -26,6 +39,11 @@ def test_topic_keeps_thirty_days_on_twelve_partitions(topic: Topic) -> None:
     assert topic.config["max.message.bytes"] == str(MAX_MESSAGE_BYTES if topic is RAW else MAX_OUTPUT_BYTES)
     assert topic.config.get("message.timestamp.type") == ("LogAppendTime" if topic is RAW else None)
     assert topic.purpose
+
+
+def test_offsets_are_compacted_on_as_many_partitions() -> None:
+    assert OFFSET.partitions == RAW.partitions
+    assert OFFSET.config["cleanup.policy"] == "compact"
 
 
 def test_largest_body_leaves_room_for_headers() -> None:
@@ -47,7 +65,9 @@ def test_both_events_of_a_call_share_a_topic() -> None:
 def test_prefix_is_before_every_name() -> None:
     names = TopicNames("test.")
 
-    assert [names.raw, names.call, names.recording, names.dead_letter] == [f"test.{topic.name}" for topic in TOPICS]
+    assert [names.raw, names.call, names.recording, names.dead_letter, names.offset] == [
+        f"test.{topic.name}" for topic in TOPICS
+    ]
     assert TopicNames().raw == "ringover.raw.v1"
 
 
