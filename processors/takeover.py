@@ -43,7 +43,7 @@ class Refuse:
     reason: str
 
 
-warn = logger(__name__).warning
+log = logger(__name__)
 
 Plan: TypeAlias = Initialize | Heal | Resume | Refuse
 
@@ -73,7 +73,7 @@ def plan_takeover(committed: int | None, progress: int | None, bounds: Bounds) -
     return Resume(committed)
 
 
-async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable[[int, int], Awaitable[None]]) -> int:
+async def take_over(raw: RawLog, state: State, output: Output, *, heal: Callable[[int, int], Awaitable[None]]) -> int:
     """Become the only owner of a partition, and return the offset to begin at; the log is positioned there.
 
     `heal(start, end)` claims the records in [start, end) without output.
@@ -84,12 +84,12 @@ async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable
         RefusedError: going on would break the guarantee.
     """
     await output.start()
-    committed = await log.committed()
-    progress, bounds = await state.progress(), await log.bounds()
+    committed = await raw.committed()
+    progress, bounds = await state.progress(), await raw.bounds()
     plan = plan_takeover(committed, progress, bounds)
     match plan:
         case Refuse(reason=reason):
-            if await log.committed() != committed:  # frozen meanwhile: what was read is of different times
+            if await raw.committed() != committed:  # frozen meanwhile: what was read is of different times
                 raise FencedError("another process took the partition over")
             raise RefusedError(reason)
         case Initialize(offset=offset):
@@ -103,18 +103,18 @@ async def take_over(log: RawLog, state: State, output: Output, *, heal: Callable
         case Resume(offset=offset):
             pass
     if committed is not None:
-        await _correct_shown(log, output, committed)
-    log.seek(offset)
+        await _correct_shown(raw, output, committed)
+    raw.seek(offset)
     return offset
 
 
-async def _correct_shown(log: RawLog, output: Output, committed: int) -> None:
+async def _correct_shown(raw: RawLog, output: Output, committed: int) -> None:
     """Make what Kafka's tools see of the group what it is.
 
     They see something else when the coordinator crashed and shows an older offset, or when one of these tools moved it,
     which moves no processor: `ringover-ops rewind` does.
     """
-    shown = await log.shown()
+    shown = await raw.shown()
     if shown != committed:
-        warn("partition.offset_corrected", shown=shown, committed=committed)
         await output.commit({}, committed)
+        log.warning("partition.offset_corrected", shown=shown, committed=committed)

@@ -41,9 +41,9 @@ RULES = (
         "fence before reading the offset",
         "processors/takeover.py",
         """    await output.start()
-    committed = await log.committed()
+    committed = await raw.committed()
 """,
-        """    committed = await log.committed()
+        """    committed = await raw.committed()
     await output.start()
 """,
         f"{TAKEOVER}::test_fencing_comes_before_anything_is_read",
@@ -52,8 +52,8 @@ RULES = (
     _rule(
         "begin at our own record of the offset",
         "processors/takeover.py",
-        "    committed = await log.committed()\n    progress",
-        "    committed = await log.shown()\n    progress",
+        "    committed = await raw.committed()\n    progress",
+        "    committed = await raw.shown()\n    progress",
         f"{TAKEOVER}::test_what_kafkas_tools_show_is_corrected_and_never_begun_at",
         SIMULATION,
     ),
@@ -94,7 +94,7 @@ RULES = (
     _rule(
         "who froze in a takeover judges nothing",
         "processors/takeover.py",
-        "if await log.committed() != committed:",
+        "if await raw.committed() != committed:",
         "if not committed and committed:",
         f"{TAKEOVER}::test_takeover_that_froze_while_another_began_is_fenced_and_not_refused",
         SIMULATION,
