@@ -25,11 +25,11 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
-from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from ingress.lanes import Batch, Lane, Lanes
 from ingress.partition import partition_of
+from ingress.produce import Produce
 from ingress.publisher import Record
 from runtime.errors import PublishError
 from runtime.metrics import IngressMetrics
@@ -209,7 +209,7 @@ class Sender:
         topics: dict[str, list[tuple[int, bytes | bytearray]]] = defaultdict(list)
         for lane, batch in batches:
             topics[lane.place.topic].append((lane.place.partition, batch.encode()))
-        request = ProduceRequest(None, ALL_IN_SYNC, int(self._retry * 1000), list(topics.items()))
+        request = Produce(ALL_IN_SYNC, int(self._retry * 1000), list(topics.items()))
         try:
             response = await self._client.send(broker, request)
         except KafkaError as error:

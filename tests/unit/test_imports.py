@@ -28,6 +28,7 @@ ADAPTERS = {
     "ingress.handler": {"aiohttp"},
     "ingress.kafka": {"aiokafka"},
     "ingress.lanes": {"aiokafka"},
+    "ingress.produce": {"aiokafka"},
     "ingress.protocol": {"aiohttp"},
     "ingress.reading": {"aiohttp"},
     "ingress.requests": {"aiohttp"},
