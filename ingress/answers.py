@@ -86,7 +86,7 @@ def accepted_answer(accepted: Accepted, request_id: str) -> Answer:
             "idempotency_key": None,
             "reason": {"code": accepted.reason.code.value, "message": accepted.reason.message},
         }
-    return Answer(HTTPStatus.ACCEPTED, _ACCEPTED, request_id, orjson.dumps(answer))
+    return Answer(_202, _ACCEPTED, request_id, orjson.dumps(answer))
 
 
 def _head(status: HTTPStatus, content_type: str, more: Mapping[str, str]) -> bytes:
@@ -96,6 +96,7 @@ def _head(status: HTTPStatus, content_type: str, more: Mapping[str, str]) -> byt
     return "\r\n".join([f"HTTP/1.1 {status.value} {status.phrase}", *lines, f"{REQUEST_ID_HEADER}: "]).encode("ascii")
 
 
+_202 = HTTPStatus.ACCEPTED  # to look it up for each answer takes as long as a call
 _ACCEPTED = _head(HTTPStatus.ACCEPTED, JSON_TYPE, {})
 
 

@@ -23,7 +23,7 @@ from runtime.errors import PublishError, SpoolFullError
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
 from schemas.endpoints import ENDPOINTS, PATH_PREFIX
-from schemas.headers import RawHeaders, valid_traceparent
+from schemas.headers import Headers, encode_raw, valid_traceparent
 from schemas.topics import TopicNames
 
 _SIGNATURE = istr("X-Ringover-Signature")
@@ -182,10 +182,10 @@ class WebhookHandler:
         return answer
 
 
-def _raw_headers(request: Request, exchange: Exchange, sender: Authenticated) -> RawHeaders:
+def _raw_headers(request: Request, exchange: Exchange, sender: Authenticated) -> Headers:
     headers = request.headers
     traceparents = headers.getall(_TRACEPARENT, ())
-    return RawHeaders(
+    return encode_raw(
         request_id=exchange.request_id,
         endpoint=exchange.endpoint,
         received_at=_rfc3339(time.time_ns() // 1_000_000),

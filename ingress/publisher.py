@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from ingress.accept import Accepted, ToRaw
 from schemas.dead_letter import reason_headers
-from schemas.headers import Headers, RawHeaders
+from schemas.headers import Headers
 from schemas.topics import TopicNames
 
 
@@ -30,9 +30,9 @@ class Publisher(Protocol):
         """
 
 
-def record_of(accepted: Accepted, body: bytes, headers: RawHeaders, topics: TopicNames) -> Record:
+def record_of(accepted: Accepted, body: bytes, headers: Headers, topics: TopicNames) -> Record:
     """The record that stores `body`, verbatim, where `accepted` says."""
     if isinstance(accepted, ToRaw):
-        return Record(topics.raw, accepted.call_id.encode(), body, headers.encode())
+        return Record(topics.raw, accepted.call_id.encode(), body, headers)
     # Without a call id there is no key; nothing orders such a body.
-    return Record(topics.dead_letter, None, body, headers.encode() + reason_headers(accepted.reason, None))
+    return Record(topics.dead_letter, None, body, headers + reason_headers(accepted.reason, None))

@@ -49,19 +49,7 @@ class RawHeaders(NamedTuple):
 
     def encode(self) -> Headers:
         """As Kafka headers, in a fixed order; absent ones are left out."""
-        headers = [
-            (REQUEST_ID, self.request_id.encode()),
-            (ENDPOINT, self.endpoint.encode()),
-            (RECEIVED_AT, self.received_at.encode()),
-            (AUTH_SCHEME, self.auth_scheme.encode()),
-            (AUTH_KEY_ID, self.auth_key_id.encode()),
-        ]
-        if self.signature is not None:
-            headers.append((SIGNATURE, self.signature.encode()))
-        headers.append((CONTENT_TYPE, self.content_type.encode()))
-        if self.traceparent is not None:
-            headers.append((TRACEPARENT, self.traceparent.encode()))
-        return headers
+        return encode_raw(**self._asdict())
 
     @classmethod
     def decode(cls, headers: Sequence[tuple[str, bytes]]) -> "RawHeaders":
@@ -82,6 +70,33 @@ class RawHeaders(NamedTuple):
             content_type=found[CONTENT_TYPE],
             traceparent=found.get(TRACEPARENT),
         )
+
+
+def encode_raw(
+    *,
+    request_id: str,
+    endpoint: str,
+    received_at: str,
+    auth_scheme: str,
+    auth_key_id: str,
+    content_type: str,
+    signature: str | None,
+    traceparent: str | None,
+) -> Headers:
+    """The headers of one raw record, see RawHeaders; a function of its own, since this is done for every webhook."""
+    headers = [
+        (REQUEST_ID, request_id.encode()),
+        (ENDPOINT, endpoint.encode()),
+        (RECEIVED_AT, received_at.encode()),
+        (AUTH_SCHEME, auth_scheme.encode()),
+        (AUTH_KEY_ID, auth_key_id.encode()),
+    ]
+    if signature is not None:
+        headers.append((SIGNATURE, signature.encode()))
+    headers.append((CONTENT_TYPE, content_type.encode()))
+    if traceparent is not None:
+        headers.append((TRACEPARENT, traceparent.encode()))
+    return headers
 
 
 def header(headers: Iterable[tuple[str, bytes]], name: str) -> bytes | None:

@@ -56,7 +56,7 @@ def try_stranger(data: bytes) -> None:
 def try_body(event_type: EventType, body: bytes) -> None:
     """An authentic body: it has a place, under a usable key, with its bytes unchanged and room for its headers."""
     accepted = accept(event_type, body)
-    record = record_of(accepted, body, RAW_HEADERS, TOPICS)
+    record = record_of(accepted, body, RAW_HEADERS.encode(), TOPICS)
     if record.value != body or sum(len(name) + len(value) for name, value in record.headers) > MAX_MESSAGE_BYTES // 2:
         raise AssertionError("the record is not the body with small headers")
     match accepted:

@@ -33,7 +33,7 @@ class TestMemoryPublisher(PublisherContract):
 
 
 def test_raw_record_is_keyed_by_call_id() -> None:
-    record = record_of(ToRaw(CallId("clé"), None, None), b"body", HEADERS, TOPICS)
+    record = record_of(ToRaw(CallId("clé"), None, None), b"body", HEADERS.encode(), TOPICS)
 
     assert (record.topic, record.key, record.value) == (TOPICS.raw, "clé".encode(), b"body")
     assert RawHeaders.decode(record.headers) == HEADERS
@@ -42,7 +42,7 @@ def test_raw_record_is_keyed_by_call_id() -> None:
 def test_dead_letter_carries_its_reason_and_the_original_headers() -> None:
     reason = Reason(Stage.ACCEPT, Code.NOT_JSON, "why")
 
-    record = record_of(ToDeadLetter(reason), b"body", HEADERS, TOPICS)
+    record = record_of(ToDeadLetter(reason), b"body", HEADERS.encode(), TOPICS)
 
     decoded = DeadLetter.decode(record.headers)
     assert (record.topic, record.key, record.value) == (TOPICS.dead_letter, None, b"body")
