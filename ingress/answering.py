@@ -83,7 +83,11 @@ class Answering(RequestHandler):
         """
         while not self._force_close:
             if not self._messages:
-                await self._next_request()
+                self._waiter = self._loop.create_future()
+                try:  # cancelled when the connection is closed meanwhile
+                    await self._waiter
+                finally:
+                    self._waiter = None
             message, payload = self._messages.popleft()
             self._resume_parsing()
             try:

@@ -12,22 +12,15 @@ class Deadlines:
         self._due: dict[asyncio.Future[None], float] = {}  # in the order of their ends
         self._timer: asyncio.TimerHandle | None = None
 
-    async def wait(self, future: asyncio.Future[None]) -> None:
-        """Wait for a future that nobody else waits for.
-
-        Raises:
-            TimeoutError: it was not done in time; it is failed with this.
-        """
-        if future.done():
-            future.result()
-            return
+    def watch(self, future: asyncio.Future[None]) -> None:
+        """Fail a future with TimeoutError if it is not done in time, until `forget`."""
         self._due[future] = self._loop.time() + self._seconds
         if self._timer is None:
             self._timer = self._loop.call_later(self._seconds, self._end)
-        try:
-            await future
-        finally:
-            del self._due[future]
+
+    def forget(self, future: asyncio.Future[None]) -> None:
+        """It is not waited for any more."""
+        del self._due[future]
 
     def _end(self) -> None:
         self._timer = None

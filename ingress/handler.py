@@ -81,7 +81,11 @@ class WebhookHandler:
         exchange = Exchange(reading.request_id(request), endpoint)
         self._in_flight += 1
         try:
-            outcome = await self._outcome(request, exchange)
+            body = self._arrived(request, exchange)
+            if body is None:
+                body = await self._awaited(request)
+            judged = body if isinstance(body, Problem) else self._judge(request, body, exchange)
+            outcome = judged if isinstance(judged, Problem) else await self._stored(*judged)
         except Exception:
             log.exception("webhook.failed", request_id=exchange.request_id, endpoint=exchange.endpoint)
             outcome = problems.INTERNAL
@@ -110,10 +114,18 @@ class WebhookHandler:
         if self._in_flight:
             await self._draining.wait()
 
-    async def _outcome(self, request: Request, exchange: Exchange) -> Outcome:
+    def _arrived(self, request: Request, exchange: Exchange) -> bytes | Problem | None:
+        """The body, or why there is none; None while it has not arrived completely, or when it is not its turn."""
         refusal = self._refusal_of_head(request, exchange)
         if refusal is not None:
             return refusal
+        body = request.content
+        if not body.is_eof() or not self._turns.take(max(body.total_bytes, _LEAST_BYTES)):
+            return None
+        return reading.arrived_body(request, max_body_bytes=self._limits.max_body_bytes)
+
+    async def _awaited(self, request: Request) -> bytes | Problem:
+        """The body, or why there is none, when it has arrived and it is its turn."""
         body = reading.arrived_body(request, max_body_bytes=self._limits.max_body_bytes)
         if body is None:
             body = await reading.read_body(
@@ -122,18 +134,10 @@ class WebhookHandler:
                 timeout_seconds=self._limits.request_timeout_seconds,
             )
         # Bodies that end, and senders that time out, by the thousand in one moment.
-        work = len(body) if isinstance(body, bytes) and len(body) > _LEAST_BYTES else _LEAST_BYTES
+        work = max(len(body), _LEAST_BYTES) if isinstance(body, bytes) else _LEAST_BYTES
         if not self._turns.take(work):
             await self._turns.turn(work)
-        if isinstance(body, Problem):
-            return body
-        if self._publishing >= self._limits.max_in_flight:
-            return problems.OVERLOADED
-        judged = self._judge(request, body, exchange)
-        if isinstance(judged, Problem):
-            return judged
-        accepted, record = judged
-        return await self._stored(record) or accepted
+        return body
 
     def _refusal_of_head(self, request: Request, exchange: Exchange) -> Problem | None:
         addresses = self._addresses
@@ -149,6 +153,8 @@ class WebhookHandler:
 
     def _judge(self, request: Request, body: bytes, exchange: Exchange) -> tuple[Accepted, Record] | Problem:
         """Who sent it, and where it belongs."""
+        if self._publishing >= self._limits.max_in_flight:
+            return problems.OVERLOADED
         headers = request.headers
         signatures = headers.getall(_SIGNATURE, ())
         sender = self._authenticator.authenticate(signatures, headers.getall(hdrs.AUTHORIZATION, ()), body)
@@ -158,8 +164,8 @@ class WebhookHandler:
         accepted = accept(ENDPOINTS[exchange.endpoint], body)
         return accepted, record_of(accepted, body, _raw_headers(request, exchange, sender), self._topics)
 
-    async def _stored(self, record: Record) -> Problem | None:
-        """None once the record is durable; otherwise why it is not."""
+    async def _stored(self, accepted: Accepted, record: Record) -> Outcome:
+        """What was accepted, once its record is durable."""
         self._publishing += 1
         try:
             await self._publisher.publish(record)
@@ -169,7 +175,7 @@ class WebhookHandler:
             return problems.NOT_STORED
         finally:
             self._publishing -= 1
-        return None
+        return accepted
 
     def _answered(self, outcome: Outcome, exchange: Exchange, began: float) -> Answer:
         if isinstance(outcome, Problem):

@@ -67,20 +67,30 @@ class SpoolingPublisher:
             PublishError: neither took it.
         """
         key = record.key
-        if key is None:
-            spooling = None if self._may_go_direct(None) and await self._acknowledged(record) else self._append(record)
-        else:
-            if key in self._turns:
-                await self._turn(key)
-            else:
-                self._turns[key] = None
-            try:
-                go = self._may_go_direct(key)
-                spooling = None if go and await self._acknowledged(record) else self._append(record)
-            finally:
+        if key in self._turns:
+            await self._turn(key)
+        elif key is not None:
+            self._turns[key] = None
+        try:
+            if self._may_go_direct(key):
+                self._direct += 1
+                future = self._broker.publish(record)
+                self._soon.watch(future)
+                try:
+                    await future
+                except (PublishError, TimeoutError) as error:
+                    # Kafka may still take it: then the raw log has it twice, as after a retry.
+                    self._not_acknowledged(error)
+                else:
+                    return
+                finally:
+                    self._soon.forget(future)
+                    self._direct -= 1
+            spooling = self._append(record)
+        finally:
+            if key is not None:
                 self._pass_on(key)  # one that is on its way into the spool is before whoever comes next
-        if spooling is not None:
-            await self._durable(spooling)
+        await self._durable(spooling)
 
     def _may_go_direct(self, key: bytes | None) -> bool:
         spool = self._spool
@@ -90,23 +100,11 @@ class SpoolingPublisher:
             and not (spool.records and (self._suspended or (key is not None and spool.busy(key))))
         )
 
-    async def _acknowledged(self, record: Record) -> bool:
-        """Whether Kafka took the record soon. If not it may still: then the raw log has it twice, as after a retry."""
-        self._direct += 1
-        try:
-            await self._soon.wait(self._broker.publish(record))
-        except RecordRefusedError:
-            return False
-        except PublishError as error:
-            self._suspend(str(error))
-            return False
-        except TimeoutError:
+    def _not_acknowledged(self, error: Exception) -> None:
+        if isinstance(error, TimeoutError):
             self._suspend(f"no acknowledgement in {self._after:g} s")
-            return False
-        else:
-            return True
-        finally:
-            self._direct -= 1
+        elif not isinstance(error, RecordRefusedError):
+            self._suspend(str(error))
 
     def _append(self, record: Record) -> "asyncio.Future[None]":
         return self._spool.append(record)

@@ -7,10 +7,19 @@ import pytest
 from ingress.deadlines import Deadlines
 
 
+async def wait(deadlines: Deadlines, future: asyncio.Future[None]) -> None:
+    """As who uses them does."""
+    deadlines.watch(future)
+    try:
+        await future
+    finally:
+        deadlines.forget(future)
+
+
 async def test_future_that_is_done_in_time_has_its_outcome() -> None:
     deadlines = Deadlines(5)
     good, bad = (asyncio.get_running_loop().create_future() for _ in range(2))
-    waiting = [asyncio.ensure_future(deadlines.wait(future)) for future in (good, bad)]
+    waiting = [asyncio.ensure_future(wait(deadlines, future)) for future in (good, bad)]
     await asyncio.sleep(0)
     good.set_result(None)
     bad.set_exception(ZeroDivisionError("a fault"))
@@ -25,7 +34,7 @@ async def test_future_that_was_done_before_is_not_waited_for() -> None:
     future.set_exception(ZeroDivisionError("a fault"))
 
     with pytest.raises(ZeroDivisionError):
-        await Deadlines(5).wait(future)
+        await wait(Deadlines(5), future)
 
 
 async def test_each_waits_for_its_own_time() -> None:
@@ -35,7 +44,7 @@ async def test_each_waits_for_its_own_time() -> None:
     async def waited() -> float:
         began = loop.time()
         with pytest.raises(TimeoutError):
-            await deadlines.wait(loop.create_future())
+            await wait(deadlines, loop.create_future())
         return loop.time() - began
 
     first = asyncio.ensure_future(waited())
@@ -48,10 +57,10 @@ async def test_each_waits_for_its_own_time() -> None:
 async def test_who_is_cancelled_leaves_no_timer_for_the_others_out() -> None:
     loop = asyncio.get_running_loop()
     deadlines = Deadlines(0.05)
-    gone = asyncio.ensure_future(deadlines.wait(loop.create_future()))
+    gone = asyncio.ensure_future(wait(deadlines, loop.create_future()))
     await asyncio.sleep(0)
     gone.cancel()
 
     with pytest.raises(TimeoutError):
-        await deadlines.wait(loop.create_future())
+        await wait(deadlines, loop.create_future())
     assert deadlines._due == {}
