@@ -186,7 +186,7 @@ def _json(document: object) -> bytes:
 @given(st.sampled_from(EventType), st.one_of(st.binary(), JSON.map(_json)))
 def test_every_body_has_a_place_and_is_stored_verbatim(event_type: EventType, body: bytes) -> None:
     accepted = accept(event_type, body)
-    record = record_of(accepted, body, RAW_HEADERS, TopicNames("t."))
+    record = record_of(accepted, body, RAW_HEADERS.encode(), TopicNames("t."))
 
     assert isinstance(accepted, ToRaw | ToDeadLetter)
     assert record.value == body
