@@ -84,6 +84,7 @@ schemas: setup ## write the JSON Schemas of the events and the OpenAPI descripti
 
 deploy-files: setup ## write what is generated in deploy/ anew: dashboards, topics, users, rules
 	@$(BIN)/python -m deploy.observability.dashboards
+	@$(BIN)/python -m deploy.k8s.generate
 
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 LOCK := $(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS)
