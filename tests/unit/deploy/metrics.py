@@ -1,14 +1,13 @@
 """The metrics that the real programs export, and what a query asks of them."""
 
+import asyncio
 import os
-import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,38 +17,40 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.metrics import IngressMetrics, ProcessorMetrics, SpoolMetrics
+from tests.support.waiting import until
 from tests.unit.deploy.tools import ROOT
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
 
 
-@contextmanager
-def exposition(module: str, environment: dict[str, str], port: int) -> Iterator[str]:
+@asynccontextmanager
+async def exposition(module: str, environment: dict[str, str], port: int) -> AsyncIterator[str]:
     """What a program's /metrics says while it runs, without Kafka and without PostgreSQL."""
     ours = ("KAFKA_", "INGRESS_", "PROCESSOR_", "DATABASE_")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", module], cwd=ROOT, env=clean | environment, stdout=subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", module), cwd=ROOT, env=clean | environment, stdout=subprocess.DEVNULL
     )
+
+    async def asked() -> str:
+        assert process.returncode is None, f"{module} ended with {process.returncode}"
+        return await asyncio.to_thread(_get, f"http://127.0.0.1:{port}/metrics")
+
     try:
-        yield _asked(f"http://127.0.0.1:{port}/metrics", process)
+        yield await until(asked, seconds=START_SECONDS, what=f"{module}'s /metrics")
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        await process.wait()
 
 
-def _asked(url: str, process: "subprocess.Popen[bytes]") -> str:
-    """The answer, once the program listens."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"the program ended with {process.returncode}"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - of this machine
-                return str(answer.read().decode())
-        except urllib.error.URLError:
-            os.sched_yield()
-    raise AssertionError(f"nothing listens at {url}")
+def _get(url: str) -> str:
+    """The answer; nothing when nobody listens."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - of this machine
+            return str(answer.read().decode())
+    except urllib.error.URLError:
+        return ""
 
 
 def names_in(text: str) -> set[str]:

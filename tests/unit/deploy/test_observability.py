@@ -1,6 +1,7 @@
 """Rules and dashboards: what they ask for is exported, an alert links to help, each alert fires when it should."""
 
 import re
+from collections.abc import AsyncIterator
 from functools import cache
 from pathlib import Path
 
@@ -42,7 +43,7 @@ QUERIES = [(rule.name, rule.query) for rule in rules()] + dashboard_queries()
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+async def exported(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[set[str]]:
     """The names of the metrics of both programs, from their own /metrics."""
     nowhere = f"127.0.0.1:{stable_port()}"
     ingress, processor = stable_port(), stable_port()
@@ -59,11 +60,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
         "PROCESSOR_ADMIN_PORT": str(processor),
         "DATABASE_URL": f"postgresql://{nowhere}/none",
     }
-    with (
+    async with (
         exposition("ingress", of_ingress, ingress) as first,
         exposition("processors", of_processor, processor) as second,
     ):
-        return names_in(first) | names_in(second)
+        yield names_in(first) | names_in(second)
 
 
 @cache
@@ -158,8 +159,8 @@ def test_an_alert_says_how_bad_it_is_and_what_to_do(rule: Rule) -> None:
     assert anchor in anchors((ROOT / page).read_text(encoding="utf-8"))
 
 
-def test_links_within_the_docs_lead_to_a_heading() -> None:
-    for page in sorted((ROOT / "docs").glob("*.md")):
+def test_links_with_an_anchor_lead_to_a_heading() -> None:
+    for page in (*(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")):
         text = page.read_text(encoding="utf-8")
         for target, anchor in re.findall(r"\]\(([\w./-]*)#([^)\s]+)\)", text):
             there = (page.parent / target) if target else page
