@@ -9,17 +9,25 @@ from typing import Any
 import yaml
 
 from ingress.settings import IngressSettings
-from processors.settings import ProcessorSettings
+from ops.settings import GroupSettings
+from processors.settings import ProcessorSettings, RawLogSettings
 from runtime.settings import DatabaseSettings, KafkaSettings, Settings
 from tests.unit.deploy.tools import ROOT, found, needed, output
 
 K8S = ROOT / "deploy" / "k8s"
 HOW = "install kubectl, or kustomize, or Go with which make check builds it"
+
+
+class OperatorSettings(RawLogSettings, DatabaseSettings, GroupSettings):
+    """What commands of ringover-ops read, together."""
+
+
 SETTINGS: Mapping[tuple[str, ...], type[Settings]] = {
     ("ringover-ingress",): IngressSettings,
     ("ringover-processor",): ProcessorSettings,
     ("ringover-ops", "migrate"): DatabaseSettings,
     ("ringover-ops", "topics", "apply"): KafkaSettings,
+    ("python", "-c", "import signal; signal.pause()"): OperatorSettings,  # ringover-ops is called in it
 }
 _UNITS = {"": 1, "Mi": 1024**2, "Gi": 1024**3}
 
@@ -123,7 +131,7 @@ def selectors(manifests: tuple[Manifest, ...]) -> Iterator[tuple[str, Manifest]]
                 yield name, manifest["spec"]["selector"]
             case "StatefulSet" | "Deployment":
                 yield name, manifest["spec"]["selector"]
-                for constraint in manifest["spec"]["template"]["spec"]["topologySpreadConstraints"]:
+                for constraint in manifest["spec"]["template"]["spec"].get("topologySpreadConstraints", ()):
                     yield f"{name}: {constraint['topologyKey']}", constraint["labelSelector"]
             case _:
                 pass
