@@ -7,10 +7,10 @@ READY := .venv/.ready
 SOURCES := schemas runtime ingress processors ops benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres check unit simulate mutations format fuzz audit lock schemas clean
+.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres tools check unit simulate mutations format fuzz audit lock schemas deploy-files clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## create .venv and install everything, pinned and verified by hash
 
@@ -37,7 +37,20 @@ tls-postgres:
 			{ apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; } >/dev/null 2>&1 || true; \
 		else echo "test: the tests of TLS need a PostgreSQL of this machine: apt install postgresql"; fi; fi
 
-test: servers tls-postgres ## every test, on real servers (but for mutations, and outages of a minute)
+# Programs that only tests of deploy/ need. promtool is taken out of Debian's package, so that no Prometheus is installed
+# and started; kustomize is built only where no kubectl has it.
+KUSTOMIZE := sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
+tools:
+	@if ! command -v promtool >/dev/null && [ ! -x .tools/promtool ] && command -v apt-get >/dev/null; then \
+		echo "tools: fetching Debian's promtool"; mkdir -p .tools/deb; \
+		if [ "$$(id -u)" = 0 ]; then apt-get update -qq >/dev/null 2>&1 || true; fi; \
+		(cd .tools/deb && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb . && mv usr/bin/promtool ..) >/dev/null 2>&1 \
+			|| echo "tools: no promtool; the tests of alert rules need it: apt install prometheus"; rm -rf .tools/deb; fi
+	@if ! command -v kubectl >/dev/null && ! command -v kustomize >/dev/null && [ ! -x .tools/kustomize ] && command -v go >/dev/null; then \
+		echo "tools: building kustomize (a minute)"; \
+		GOBIN="$$PWD/.tools" go install $(KUSTOMIZE) >/dev/null 2>&1 || echo "tools: no kustomize; the tests of deploy/k8s need it, or kubectl"; fi
+
+test: servers tls-postgres tools ## every test, on real servers (but for mutations, and outages of a minute)
 	@$(BIN)/pytest -m "not mutation"
 
 outages: servers ## the broker killed, the broker frozen, PostgreSQL killed: a minute each, under load
@@ -46,13 +59,13 @@ outages: servers ## the broker killed, the broker frozen, PostgreSQL killed: a m
 chaos: servers ## faults under load, then every invariant (CHAOS_MINUTES=10, CHAOS_SEED=random, BROKERS=1 or 3)
 	@CHAOS_MINUTES=$(CHAOS_MINUTES) CHAOS_SEED=$(CHAOS_SEED) BROKERS=$(BROKERS) $(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
-check: setup ## format, lint, types, import rules, and every test that needs no server
+check: setup tools ## format, lint, types, import rules, and every test that needs no server
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest -m "not server and not mutation"
 
-unit: setup ## the tests that need no server
+unit: setup tools ## the tests that need no server
 	@$(BIN)/pytest -m "not server and not mutation"
 
 simulate: setup ## the processor's cycle against 50,000 schedules of faults, each longer than in `make check`
@@ -68,6 +81,10 @@ format: setup ## format and fix what can be fixed
 schemas: setup ## write the JSON Schemas of the events and the OpenAPI description anew
 	@$(BIN)/python -m schemas.export
 	@$(BIN)/python -m ingress.openapi
+
+deploy-files: setup ## write what is generated in deploy/ anew: dashboards, topics, users, rules
+	@$(BIN)/python -m deploy.observability.dashboards
+	@$(BIN)/python -m deploy.k8s.generate
 
 LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet
 LOCK := $(BIN)/uv pip compile pyproject.toml $(LOCK_OPTIONS)
@@ -129,4 +146,4 @@ lock: setup ## write the lock files anew from pyproject.toml
 	@$(LOCK_ALONE) --group bench --output-file locks/bench.txt
 
 clean: ## remove .venv and caches of this clone
-	rm -rf .venv .venv-security .venv-bench .bench $(STREAMS)/target .fuzz .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-security .venv-bench .bench $(STREAMS)/target .fuzz .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

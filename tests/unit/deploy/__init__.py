@@ -1,0 +1,1 @@
+"""What deploy/ says, held against what the programs do."""
