@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from processors.gate import Gate
 from processors.member import Assignment, Member, MemberConfig, OutputFactory
@@ -56,6 +56,8 @@ class ProcessorService:
         self._topics = TopicNames(settings.kafka_topic_prefix)
         self._options: Mapping[str, Any] = client_options(settings, client_id=client_id())
         self._metrics = ProcessorMetrics(CollectorRegistry())
+        self._metrics.ready.set_function(lambda: self._not_ready() is None)
+        ProcessCollector(registry=self._metrics.registry)
         self._assignment = Assignment()
         self._setback: str | None = None  # what ended the last stay in the group
         self._problems: dict[str, str] = {"state": "PostgreSQL: not asked yet", "kafka": "Kafka: not asked yet"}
@@ -98,11 +100,6 @@ class ProcessorService:
             await pool.close(timeout=2)
 
     def _not_ready(self) -> str | None:
-        problem = self._problem()
-        self._metrics.ready.set(problem is None)
-        return problem
-
-    def _problem(self) -> str | None:
         if self._stopping.is_set():
             return "stopping"
         if self._problems:
