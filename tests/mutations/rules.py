@@ -170,8 +170,8 @@ RULES = (
     _rule(
         "only the owner's offset emits",
         "processors/decide.py",
-        "if owner.offset == verdict.offset and owner.partition == batch.partition:",
-        "if owner.partition == batch.partition and owner.offset >= batch.first:",
+        "if offset == verdict.offset and partition == batch.partition:",
+        "if partition == batch.partition and offset >= batch.first:",
         f"{DECIDE}::test_every_pass_in_whatever_batches_gives_the_same_outcomes",
         SIMULATION,
     ),
