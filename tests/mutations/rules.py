@@ -111,7 +111,7 @@ RULES = (
         "processors/pipeline.py",
         "        owners = await self._claim(batch)\n",
         """        claims = claims_of(batch, counted_until=self._counted_until)
-        owners = {claim.key: Owner(batch.partition, claim.offset, claim.content_hash) for claim in claims}
+        owners = {claim.key: (batch.partition, claim.offset, claim.content_hash) for claim in claims}
 """,
         f"{PIPELINE}::test_log_comes_out_as_the_reference_model_says",
         SIMULATION,
