@@ -44,11 +44,12 @@ async def since(
 
 
 async def scan(
-    consumer: AIOKafkaConsumer, ranges: Mapping[TopicPartition, Range]
+    consumer: AIOKafkaConsumer, ranges: Mapping[TopicPartition, Range], *, at_most: int | None = None
 ) -> AsyncIterator[Sequence[ConsumerRecord]]:
     """Every record of the ranges that the consumer's isolation level shows, in chunks of one partition.
 
-    `ops.clients.reader` makes the consumer. Records that retention removed meanwhile are passed over.
+    `at_most`: records of a chunk. `ops.clients.reader` makes the consumer. Records that retention removed meanwhile are
+    passed over.
 
     Raises:
         UnreachableError: nothing came for 15 s although there is something to read.
@@ -62,7 +63,7 @@ async def scan(
     heard = time.monotonic()
     while left:
         # Not under a deadline: cancelling getmany() breaks the consumer.
-        fetched = await consumer.getmany(timeout_ms=POLL_MS)
+        fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=at_most)
         for partition, records in fetched.items():
             within = [record for record in records if record.offset < ranges[partition].end]
             if within:

@@ -5,7 +5,7 @@ the others are duplicates, on every pass.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 from processors.model import (
@@ -18,7 +18,7 @@ from processors.model import (
     Emit,
     Normalized,
     Outcome,
-    Owner,
+    Owners,
     RawRecord,
     Record,
     Rejected,
@@ -52,7 +52,7 @@ def claims_of(batch: Batch, *, counted_until: int) -> list[Claim]:
     return sorted(claims.values())  # keys differ, so nothing behind them is compared
 
 
-def decide(batch: Batch, owners: Mapping[ClaimKey, Owner], *, topics: TopicNames, group: str) -> Decision:
+def decide(batch: Batch, owners: Owners, *, topics: TopicNames, group: str) -> Decision:
     """Turn each record into an outcome; `owners` has every key that the batch claims."""
     decision = Decision()
     topic_of = {event_type: topics.of_event(event_type) for event_type in EventType}
@@ -62,12 +62,13 @@ def decide(batch: Batch, owners: Mapping[ClaimKey, Owner], *, topics: TopicNames
             origin = Origin(topics.raw, batch.partition, verdict.offset, group)
             decision.outputs[topics.dead_letter].append(_dead_letter(verdict.record, verdict.reason, origin))
             continue
-        owner, event_type = owners[verdict.claim_key], verdict.event_type
-        if owner.offset == verdict.offset and owner.partition == batch.partition:
+        event_type = verdict.event_type
+        partition, offset, content_hash = owners[verdict.claim_key]
+        if offset == verdict.offset and partition == batch.partition:
             decision.outcomes.append(_EMIT[event_type])
             decision.outputs[topic_of[event_type]].append(verdict)
         else:
-            conflict = owner.content_hash != verdict.content_hash
+            conflict = content_hash != verdict.content_hash
             decision.outcomes.append(Duplicate(event_type, conflict))
             if conflict:
                 decision.conflicts.append(Conflict(verdict.claim_key, verdict.offset, verdict.timestamp_ms))

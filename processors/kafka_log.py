@@ -28,13 +28,11 @@ class KafkaLog:
         partition: TopicPartition,
         *,
         committed: Callable[[TopicPartition], Awaitable[int | None]],
-        turn: asyncio.Lock,
     ) -> None:
         self._member = member
         self._fetcher = fetcher
         self._partition = partition
         self._committed = committed
-        self._turn = turn
 
     async def committed(self) -> int | None:
         """See ports.RawLog."""
@@ -66,19 +64,9 @@ class KafkaLog:
                 offset: int = await self._fetcher.position(self._partition)
         return offset
 
-    async def fetch(self, max_records: int) -> Sequence[RawRecord]:
-        """See ports.RawLog. Never cancelled by a deadline: the client does not survive that (it waits 200 ms).
-
-        When the client has records for many partitions at once, each gets its turn in another round of the event loop:
-        to decode and judge them all in one round would keep heartbeats waiting.
-        """
-        records = await self._take(1, wait_ms=FETCH_WAIT_MS)
-        if records and max_records > 1:
-            async with self._turn:
-                records += await self._take(max_records - 1, wait_ms=0)
-        return records
-
-    async def _take(self, max_records: int, *, wait_ms: int) -> list[RawRecord]:
+    async def fetch(self, max_records: int, *, wait: bool = True) -> Sequence[RawRecord]:
+        """See ports.RawLog. Never cancelled by a deadline: the client does not survive that (it waits 200 ms)."""
+        wait_ms = FETCH_WAIT_MS if wait else 0
         try:
             with reading():
                 found = await self._fetcher.getmany(self._partition, timeout_ms=wait_ms, max_records=max_records)

@@ -71,7 +71,6 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self._metrics = metrics
         self._assignment = assignment
         self._make_output = make_output or self._kafka_output
-        self._turn = asyncio.Lock()
         self._let_go = asyncio.Event()
         self._leaving = False
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
@@ -174,7 +173,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
 
     def _pipeline(self, partition: TopicPartition, output: Output, standing: Standing) -> PartitionPipeline:
         lane = Lane(partition.partition, self._config.group, self._config.topics, self._config.batch_records)
-        raw = KafkaLog(self.member, self.fetcher, partition, committed=self._committed, turn=self._turn)
+        raw = KafkaLog(self.member, self.fetcher, partition, committed=self._committed)
         ports = Ports(raw, self._state.partition(partition.partition), output)
         return PartitionPipeline(lane, ports, self._metrics, standing)
 

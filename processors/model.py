@@ -4,7 +4,7 @@ What comes once a record is a named tuple: quicker to make than a frozen datacla
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -140,6 +140,10 @@ class Owner(NamedTuple):
     partition: int
     offset: int
     content_hash: int
+
+
+# Who owns each key of a batch. Plain tuples do, too: they are made at once for all that a batch claims.
+Owners: TypeAlias = Mapping[ClaimKey, tuple[int, int, int]]
 
 
 class Conflict(NamedTuple):

@@ -26,6 +26,7 @@ MAX_DEPTH = 32  # nested arrays and objects; the specification's deepest body ha
 _STEPS = bytes.maketrans(b"{[}]", b"\x01\x01\xff\xff")  # one level down, one up (-1 as a signed byte)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 _BIGINT = struct.Struct(">q")
+_HASH_BEGUN = blake2b(digest_size=8)  # a copy is quicker than to begin anew
 
 _EVENT_OF_SLUG = {slug.encode(): event_type for slug, event_type in ENDPOINTS.items()}
 _CODE_OF_ERROR = {
@@ -57,22 +58,24 @@ def normalize(record: RawRecord, *, source: str) -> Verdict:
         return Rejected(_reason(Code.KEY_MISMATCH, "the record's key is not the body's call.id"), record)
     recording_id = received["recording"]["id"] if kind.event_type is EventType.RECORDING_READY else None
     # Copied, since orjson's bytes keep a whole page of memory each: a batch of them took most of its time to fault in.
-    value = memoryview(orjson.dumps(kind.value(received))).tobytes()
-    event = Normalized(
-        kind.event_type,
-        claim_key(kind.event_type, call_id, recording_id),
-        content_hash(value),
-        key,
-        value,
-        call_id,
-        recording_id,
-        received.get("event_id"),
-        body["timestamp"],
-        received["timestamp"],
-        headers.get(TRACEPARENT),
-        source,
-        record.offset,
-        record.timestamp,
+    value = b"%b" % orjson.dumps(kind.value(received))
+    event = Normalized._make(  # in the order of its fields; half of the time of calling the class
+        (
+            kind.event_type,
+            claim_key(kind.event_type, call_id, recording_id),
+            content_hash(value),
+            key,
+            value,
+            call_id,
+            recording_id,
+            received.get("event_id"),
+            body["timestamp"],
+            received["timestamp"],
+            headers.get(TRACEPARENT),
+            source,
+            record.offset,
+            record.timestamp,
+        )
     )
     if not event_fits(event):
         return Rejected(_reason(Code.TOO_LARGE, f"the event would be larger than {MAX_OUTPUT_BYTES} bytes"), record)
@@ -188,8 +191,10 @@ _KINDS = {
 
 def content_hash(value: bytes) -> int:
     """64-bit hash of a normalized value, signed (PostgreSQL bigint); tells a conflict from a plain duplicate."""
-    hashed: int = _BIGINT.unpack(blake2b(value, digest_size=8).digest())[0]
-    return hashed
+    hashed = _HASH_BEGUN.copy()
+    hashed.update(value)
+    number: int = _BIGINT.unpack(hashed.digest())[0]
+    return number
 
 
 def _reason(code: Code, message: str) -> Reason:

@@ -6,23 +6,22 @@ One pipeline per assigned partition and takeover. Nothing here knows Kafka or Po
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TypeVar
 
 from processors.decide import claims_of, count_by_labels, decide
-from processors.model import Batch, Conflict, DeadLettered, Decision, Emit, Owner, RawRecord, Verdict
+from processors.model import Batch, Conflict, DeadLettered, Decision, Emit, Owners, RawRecord, Verdict
 from processors.normalize import normalize
 from processors.ports import Output, RawLog, State
 from processors.takeover import take_over
 from runtime.errors import RefusedError, StateUnavailableError
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics
-from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 
-SLICE_RECORDS = 500  # normalized in one go: some milliseconds, if bodies are not huge
+SLICE_RECORDS = 250  # decoded and normalized in one go: some milliseconds, if bodies are not huge
 STATE_RETRY_SECONDS = (0.1, 5.0)  # first and longest wait between tries while PostgreSQL is away
 
 Answer = TypeVar("Answer")
@@ -120,21 +119,31 @@ class PartitionPipeline:
         except RefusedError as error:
             raise RefusedError(f"{self._source}: {error}") from error
 
-    async def _next(self, position: int) -> Batch | None:
-        """The next records, judged; None when none came within a fraction of a second."""
-        records = await self._ports.raw.fetch(self._lane.max_records)
-        return await self._judge(records, position) if records else None
+    async def _next(self, position: int, end: int | None = None) -> Batch | None:
+        """The next records, judged, up to `end`; None when none came within a fraction of a second.
 
-    async def _judge(self, records: Sequence[RawRecord], position: int) -> Batch:
+        They come in slices, and a slice is let go of before the next one is decoded: raw records of a whole batch would
+        not fit into the CPU's cache.
+        """
+        most = self._lane.max_records
+        records = await self._slice(min(most, SLICE_RECORDS), end)
+        if not records:
+            return None
+        oldest = records[0].timestamp
         if records[0].offset != position:
             await self._explain_gap(position, records[0].offset)
-        self._standing.pending.append(records[0].timestamp)
         verdicts: list[Verdict] = []
-        for begin in range(0, len(records), SLICE_RECORDS):
-            if begin:
-                await asyncio.sleep(0)  # heartbeats and the other partitions come in between
-            verdicts += [normalize(record, source=self._source) for record in records[begin : begin + SLICE_RECORDS]]
-        return Batch(self._lane.partition, position, records[-1].offset + 1, verdicts)
+        while records:
+            verdicts += [normalize(record, source=self._source) for record in records]
+            wanted = min(most - len(verdicts), SLICE_RECORDS) if len(records) == SLICE_RECORDS else 0
+            await asyncio.sleep(0)  # heartbeats and the other partitions come in between
+            records = await self._slice(wanted, end, wait=False) if wanted else ()
+        self._standing.pending.append(oldest)
+        return Batch(self._lane.partition, position, verdicts[-1].offset + 1, verdicts)
+
+    async def _slice(self, max_records: int, end: int | None, *, wait: bool = True) -> Sequence[RawRecord]:
+        records = await self._ports.raw.fetch(max_records, wait=wait)
+        return records if end is None else [record for record in records if record.offset < end]
 
     async def _explain_gap(self, position: int, found: int) -> None:
         """Transaction markers leave gaps in a log; removed records do too, and must not pass silently."""
@@ -157,7 +166,7 @@ class PartitionPipeline:
         counted = self._counted_until
         claims = claims_of(batch, counted_until=counted)
 
-        def conflicts_of(owners: Mapping[ClaimKey, Owner]) -> Sequence[Conflict]:
+        def conflicts_of(owners: Owners) -> Sequence[Conflict]:
             return decide(batch, owners, topics=self._lane.topics, group=self._lane.group).conflicts
 
         await self._patiently(
@@ -167,7 +176,7 @@ class PartitionPipeline:
         )
         self._counted_until = max(counted, batch.next_offset)
 
-    async def _claim(self, batch: Batch) -> Mapping[ClaimKey, Owner]:
+    async def _claim(self, batch: Batch) -> Owners:
         counted = self._counted_until
         claims = claims_of(batch, counted_until=counted)
         with self._metrics.claim.time():
@@ -222,13 +231,11 @@ class PartitionPipeline:
         self._ports.raw.seek(start)
         self._counted_until = start
         while await self._ports.raw.position() < end and not self._stop.is_set():
-            fetched = await self._ports.raw.fetch(self._lane.max_records)
-            records = [record for record in fetched if record.offset < end]
-            if records:
-                batch = await self._judge(records, position)
+            batch = await self._next(position, end)
+            if batch is not None:
                 await self._reclaim(batch)
                 self._standing.pending.popleft()
-                self._metrics.healed.inc(len(records))
+                self._metrics.healed.inc(len(batch.verdicts))
                 position = batch.next_offset
         if not self._stop.is_set():
             await self._ports.state.claim(position, end, (), counted_until=end)  # what is left are transaction markers

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Written
-from schemas.identity import ClaimKey
+from processors.model import Bounds, Claim, Conflict, Owners, RawRecord, Written
 
 
 class RawLog(Protocol):
@@ -33,8 +32,10 @@ class RawLog(Protocol):
         """The offset of the next fetch; past transaction markers, which no fetch returns."""
         ...
 
-    async def fetch(self, max_records: int) -> Sequence[RawRecord]:
-        """The next records in order; empty when none came within a fraction of a second.
+    async def fetch(self, max_records: int, *, wait: bool = True) -> Sequence[RawRecord]:
+        """The next records in order; empty when none came within a fraction of a second, or none is at hand.
+
+        `wait` False: only what was read from the broker already, so fewer than `max_records` are all of it.
 
         Raises:
             TransientError: the broker reported an error.
@@ -56,7 +57,7 @@ class State(Protocol):
 
     async def claim(
         self, first: int, next_offset: int, claims: Sequence[Claim], *, counted_until: int | None = None
-    ) -> Mapping[ClaimKey, Owner]:
+    ) -> Owners:
         """Claim all keys of the records in [first, next_offset) at once, and answer who owns each.
 
         `claims` has one entry per key. Idempotent: an owner that claims again stays the owner. The claims' `records`
@@ -73,7 +74,7 @@ class State(Protocol):
         first: int,
         next_offset: int,
         claims: Sequence[Claim],
-        conflicts_of: Callable[[Mapping[ClaimKey, Owner]], Sequence[Conflict]],
+        conflicts_of: Callable[[Owners], Sequence[Conflict]],
         *,
         counted_until: int | None = None,
     ) -> None:

@@ -7,9 +7,9 @@ batch is one line on stdout: how many records it had. When the parent dies, so d
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 
 from ops.clients import reader
 from ops.errors import OpsError
@@ -17,15 +17,15 @@ from ops.scan import Range, scan
 from ops.state.meter import Throttle
 from ops.state.place import StateSettings
 from processors.decide import claims_of, decide
-from processors.model import Batch, Conflict, Owner
+from processors.model import Batch, Conflict, Owners, Verdict
 from processors.normalize import normalize
+from processors.pipeline import SLICE_RECORDS
 from processors.postgres_state import PartitionState, PostgresState, make_pool
 from processors.service import GC_OBJECTS
 from runtime.errors import PipelineError
 from runtime.kafka import fetch_bare_records
 from runtime.lifecycle import calm_garbage_collection
 from runtime.settings import load
-from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 
 BATCH_RECORDS = 4000
@@ -49,24 +49,27 @@ class Rebuilder:
         await claims.open(wanted.start)
         source = TopicPartition(self._settings.raw_topic, number)
         position = wanted.start
+        verdicts: list[Verdict] = []
         async with reader(self._settings, isolation="read_committed") as consumer:
-            async for chunk in scan(consumer, {source: wanted}):
-                for begin in range(0, len(chunk), self._batch_records):
-                    batch = chunk[begin : begin + self._batch_records]
-                    position = await self._batch(claims, number, position, batch)
+            at_most = min(self._batch_records, SLICE_RECORDS)
+            async for chunk in scan(consumer, {source: wanted}, at_most=at_most):
+                verdicts += [normalize(record, source=f"{source.topic}/{number}") for record in chunk]
+                if len(verdicts) + at_most > self._batch_records:
+                    position = await self._batch(claims, number, position, verdicts)
+                    verdicts = []
+        if verdicts:
+            position = await self._batch(claims, number, position, verdicts)
         await claims.claim(position, wanted.end, ())  # what is left are transaction markers
 
-    async def _batch(self, claims: PartitionState, number: int, first: int, records: Sequence[ConsumerRecord]) -> int:
-        source = f"{self._settings.raw_topic}/{number}"
-        verdicts = [normalize(record, source=source) for record in records]
-        batch = Batch(number, first, records[-1].offset + 1, verdicts)
+    async def _batch(self, claims: PartitionState, number: int, first: int, verdicts: Sequence[Verdict]) -> int:
+        batch = Batch(number, first, verdicts[-1].offset + 1, verdicts)
 
-        def conflicts_of(owners: Mapping[ClaimKey, Owner]) -> Sequence[Conflict]:
+        def conflicts_of(owners: Owners) -> Sequence[Conflict]:
             return decide(batch, owners, topics=self._topics, group=self._settings.processor_group).conflicts
 
         await claims.reclaim(first, batch.next_offset, claims_of(batch, counted_until=0), conflicts_of)
-        self._told(len(records))
-        await asyncio.sleep(self._throttle.wait_seconds(len(records), time.monotonic()))
+        self._told(len(verdicts))
+        await asyncio.sleep(self._throttle.wait_seconds(len(verdicts), time.monotonic()))
         return batch.next_offset
 
 

@@ -91,7 +91,7 @@ class KafkaWorld:
             await consumer.start()
             self._stack.push_async_callback(consumer.stop)
             consumer.assign([self._source])
-        self.log = KafkaLog(member, fetcher, self._source, committed=self._committed, turn=asyncio.Lock())
+        self.log = KafkaLog(member, fetcher, self._source, committed=self._committed)
         self._stack.push_async_callback(self._stop_outputs)
 
     async def append(self, *values: bytes) -> None:
@@ -279,6 +279,18 @@ async def test_fetch_brings_no_more_than_asked_for(world: World) -> None:
     world.log.seek(0)
 
     assert len(await fetch_all(world.log, 1, max_records=3)) == 3
+
+
+async def test_fetch_that_does_not_wait_brings_what_is_at_hand(world: World) -> None:
+    await world.append(*(b"%d" % number for number in range(10)))
+    world.log.seek(0)
+    found = await fetch_all(world.log, 1, max_records=3)
+
+    found += await world.log.fetch(5, wait=False)
+    found += await world.log.fetch(5, wait=False)
+
+    assert [record.offset for record in found] == list(range(10))
+    assert list(await world.log.fetch(5, wait=False)) == []
 
 
 async def test_seek_moves_the_position_both_ways(world: World) -> None:

@@ -2,14 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Protocol, cast
 
 import psycopg
 import pytest
 
-from processors.model import Claim, Conflict, Owner
+from processors.model import Claim, Conflict, Owner, Owners
 from processors.ports import State
 from processors.postgres_state import Pool, PostgresState, make_pool
 from runtime.errors import StateBehindError
@@ -231,7 +231,7 @@ async def test_reclaim_writes_claims_and_conflicts_together(table: Table) -> Non
     await state.open(0)
     await state.claim(0, 5, [claim("a", 1, content=7)])
 
-    def conflicts_of(found: Mapping[ClaimKey, Owner]) -> Sequence[Conflict]:
+    def conflicts_of(found: Owners) -> Sequence[Conflict]:
         assert found == {key("a"): Owner(PARTITION, 1, 7), key("b"): Owner(PARTITION, 6, 8)}
         return [Conflict(key("a"), 5, 0)]
 
@@ -245,7 +245,7 @@ async def test_reclaim_that_ends_before_its_conflicts_are_noted_writes_nothing(t
     state = await table.view()
     await state.open(0)
 
-    def conflicts_of(_found: Mapping[ClaimKey, Owner]) -> Sequence[Conflict]:
+    def conflicts_of(_found: Owners) -> Sequence[Conflict]:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -111,7 +111,7 @@ RULES = (
         "processors/pipeline.py",
         "        owners = await self._claim(batch)\n",
         """        claims = claims_of(batch, counted_until=self._counted_until)
-        owners = {claim.key: Owner(batch.partition, claim.offset, claim.content_hash) for claim in claims}
+        owners = {claim.key: (batch.partition, claim.offset, claim.content_hash) for claim in claims}
 """,
         f"{PIPELINE}::test_log_comes_out_as_the_reference_model_says",
         SIMULATION,
@@ -170,8 +170,8 @@ RULES = (
     _rule(
         "only the owner's offset emits",
         "processors/decide.py",
-        "if owner.offset == verdict.offset and owner.partition == batch.partition:",
-        "if owner.partition == batch.partition and owner.offset >= batch.first:",
+        "if offset == verdict.offset and partition == batch.partition:",
+        "if partition == batch.partition and offset >= batch.first:",
         f"{DECIDE}::test_every_pass_in_whatever_batches_gives_the_same_outcomes",
         SIMULATION,
     ),

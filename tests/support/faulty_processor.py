@@ -117,8 +117,8 @@ class _FaultyProducer:
 
 
 class FaultyLog(KafkaLog):
-    async def fetch(self, max_records: int) -> Sequence[RawRecord]:
-        records = await super().fetch(max_records)
+    async def fetch(self, max_records: int, *, wait: bool = True) -> Sequence[RawRecord]:
+        records = await super().fetch(max_records, wait=wait)
         if records:
             fault("fetched")
         return records

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 
-from processors.model import Bounds, Claim, Conflict, Owner, Written
+from processors.model import Bounds, Claim, Conflict, Owner, Owners, Written
 from runtime.errors import PublishError, RefusedError, StateBehindError
 from schemas.identity import ClaimKey
 from tests.support.broker import MemoryKafka, StoredRecord
@@ -129,9 +129,9 @@ class MemoryLog:
     async def position(self) -> int:
         return await self._hooks.call(Step.POSITION, self._known_position)
 
-    async def fetch(self, max_records: int) -> Sequence[StoredRecord]:
+    async def fetch(self, max_records: int, *, wait: bool = True) -> Sequence[StoredRecord]:
         found = await self._hooks.call(Step.FETCH, lambda: self._next(max_records))
-        if not found:
+        if wait and not found:
             await asyncio.sleep(IDLE_SECONDS)
         return found
 
@@ -202,8 +202,8 @@ class MemoryState:
 
     async def claim(
         self, first: int, next_offset: int, claims: Sequence[Claim], *, counted_until: int | None = None
-    ) -> Mapping[ClaimKey, Owner]:
-        def claim_all() -> Mapping[ClaimKey, Owner]:
+    ) -> Owners:
+        def claim_all() -> Owners:
             owners = self._claim_all(first, next_offset, claims, counted_until)
             if self._database.restores:
                 self._database.claimed_alone.update(range(first, next_offset))
@@ -216,7 +216,7 @@ class MemoryState:
         first: int,
         next_offset: int,
         claims: Sequence[Claim],
-        conflicts_of: Callable[[Mapping[ClaimKey, Owner]], Sequence[Conflict]],
+        conflicts_of: Callable[[Owners], Sequence[Conflict]],
         *,
         counted_until: int | None = None,
     ) -> None:
@@ -233,9 +233,7 @@ class MemoryState:
     async def note_conflicts(self, conflicts: Sequence[Conflict]) -> None:
         await self._hooks.call(Step.CONFLICTS, lambda: self._note(conflicts))
 
-    def _claim_all(
-        self, first: int, next_offset: int, claims: Sequence[Claim], counted_until: int | None
-    ) -> Mapping[ClaimKey, Owner]:
+    def _claim_all(self, first: int, next_offset: int, claims: Sequence[Claim], counted_until: int | None) -> Owners:
         progress = self._database.progress.get((self._log, self._partition))
         if progress is None or progress < first:
             raise StateBehindError(f"progress is {progress}, records from {first} cannot be claimed")

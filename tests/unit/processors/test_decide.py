@@ -1,7 +1,7 @@
 """Who owns a key, whatever the batches and however often the log is passed: against a naive model."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +17,7 @@ from processors.model import (
     Emit,
     Outcome,
     Owner,
+    Owners,
     Rejected,
     Verdict,
 )
@@ -80,7 +81,7 @@ class State:
         self.records: Counter[ClaimKey] = Counter()
         self.progress = 0
 
-    def claim(self, claims: Sequence[Claim], next_offset: int) -> Mapping[ClaimKey, Owner]:
+    def claim(self, claims: Sequence[Claim], next_offset: int) -> Owners:
         for claim in claims:
             self.owners.setdefault(claim.key, Owner(PARTITION, claim.offset, claim.content_hash))
             self.records[claim.key] += claim.records

@@ -350,6 +350,33 @@ async def test_dead_letters_split_no_batch_and_need_no_transaction_of_their_own(
     assert process.metric("ringover_commit_duration_seconds_count") == 4
 
 
+async def test_batch_is_of_all_that_waits_although_it_comes_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processors.pipeline.SLICE_RECORDS", 10)
+    kafka, database = world(*(str(number) for number in range(80)))
+    process = Process(kafka, database, max_records=25)
+
+    await process.drain()
+
+    assert written(kafka) == wanted(kafka.as_raw())
+    assert kafka.commits == [0, 25, 50, 75, 80]
+    assert process.hooks.reached[: process.hooks.reached.index(Step.CLAIM)].count(Step.FETCH) == 3
+
+
+async def test_healing_in_slices_ends_at_the_committed_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("processors.pipeline.SLICE_RECORDS", 2)
+    kafka, database = world("a", "b", "a2", "c", "d")
+    await Process(kafka, database).drain()
+    append(kafka, "e", "f", "g")
+    lost = MemoryDatabase()
+    healer = Process(kafka, lost, max_records=10)
+
+    await healer.drain()
+
+    assert healer.metric("ringover_healed_records_total") == 5
+    assert lost.claims.keys() >= database.claims.keys()
+    assert written(kafka) == wanted(kafka.as_raw())
+
+
 async def test_gap_of_markers_is_passed() -> None:
     kafka, database = world("a")
     kafka.mark()

@@ -4,10 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
-from processors.model import Bounds, Claim, Conflict, Owner, RawRecord, Written
+from processors.model import Bounds, Claim, Conflict, Owners, RawRecord, Written
 from processors.takeover import Heal, Initialize, Plan, Refuse, Resume, plan_takeover, take_over
 from runtime.errors import FencedError, PublishError, RefusedError, StateUnavailableError
-from schemas.identity import ClaimKey
 
 REFUSE = "refuse"
 
@@ -133,12 +132,12 @@ class World:
     async def position(self) -> int:
         raise AssertionError("not in a takeover")
 
-    async def fetch(self, max_records: int) -> Sequence[RawRecord]:
-        raise AssertionError(f"not in a takeover: {max_records}")
+    async def fetch(self, max_records: int, *, wait: bool = True) -> Sequence[RawRecord]:
+        raise AssertionError(f"not in a takeover: {max_records} {wait}")
 
     async def claim(
         self, first: int, next_offset: int, claims: Sequence[Claim], *, counted_until: int | None = None
-    ) -> Mapping[ClaimKey, Owner]:
+    ) -> Owners:
         raise AssertionError(f"not in a takeover: {first} {next_offset} {claims} {counted_until}")
 
     async def reclaim(
@@ -146,7 +145,7 @@ class World:
         first: int,
         next_offset: int,
         claims: Sequence[Claim],
-        conflicts_of: Callable[[Mapping[ClaimKey, Owner]], Sequence[Conflict]],
+        conflicts_of: Callable[[Owners], Sequence[Conflict]],
         *,
         counted_until: int | None = None,
     ) -> None:

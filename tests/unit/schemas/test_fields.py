@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from schemas import fields
 from schemas.fields import E164, CallerNumber, Id, Seconds, Timestamp, is_id, utc_timestamp
 
 
@@ -80,6 +81,14 @@ def test_timestamp_names_the_same_moment_in_every_zone(moment: datetime, minutes
     written = zoned.replace(tzinfo=None).isoformat() + point + zoned.isoformat()[-6:]
 
     assert utc_timestamp(written) == zoned.astimezone(UTC).replace(tzinfo=None).isoformat() + point + "Z"
+
+
+def test_fraction_may_be_as_long_as_it_likes_but_is_not_kept() -> None:
+    digits = "1" * 1_000_000
+    kept = fields._cached_split.cache_info().currsize
+
+    assert utc_timestamp(f"2026-01-02T15:00:00.{digits}+01:00") == f"2026-01-02T14:00:00.{digits}Z"
+    assert fields._cached_split.cache_info().currsize == kept
 
 
 @pytest.mark.parametrize("number", ["+33601020304", "+333123", "+123456789012345", "+19999999"])
