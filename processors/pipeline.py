@@ -129,17 +129,18 @@ class PartitionPipeline:
         records = await self._slice(min(most, SLICE_RECORDS), end)
         if not records:
             return None
-        oldest = records[0].timestamp
-        if records[0].offset != position:
-            await self._explain_gap(position, records[0].offset)
+        oldest, expected = records[0].timestamp, position
         verdicts: list[Verdict] = []
         while records:
+            if records[0].offset != expected:
+                await self._explain_gap(expected, records[0].offset)
+            expected = records[-1].offset + 1
             verdicts += [normalize(record, source=self._source) for record in records]
             wanted = min(most - len(verdicts), SLICE_RECORDS) if len(records) == SLICE_RECORDS else 0
             await asyncio.sleep(0)  # heartbeats and the other partitions come in between
             records = await self._slice(wanted, end, wait=False) if wanted else ()
         self._standing.pending.append(oldest)
-        return Batch(self._lane.partition, position, verdicts[-1].offset + 1, verdicts)
+        return Batch(self._lane.partition, position, expected, verdicts)
 
     async def _slice(self, max_records: int, end: int | None, *, wait: bool = True) -> Sequence[RawRecord]:
         records = await self._ports.raw.fetch(max_records, wait=wait)
