@@ -107,8 +107,12 @@ for command in ringover-ingress ringover-processor ringover-ops; do
     printf '%s: %s\n' "$command" "$(grep -m1 -i usage "$WORK/help")"
 done
 
-say "docker-compose up"
+say "docker-compose: the file is valid, and builds that image, from the builder's cache"
 docker-compose config --quiet
+COMPOSE_DOCKER_CLI_BUILD=1 docker-compose build ingress >"$WORK/build" 2>&1 || { tail -20 "$WORK/build"; fail "build"; }
+docker inspect --format '{{json .RootFS.Layers}}' "$IMAGE" "$IMAGE-2" | uniq -u | grep . && fail "another image"
+
+say "docker-compose up"
 started=$SECONDS
 docker-compose up --detach --no-build >"$WORK/up" 2>&1 || { cat "$WORK/up"; fail "docker-compose up"; }
 all_healthy 180 5
