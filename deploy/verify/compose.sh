@@ -29,7 +29,7 @@ cleanup() {
         docker-compose down --volumes --timeout 20 >/dev/null 2>&1 || true
     fi
     stop_daemon
-    [ -z "${TEMPORARY:-}" ] || rm -rf "$TEMPORARY"
+    [ -z "${TEMPORARY:-}" ] || rm -rf --one-file-system "$TEMPORARY"
     [ "$code" = 0 ] || printf '\nFAILED, exit code %s\n' "$code" >&2
 }
 trap cleanup EXIT

@@ -14,16 +14,21 @@ compose_image() { sed -n "s|^    image: \($1:[^ ]*\).*|\1|p" "$ROOT/docker-compo
 exists() { docker image inspect "$1" >/dev/null 2>&1; }
 
 install_tools() {
-    if command -v dockerd >/dev/null && command -v docker-compose >/dev/null && command -v debootstrap >/dev/null; then
-        return
-    fi
+    local tool missing=
+    for tool in dockerd docker-compose debootstrap iptables ip; do
+        command -v $tool >/dev/null || missing=$tool
+    done
+    [ -n "$missing" ] || return 0
     apt-get update -qq
-    apt-get install -y -qq --no-install-recommends docker.io docker-compose debootstrap iptables >/dev/null
+    apt-get install -y -qq --no-install-recommends docker.io docker-compose debootstrap iptables iproute2 >/dev/null
 }
 
 # Starts a daemon on a socket and a data directory of its own; stop_daemon ends that one and no other.
 start_daemon() {
     mkdir -p "$WORK/docker"
+    if ! ip link show docker0 >/dev/null 2>&1; then
+        FORWARD=$(iptables -S FORWARD | sed -n 's/^-P FORWARD //p') FORWARDING=$(cat /proc/sys/net/ipv4/ip_forward)
+    fi
     dockerd --data-root "$WORK/docker/data" --exec-root "$WORK/docker/exec" --pidfile "$WORK/docker/pid" \
         --host "unix://$WORK/docker/sock" --storage-driver overlay2 >"$WORK/docker/log" 2>&1 &
     DAEMON=$!
@@ -41,6 +46,14 @@ stop_daemon() {
     [ -n "${DAEMON:-}" ] || return 0
     kill "$DAEMON" 2>/dev/null || true
     wait "$DAEMON" 2>/dev/null || true
+    [ -z "${FORWARD:-}" ] || forget_network
+}
+
+# The bridge and the packet filter rules that a daemon leaves behind; only when there was none before ours.
+forget_network() {
+    ip link delete docker0 2>/dev/null || true
+    iptables-save | grep --invert-match --ignore-case docker | sed "s/^:FORWARD [A-Z]*/:FORWARD $FORWARD/" | iptables-restore
+    echo "$FORWARDING" >/proc/sys/net/ipv4/ip_forward
 }
 
 # Debian's smallest system as an image; the mirror is the one that this machine already uses.
