@@ -7,10 +7,10 @@ READY := .venv/.ready
 SOURCES := schemas runtime ingress processors ops benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres tools check unit simulate mutations format fuzz audit lock schemas deploy-files clean
+.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres tools image verify-compose check unit simulate mutations format fuzz audit lock schemas deploy-files clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## create .venv and install everything, pinned and verified by hash
 
@@ -58,6 +58,16 @@ outages: servers ## the broker killed, the broker frozen, PostgreSQL killed: a m
 
 chaos: servers ## faults under load, then every invariant (CHAOS_MINUTES=10, CHAOS_SEED=random, BROKERS=1 or 3)
 	@CHAOS_MINUTES=$(CHAOS_MINUTES) CHAOS_SEED=$(CHAOS_SEED) BROKERS=$(BROKERS) $(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
+IMAGE ?= ringover-events:local
+
+image: ## the container image, by Docker (IMAGE=ringover-events:local, IMAGE_OPTIONS=)
+	@DOCKER_BUILDKIT=1 docker build --file deploy/Dockerfile --tag $(IMAGE) \
+		--label org.opencontainers.image.revision=$$(git rev-parse HEAD) \
+		--label org.opencontainers.image.created=$$(git log -1 --format=%cI) $(IMAGE_OPTIONS) .
+
+verify-compose: servers ## image and docker-compose.yml for real, on a Docker daemon of its own: as root, on Debian
+	@deploy/verify/compose.sh $(TESTS)
 
 check: setup tools ## format, lint, types, import rules, and every test that needs no server
 	@$(BIN)/ruff format --check .
@@ -144,6 +154,7 @@ lock: setup ## write the lock files anew from pyproject.toml
 	@$(LOCK) --output-file locks/runtime.txt
 	@$(LOCK) --group security --output-file locks/security.txt
 	@$(LOCK_ALONE) --group bench --output-file locks/bench.txt
+	@$(LOCK_ALONE) --group build --output-file locks/build.txt
 
 clean: ## remove .venv and caches of this clone
 	rm -rf .venv .venv-security .venv-bench .bench $(STREAMS)/target .fuzz .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -91,10 +92,14 @@ log = logger(__name__)
 
 
 def quiet_dropped_futures(loop: asyncio.AbstractEventLoop) -> None:
-    """Log in one debug line what the client drops: a dead producer leaves failed futures that nobody can await."""
+    """Log in one debug line what the client drops: a dead producer leaves failed futures that nobody can await.
+
+    So does a connection that is given up while the broker's name is still being looked up: the name of a container that
+    is stopped is gone with it.
+    """
 
     def handle(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if isinstance(context.get("exception"), KafkaError):
+        if isinstance(context.get("exception"), KafkaError | socket.gaierror):
             log.debug("kafka.dropped_future", reason=repr(context["exception"]))
         else:
             loop.default_exception_handler(context)
