@@ -71,13 +71,14 @@ def _containers() -> Iterator[Infrastructure]:
     from ops.devstack.ports import free_port  # noqa: PLC0415
 
     port = free_port()
-    # The image takes no default once any variable is given, so all that matters is here.
+    # The image takes no default once any variable is given, so all that matters is here. The port is the same inside:
+    # the broker itself goes by what it advertises, to mark the end of a transaction.
     kafka = (
         DockerContainer(KAFKA_IMAGE)
-        .with_bind_ports(9092, port)
+        .with_bind_ports(port, port)
         .with_env("KAFKA_NODE_ID", "1")
         .with_env("KAFKA_PROCESS_ROLES", "broker,controller")
-        .with_env("KAFKA_LISTENERS", "PLAINTEXT://:9092,CONTROLLER://:9093")
+        .with_env("KAFKA_LISTENERS", f"PLAINTEXT://:{port},CONTROLLER://:9093")
         .with_env("KAFKA_ADVERTISED_LISTENERS", f"PLAINTEXT://127.0.0.1:{port}")
         .with_env("KAFKA_CONTROLLER_LISTENER_NAMES", "CONTROLLER")
         .with_env("KAFKA_LISTENER_SECURITY_PROTOCOL_MAP", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT")
