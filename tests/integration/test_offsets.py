@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from processors.kafka_offsets import LOOK_BACK, LOOK_BACK_FURTHER, offset_key, offset_value, read_offsets
 from schemas.topics import TopicNames
@@ -65,6 +66,13 @@ async def test_it_is_found_behind_many_records_of_others(place: Place, others: i
         await place.write(client, 1, 8)
 
     assert await place.read() == {first: 7, second: 8}
+
+
+async def test_a_topic_that_is_missing_is_an_error_at_once(place: Place) -> None:
+    place.topic += ".missing"
+
+    with pytest.raises(UnknownTopicOrPartitionError, match="missing"):
+        await place.read()
 
 
 async def test_what_was_aborted_does_not_count(place: Place) -> None:
