@@ -5,6 +5,7 @@ ROLLING_RATE (webhooks a second) makes it harder.
 
 import asyncio
 import os
+import re
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -99,6 +100,7 @@ async def _roll_ingresses(programs: Programs, instances: list[Instance], restart
             if warned:
                 instance.out = True
                 await until(partial(_unused, instance), what="the end of its requests")
+            assert await _spooled(instance.program) == 0  # Kafka was there all the time
             answers = instance.answers
             await restarts.stop(instance.program, seconds=INGRESS_GRACE_SECONDS)
             if warned:
@@ -138,6 +140,12 @@ async def _ready(*instances: Instance) -> bool:
 
 async def _unused(instance: Instance) -> bool:
     return instance.under_way == 0
+
+
+async def _spooled(program: Program) -> float:
+    found = re.search(r"^ringover_spool_spooled_total (\S+)$", await program.metrics(), re.MULTILINE)
+    assert found is not None
+    return float(found[1])
 
 
 async def _raw_by_call(place: Place) -> dict[str, list[bytes]]:
