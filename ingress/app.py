@@ -33,11 +33,13 @@ async def webhook_server(
     head_seconds: float,
     keepalive_seconds: float,
     drain_seconds: float,
+    leave_seconds: float = 0.0,
     tls: ssl.SSLContext | None = None,
     shares_port: bool = False,
 ) -> AsyncIterator[int]:
     """Serve while the context is open; yields the port. Leaving it finishes what is in flight.
 
+    For `leave_seconds` before that, senders are still answered, and their connections closed with the answers.
     Processes that share the port get the connections in turn.
 
     Raises:
@@ -56,6 +58,9 @@ async def webhook_server(
     try:
         await listen(runner, host, port, tls=tls, backlog=BACKLOG, shared=shares_port)
         yield int(runner.addresses[0][1])
+        handler.leave()
+        if leave_seconds:
+            await asyncio.sleep(leave_seconds)
         await _drain(runner, handler, drain_seconds)
     finally:
         await runner.cleanup()

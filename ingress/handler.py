@@ -71,6 +71,7 @@ class WebhookHandler:
         self._turns = Turns(_BYTES_PER_TURN)
         self._in_flight = 0
         self._publishing = 0
+        self._leaving = False
         self._draining: asyncio.Event | None = None
         metrics.in_flight.set_function(lambda: self._in_flight)
 
@@ -108,8 +109,12 @@ class WebhookHandler:
         """Requests being answered now."""
         return self._in_flight
 
+    def leave(self) -> None:
+        """From now on close each connection after its answer."""
+        self._leaving = True
+
     async def drained(self) -> None:
-        """From now on close each connection after its answer; return once nothing is in flight."""
+        """Return once nothing is in flight."""
         self._draining = asyncio.Event()
         if self._in_flight:
             await self._draining.wait()
@@ -182,7 +187,7 @@ class WebhookHandler:
             answer = outcome.answer(exchange.request_id)
         else:
             answer = accepted_answer(outcome, exchange.request_id)
-        if self._draining is not None:
+        if self._leaving:
             answer.close = True
         self._observer.answered(exchange, outcome, answer.status, perf_counter() - began)
         return answer

@@ -50,6 +50,8 @@ _RECORD_ERRORS = (
     UnknownTopicOrPartitionError,
 )
 
+#: The problem until the first attempt to reach the brokers has ended.
+CONNECTING = "connecting to Kafka"
 _REPLACED = "the client is being replaced"
 
 log = logger(__name__)
@@ -70,7 +72,7 @@ class KafkaPublisher:
         timeout_seconds: float,
         metrics: IngressMetrics,
     ) -> None:
-        self.problem: str | None = "connecting to Kafka"
+        self.problem: str | None = CONNECTING
         self._options = {
             **client_options,
             "request_timeout_ms": int(timeout_seconds * CLIENT_SHARE * 1000),

@@ -13,7 +13,7 @@ from ingress.app import webhook_server
 from ingress.capacity import SPARE_CONNECTIONS, Capacity
 from ingress.credentials import Credentials, authenticator_of
 from ingress.handler import Limits, WebhookHandler
-from ingress.kafka import KafkaPublisher
+from ingress.kafka import CONNECTING, KafkaPublisher
 from ingress.protocol import require_c_parser
 from ingress.settings import IngressSettings
 from ingress.spool.model import Bounds
@@ -30,6 +30,9 @@ from schemas.topics import TopicNames
 SERVICE = "ringover-ingress"
 # Open files beside connections to the public port: to the brokers, to the admin port, listening, modules, logs.
 OTHER_FILES = 256
+# After SIGTERM, for senders to see that we are not ready and to go elsewhere. What is closed sooner may have a request
+# on its way, on a connection that was idle or not yet accepted, and the kernel answers it with a reset.
+LEAVE_SECONDS = 1.0
 
 log = logs.logger(__name__)
 
@@ -75,7 +78,7 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
         credentials = Credentials(handler.use, metrics)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, credentials.reload)
         tls = _tls(settings, metrics)
-        ready = _readiness(broker, spooling, stop)
+        ready = readiness(broker, spooling, stop)
         metrics.ready.set_function(lambda: ready() is None)
         host = settings.ingress_host
         # Left in the opposite order: drain the webhooks, flush the producer, and answer probes to the end.
@@ -107,6 +110,7 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
                 head_seconds=settings.ingress_request_timeout_seconds,
                 keepalive_seconds=settings.ingress_keepalive_seconds,
                 drain_seconds=settings.ingress_drain_seconds,
+                leave_seconds=LEAVE_SECONDS,
                 tls=tls.context if tls else None,
                 shares_port=place is not None,
             ):
@@ -163,13 +167,15 @@ def _capacity(settings: IngressSettings, metrics: IngressMetrics) -> Capacity:
     return Capacity(max_connections=connections, max_bytes=settings.ingress_max_buffered_bytes, metrics=metrics)
 
 
-def _readiness(broker: KafkaPublisher, spooling: SpoolingPublisher | None, stop: Stop) -> Callable[[], str | None]:
+def readiness(broker: KafkaPublisher, spooling: SpoolingPublisher | None, stop: Stop) -> Callable[[], str | None]:
     """What keeps the process from taking webhooks, or None."""
 
     def problem() -> str | None:
         if stop.is_set():
             return "stopping"
-        if broker.problem is None or spooling is None:
+        # What comes before the first contact goes to the spool, and later webhooks of its calls, that come to another
+        # ingress, would be stored before it.
+        if broker.problem in (None, CONNECTING) or spooling is None:
             return broker.problem
         return spooling.refusal and f"{broker.problem}; {spooling.refusal}"
 

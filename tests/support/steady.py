@@ -1,13 +1,11 @@
 """An open-loop sender: so many webhooks a second, whatever the ingress answers, as telephony does."""
 
 import asyncio
-import re
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tests.support.kafka import Webhook
-from tests.support.load import signature
 from tests.support.traffic import ended, started
 
 CALL_SECONDS = 2.0  # from a call's first webhook to its last
@@ -24,19 +22,27 @@ class Sent:
 
 
 class Steady:
-    """Sends until `stop` is called; the second webhook of a call waits for the answer to the first.
+    """Sends until `stop` is called; a webhook of a call waits for the answer to the one before."""
 
-    It speaks HTTP by hand: a client library takes more of a busy machine than the ingress does.
-    """
-
-    def __init__(self, host: str, port: int, *, per_second: float, name: str) -> None:
+    def __init__(
+        self,
+        post: Callable[[Webhook], Awaitable[str]],
+        *,
+        per_second: float,
+        name: str,
+        of_call: Callable[[str], tuple[Iterable[Webhook], Iterable[Webhook]]] = lambda call: (
+            [started(call)],
+            [ended(call)],
+        ),
+    ) -> None:
+        """`post` answers the head of the answer; `of_call` makes the webhooks at the begin and at the end of a call."""
         self.sent = Sent()
-        self._address = (host, port)
+        self._post = post
         self._rate = per_second
         self._name = name
+        self._of_call = of_call
         self._stopping = False
-        self._answered: dict[str, asyncio.Task[None]] = {}
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._latest: dict[str, asyncio.Task[None]] = {}
 
     def stop(self) -> None:
         self._stopping = True
@@ -48,12 +54,7 @@ class Steady:
                 behind = time.monotonic() - (began + number / self._rate)
                 self.sent.late_seconds = max(self.sent.late_seconds, behind)
                 await asyncio.sleep(max(0.0, -behind))
-                before = self._answered.pop(webhook.key, None)
-                task = group.create_task(self._send(webhook, before))
-                if before is None:
-                    self._answered[webhook.key] = task
-        for _, writer in self._idle:
-            writer.close()
+                self._latest[webhook.key] = group.create_task(self._send(webhook, self._latest.get(webhook.key)))
         return self.sent
 
     def _webhooks(self) -> Iterator[Webhook]:
@@ -62,8 +63,9 @@ class Steady:
         block = 0
         while not self._stopping:
             names = [f"{self._name}-{block}-{number}" for number in range(calls)]
-            yield from (started(name) for name in names)
-            yield from (ended(name) for name in names)
+            for part in (0, 1):
+                for name in names:
+                    yield from self._of_call(name)[part]
             block += 1
 
     async def _send(self, webhook: Webhook, before: asyncio.Task[None] | None) -> None:
@@ -79,18 +81,5 @@ class Steady:
             self.sent.accepted.append(webhook)
         else:
             self.sent.refused.append((answer, webhook))
-
-    async def _post(self, webhook: Webhook) -> str:
-        """The head of the answer."""
-        reader, writer = self._idle.pop() if self._idle else await asyncio.open_connection(*self._address)
-        writer.write(
-            f"POST /wh/ringover/{webhook.slug} HTTP/1.1\r\nHost: ingress\r\nContent-Type: application/json\r\n"
-            f"X-Ringover-Signature: {signature(webhook.body)}\r\nContent-Length: {len(webhook.body)}\r\n\r\n".encode()
-            + webhook.body
-        )
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        length = re.search(r"\r\ncontent-length: (\d+)", head, re.IGNORECASE)
-        assert length is not None, head
-        await reader.readexactly(int(length[1]))
-        self._idle.append((reader, writer))
-        return head
+        if self._latest[webhook.key] is asyncio.current_task():
+            del self._latest[webhook.key]

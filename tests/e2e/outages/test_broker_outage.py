@@ -15,6 +15,7 @@ import pytest
 
 from ops.devstack.stack import Devstack
 from tests.support.kafka import read_topic
+from tests.support.plain_http import Connections
 from tests.support.ports import stable_port
 from tests.support.processes import Program, Programs
 from tests.support.steady import Sent, Steady
@@ -85,7 +86,8 @@ async def test_no_webhook_is_refused_or_lost(
     processor = programs.processor()
     await ingress.ready()
     await processor.ready()
-    sender = Steady("127.0.0.1", port, per_second=RATE, name=away.__name__)
+    connections = Connections("127.0.0.1", port)
+    sender = Steady(connections.post, per_second=RATE, name=away.__name__)
     async with always_ready(ingress) as said:
         sending = asyncio.create_task(sender.run())
         await asyncio.sleep(CALM_SECONDS)
@@ -98,6 +100,7 @@ async def test_no_webhook_is_refused_or_lost(
         draining = await _drained(ingress, spooled)
         sender.stop()
         sent = await sending
+        connections.close()
         await _empty(ingress)
 
     raw = len(await read_topic(place.bootstrap_servers, place.topics.raw))

@@ -367,6 +367,36 @@ async def test_drain_finishes_what_is_in_flight() -> None:
     assert [json.loads(value) for _, _, value, _ in server.raw] == [json.loads(BODY)] * 2
 
 
+async def test_leaving_server_answers_idle_and_new_connections_and_closes_them() -> None:
+    leaving = asyncio.Event()
+
+    async def run(started: asyncio.Future[Serving], leave: asyncio.Event) -> None:
+        async with serving(leave_seconds=1.0) as server:
+            started.set_result(server)
+            await leave.wait()
+            asyncio.get_running_loop().call_soon(leaving.set)  # when the context has been left
+
+    started: asyncio.Future[Serving] = asyncio.get_running_loop().create_future()
+    leave = asyncio.Event()
+    running = asyncio.create_task(run(started, leave))
+    server = await started
+    async with raw_connection(server) as idle, raw_connection(server) as silent:
+        await idle.send(WEBHOOK)
+        assert "connection" not in (await idle.answer()).headers
+        leave.set()
+        await leaving.wait()
+        async with raw_connection(server) as new:
+            for connection in (idle, new):
+                await connection.send(WEBHOOK)
+                answer = await connection.answer()
+                assert (answer.status, answer.headers["connection"]) == (202, "close")
+                assert await connection.closed()
+        assert not running.done()
+        assert await silent.closed()
+    await running
+    assert len(server.raw) == 3
+
+
 async def both_in_flight(server: Serving) -> bool:
     return server.handler.in_flight == 2
 
