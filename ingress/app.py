@@ -39,7 +39,8 @@ async def webhook_server(
 ) -> AsyncIterator[int]:
     """Serve while the context is open; yields the port. Leaving it finishes what is in flight.
 
-    For `leave_seconds` before that, senders are still answered, and their connections closed with the answers.
+    For `leave_seconds` before that, senders are still answered, and their connections closed with the answers. What is
+    closed sooner may have a request on its way, and the kernel answers it with a reset.
     Processes that share the port get the connections in turn.
 
     Raises:

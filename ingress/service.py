@@ -30,9 +30,6 @@ from schemas.topics import TopicNames
 SERVICE = "ringover-ingress"
 # Open files beside connections to the public port: to the brokers, to the admin port, listening, modules, logs.
 OTHER_FILES = 256
-# After SIGTERM, for senders to see that we are not ready and to go elsewhere. What is closed sooner may have a request
-# on its way, on a connection that was idle or not yet accepted, and the kernel answers it with a reset.
-LEAVE_SECONDS = 1.0
 
 log = logs.logger(__name__)
 
@@ -110,7 +107,7 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
                 head_seconds=settings.ingress_request_timeout_seconds,
                 keepalive_seconds=settings.ingress_keepalive_seconds,
                 drain_seconds=settings.ingress_drain_seconds,
-                leave_seconds=LEAVE_SECONDS,
+                leave_seconds=settings.ingress_leave_seconds,
                 tls=tls.context if tls else None,
                 shares_port=place is not None,
             ):

@@ -121,6 +121,9 @@ class IngressSettings(KafkaSettings, LogSettings):
     ingress_keepalive_seconds: Seconds = Field(
         default=75, description="For an idle connection; longer than the proxy's in front, or it meets closed ones"
     )
+    ingress_leave_seconds: Annotated[float, Field(ge=0, le=300)] = Field(
+        default=1, description="To go on after SIGTERM, unready, until senders go elsewhere"
+    )
     ingress_drain_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         default=15, description="To finish what is in flight after SIGTERM"
     )

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from ingress.service import LEAVE_SECONDS
 from tests.support.balancer import Balancer, Instance
 from tests.support.kafka import Webhook, read_topic
 from tests.support.ports import stable_port
@@ -25,6 +24,7 @@ from tests.support.traffic import ended, recording, started
 from tests.support.verdict import Place, judge, processed
 from tests.support.waiting import until
 
+LEAVE_SECONDS = 1.0  # the default; other tests do without, to be quick
 RATE = float(os.environ.get("ROLLING_RATE", "250"))
 # deploy/k8s: terminationGracePeriodSeconds, of an ingress without what preStop takes of it.
 INGRESS_GRACE_SECONDS = 40.0
@@ -129,6 +129,7 @@ def _ingress(programs: Programs, port: int, directory: Path) -> Program:
     return programs.ingress(
         INGRESS_PORT=str(port),
         INGRESS_SPOOL_DIR=str(directory / f"spool-{port}"),
+        INGRESS_LEAVE_SECONDS=str(LEAVE_SECONDS),
         # A busy machine is no outage: with webhooks of a call in two spools their order would be lost (docs/design.md).
         INGRESS_SPOOL_AFTER_SECONDS="8",
     )

@@ -118,7 +118,8 @@ class Programs:
         return self._start(module, own, "PROCESSOR_ADMIN_PORT", f"processor-{len(self.all)}")
 
     def ingress(self, **extra: str) -> Program:
-        own = {**self._env("ingress"), **extra}
+        # Nobody goes elsewhere in a test, except where that is what it is about.
+        own = {"INGRESS_LEAVE_SECONDS": "0", **self._env("ingress"), **extra}
         return self._start("ingress", own, "INGRESS_ADMIN_PORT", f"ingress-{len(self.all)}")
 
     def _env(self, who: str) -> dict[str, str]:

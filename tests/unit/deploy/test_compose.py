@@ -125,7 +125,8 @@ def test_servers_are_the_ones_of_the_tests() -> None:
 
 def test_each_has_the_time_to_end_in_order() -> None:
     ingress, processor = IngressSettings.model_fields, ProcessorSettings.model_fields
-    drain = ingress["ingress_drain_seconds"].default + ingress["ingress_publish_timeout_seconds"].default
+    steps = ("ingress_leave_seconds", "ingress_drain_seconds", "ingress_publish_timeout_seconds")
+    drain = sum(ingress[step].default for step in steps)
     leave = processor["processor_drain_seconds"].default + CLOSING_SECONDS
 
     assert seconds(SERVICES["ingress"]["stop_grace_period"]) >= drain + 5

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from deploy.k8s import generate
 from deploy.kafka import acls
-from ingress import app, kafka, service
+from ingress import app, kafka
 from ingress.settings import IngressSettings
 from processors.settings import ProcessorSettings
 from runtime.kafka import STOP_SECONDS
@@ -168,7 +168,7 @@ def test_an_ingress_has_time_to_drain(overlay: str, monkeypatch: pytest.MonkeyPa
     settings = load(workload, overlay, monkeypatch, tmp_path)
 
     before = workload.container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    drain = service.LEAVE_SECONDS + settings.ingress_drain_seconds
+    drain = settings.ingress_leave_seconds + settings.ingress_drain_seconds
     after = app.CLOSE_SECONDS + kafka.FLUSH_SECONDS + kafka.STOP_SECONDS
     assert workload.pod["terminationGracePeriodSeconds"] >= before + drain + after + 5
 
