@@ -64,7 +64,7 @@ async def serve_with(settings: IngressSettings, stop: Stop, workers: int) -> Non
         RefusedError, WorkerEndedError: a worker ended; the others were stopped.
     """
     _refuse_taken_port(settings)
-    with tempfile.TemporaryDirectory(prefix="ringover-ingress-") as directory:
+    with _directory() as directory:
         running: list[Worker] = []
         # Answers probes from the first moment to the last.
         async with _admin(settings, running, stop), _workers(running, Path(directory), workers):
@@ -90,6 +90,14 @@ def _judge(unasked: int | None, codes: Sequence[int]) -> None:
         raise RefusedError("a worker refuses to go on; its last log line says why")
     if unasked is not None or code:
         raise WorkerEndedError(f"a worker ended with exit code {code}; the others were stopped")
+
+
+def _directory() -> "tempfile.TemporaryDirectory[str]":
+    """For the workers' sockets, by which the parent asks them for their metrics."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="ringover-ingress-")
+    except OSError as error:
+        raise RefusedError(f"--workers needs a writable directory for temporary files (TMPDIR): {error}") from error
 
 
 def _refuse_taken_port(settings: IngressSettings) -> None:

@@ -51,9 +51,12 @@ Pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
 
 def make_pool(database_url: str, *, connections: int) -> Pool:
     """A closed pool of autocommit connections; opening it does not wait for the database."""
+    warned = False
 
     async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
-        if exposed(connection.info.hostaddr, encrypted=bool(connection.pgconn.ssl_in_use)):
+        nonlocal warned
+        if not warned and exposed(connection.info.hostaddr, encrypted=bool(connection.pgconn.ssl_in_use)):
+            warned = True
             log.warning("database.unencrypted", advice="sslmode=verify-full in DATABASE_URL")
         await connection.execute(_SESSION)
 

@@ -1,11 +1,13 @@
 """What several workers are to an operator: one exposition, and no spool that is forgotten."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 
+from ingress import workers
 from ingress.spool.leftover import directory_of, refuse_leftovers
 from ingress.workers_metrics import merged
 from runtime.errors import RefusedError
@@ -80,3 +82,12 @@ def test_spool_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(RefusedError, match="worker-5"):
         refuse_leftovers(tmp_path, 2)
+
+
+def test_a_disk_on_which_nothing_can_be_written_is_one_clear_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+
+    with pytest.raises(RefusedError, match="--workers needs a writable directory .*TMPDIR"):
+        workers._directory()
