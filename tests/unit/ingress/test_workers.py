@@ -89,5 +89,5 @@ def test_a_disk_on_which_nothing_can_be_written_is_one_clear_sentence(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
 
-    with pytest.raises(RefusedError, match="--workers needs a writable directory .*TMPDIR"):
+    with pytest.raises(RefusedError, match=r"--workers needs a writable directory .*TMPDIR"):
         workers._directory()
