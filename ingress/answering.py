@@ -113,14 +113,6 @@ class Answering(RequestHandler):
             if self.transport is not None:
                 self.transport.close()
 
-    async def _next_request(self) -> None:
-        """Wait for it; cancelled when the connection is closed meanwhile."""
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
     def _resume_parsing(self) -> None:
         """A message left the queue: make room for the next."""
         if self._parser is not None:

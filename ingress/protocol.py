@@ -19,6 +19,7 @@ from ingress.turns import Turns
 from runtime.errors import RefusedError
 
 ARRIVALS_PER_TURN = 128  # pieces of data parsed in one turn of the loop: 25 ms if each is a head of the largest kind
+ENDINGS_PER_TURN = 512  # connections let go of in one turn, as many as it may accept: 8 ms
 
 # What is kept of one connection, beside the bytes that `Capacity` counts.
 MAX_HEAD_LINE_BYTES = 8190  # of the request line, and of each header; beyond it: 400
@@ -53,6 +54,7 @@ class Connection(Answering):
         "_capacity",
         "_deferred",
         "_displaced",
+        "_endings",
         "_head_began",
         "_head_seconds",
         "_head_timer",
@@ -66,6 +68,7 @@ class Connection(Answering):
         manager: web.Server,
         *,
         arrivals: Turns,
+        endings: Turns,
         capacity: Capacity,
         head_seconds: float,
         **options: Any,
@@ -80,6 +83,7 @@ class Connection(Answering):
         )
         self._queue_less()
         self._arrivals = arrivals
+        self._endings = endings
         self._deferred: list[bytes] = []
         self._capacity = capacity
         self._displaced = False
@@ -115,15 +119,30 @@ class Connection(Answering):
             self._pause_transport_reading()
         self._deferred.append(data)
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks; aiohttp always says "close"
+        """Close now, or when it is its turn; True keeps the transport open until then."""
+        transport = self.transport
+        if transport is None or self._endings.take() or transport.get_extra_info("ssl_object") is not None:
+            return False  # with TLS it closes whatever we say
+        self._endings.later(transport.close)
+        return True
+
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Go on if reading was paused; aiohttp asks for it at the end of every body, and parses nothing once more."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        """Its place is free; let go of the rest now, or when it is its turn."""
+        self._capacity.leave(self)
+        if self._endings.take():
+            self._let_go(exc)
+        else:
+            self._endings.later(lambda: self._let_go(exc))
+
+    def _let_go(self, exc: BaseException | None) -> None:
         """Forget the head's clock; what a request holds is held until it is done."""
         self._stop_head_timer()
-        self._capacity.leave(self)
         if not self._request_in_progress:
             self._capacity.release(self)
         super().connection_lost(exc)
@@ -271,6 +290,7 @@ class Server(web.Server):
             "handler": handler,
             "answer_unreadable": answer_unreadable,
             "arrivals": Turns(ARRIVALS_PER_TURN),
+            "endings": Turns(ENDINGS_PER_TURN),
             "capacity": capacity,
             **options,
         }

@@ -96,19 +96,21 @@ async def watch_loop_lag(metrics: ProcessMetrics) -> None:
     A loop is late because our code kept it, or because the machine gave the processor to others. The processor time of
     this thread tells these apart: a delay in which it used none was not ours.
     """
-    worst, worst_wall, worst_cpu = 0.0, 0.0, 0.0
+    worst, worst_wall, worst_cpu = 0.0, -1.0, -1.0
     look = time.monotonic() + _LOOK_SECONDS
     while True:
         due, used = time.monotonic() + _TICK_SECONDS, time.thread_time()
         await asyncio.sleep(_TICK_SECONDS)
         now = time.monotonic()
         lag = max(0.0, now - due)
-        worst, worst_wall = max(worst, lag), max(worst_wall, lag)
-        worst_cpu = max(worst_cpu, min(lag, time.thread_time() - used))
+        cpu = min(lag, time.thread_time() - used)
+        worst = max(worst, lag)
+        if lag > worst_wall:
+            metrics.loop_worst.labels("wall").set(worst_wall := lag)
+        if cpu > worst_cpu:
+            metrics.loop_worst.labels("cpu").set(worst_cpu := cpu)
         if lag > BLOCK_SECONDS:
             metrics.loop_blocked.inc()
         if now >= look:
             metrics.loop_lag.set(worst)
-            metrics.loop_worst.labels("wall").set(worst_wall)
-            metrics.loop_worst.labels("cpu").set(worst_cpu)
             worst, look = 0.0, now + _LOOK_SECONDS

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 import sys
 import time
 from collections import Counter
@@ -16,6 +17,7 @@ import aiohttp
 from schemas.topics import TopicNames
 from tests.support.ports import stable_port
 from tests.support.processes import Program, Programs
+from tests.support.waiting import until
 from tests.unit.ingress.serving import BODY, SECRET, STARTED_PATH, signed
 
 MIB = 1024 * 1024
@@ -62,6 +64,9 @@ class Ingress:
     async def worst_block(self, clock: str) -> float:
         """Of the loop, since the start: by the wall, or only what our own code took (`cpu`)."""
         return await self.metric(f'ringover_event_loop_worst_seconds{{clock="{clock}"}}')
+
+    async def is_alone(self) -> bool:
+        return await self.metric("ringover_http_connections") == 0
 
     def processor_time(self) -> "ProcessorTime":
         running, waiting, _ = Path(f"/proc/{self.program.process.pid}/schedstat").read_text().split()
@@ -153,12 +158,21 @@ async def good_senders(port: int, *, seconds: float, senders: int = 4) -> Good:
     return good
 
 
-async def assert_withstands(running: Ingress, kind: str, count: int, *, seconds: float, bound: int) -> dict[str, int]:
-    """Good senders are served while `count` others attack; memory and loop stay within their limits."""
+async def assert_withstands(
+    running: Ingress, kind: str, count: int, *, seconds: float, bound: int, gone_at_once: bool = False
+) -> dict[str, int]:
+    """Good senders are served while `count` others attack; memory and loop stay within their limits.
+
+    `gone_at_once`: the attackers are seen to leave all in one moment, as when a network breaks.
+    """
     async with attack(kind, running.port, count) as attacking:
         before = running.processor_time()
         good = await good_senders(running.port, seconds=seconds)
         stretch = running.processor_time().stretch_since(before)
+        if gone_at_once:
+            running.program.process.send_signal(signal.SIGSTOP)
+    running.program.process.send_signal(signal.SIGCONT)
+    await until(running.is_alone, what="that all attackers are gone")
     worst_block, wall = await running.worst_block("cpu"), await running.worst_block("wall")
     found = (
         f"{kind}: {good}, stretch {stretch:.1f}, peak {running.peak_memory() / MIB:.0f} of {bound / MIB:.0f} MiB,"
@@ -178,7 +192,7 @@ async def assert_withstands(running: Ingress, kind: str, count: int, *, seconds:
 async def test_ten_thousand_connections(kafka_bootstrap_servers: str, topics: TopicNames, tmp_path: Path) -> None:
     settings = {"INGRESS_REQUEST_TIMEOUT_SECONDS": "60"}  # none of the slow heads ends by itself
     async with ingress(kafka_bootstrap_servers, topics.prefix, tmp_path, **settings) as running:
-        await assert_withstands(running, "heads", 10_000, seconds=4, bound=300_000_000)
+        await assert_withstands(running, "heads", 10_000, seconds=4, bound=300_000_000, gone_at_once=True)
 
         assert await running.metric('ringover_http_displaced_total{wanted="connection"}') > 0  # so all were open
 

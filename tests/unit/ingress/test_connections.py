@@ -4,6 +4,8 @@ import asyncio
 import gc
 import json
 import logging
+import socket
+import struct
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 from aiohttp import http_parser
 
-from ingress import app
+from ingress import app, protocol
 from ingress.protocol import Connection, require_c_parser
 from runtime.errors import RefusedError
 from tests.support.waiting import until
@@ -537,3 +539,39 @@ async def test_thousands_of_pipelined_requests_are_answered_in_order() -> None:
         await writing
         assert [answer.json["request_id"] for answer in answers] == wanted
         assert server.nothing_stored
+
+
+@pytest.mark.parametrize("reset", [pytest.param(False, id="ended"), pytest.param(True, id="reset")])
+async def test_many_that_leave_in_one_moment_are_let_go_of_in_turns(
+    monkeypatch: pytest.MonkeyPatch, *, reset: bool
+) -> None:
+    monkeypatch.setattr(protocol, "ENDINGS_PER_TURN", 5)
+    let_go = 0
+    forget = Connection._let_go
+
+    def counting(connection: Connection, exc: BaseException | None) -> None:
+        nonlocal let_go
+        let_go += 1
+        forget(connection, exc)
+
+    monkeypatch.setattr(Connection, "_let_go", counting)
+    async with serving() as server:
+        peers = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
+
+        async def all_are_open() -> bool:
+            return server.counted("ringover_http_connections") == 40
+
+        await until(all_are_open)
+        for peer in peers:
+            if reset:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+        in_one_turn = []
+        async with asyncio.timeout(10):
+            while let_go < 40:
+                before = let_go
+                await asyncio.sleep(0)
+                in_one_turn.append(let_go - before)
+
+        assert max(in_one_turn) <= 5
+        assert server.counted("ringover_http_connections") == 0
