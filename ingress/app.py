@@ -9,7 +9,7 @@ from aiohttp import web
 
 from ingress.capacity import Capacity
 from ingress.handler import WebhookHandler
-from ingress.protocol import Server
+from ingress.server import Server
 from runtime.admin import listen
 from runtime.logs import logger
 

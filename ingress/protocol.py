@@ -13,13 +13,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
-from ingress.answering import Answering, AnswerUnreadable, DisplacedError, Handler
+from ingress.answering import Answering, DisplacedError
 from ingress.capacity import FREE_BYTES, Capacity
 from ingress.turns import Turns
-from runtime.errors import RefusedError
-
-ARRIVALS_PER_TURN = 128  # pieces of data parsed in one turn of the loop: 25 ms if each is a head of the largest kind
-ENDINGS_PER_TURN = 512  # connections let go of in one turn, as many as it may accept: 8 ms
 
 # What is kept of one connection, beside the bytes that `Capacity` counts.
 MAX_HEAD_LINE_BYTES = 8190  # of the request line, and of each header; beyond it: 400
@@ -27,19 +23,6 @@ MAX_HEADERS = 64  # 25 KB of objects; proxies bring a webhook to about 30
 MAX_QUEUED = 2  # requests parsed behind the one that is being answered; aiohttp's own limit is 32
 READ_BYTES = 64 * 1024  # of a body unread by us: reading pauses at twice as many
 RECEIVE_BUFFER_BYTES = 64 * 1024  # the kernel's, which doubles it: it bounds one read, and the kernel's memory
-
-
-def require_c_parser() -> None:
-    """Refuse to run on aiohttp's Python parser, which is slow and had request-smuggling bugs of its own.
-
-    Raises:
-        RefusedError: the C extensions are missing or switched off.
-    """
-    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
-        raise RefusedError(
-            "aiohttp runs without its C parser: unset AIOHTTP_NO_EXTENSIONS, or install a wheel of aiohttp for this"
-            " platform"
-        )
 
 
 class Connection(Answering):
@@ -277,24 +260,3 @@ class Connection(Answering):
         current = self._current_request
         if current is not None and not current.content.is_eof():
             current.content.set_exception(RequestPayloadError())
-
-
-class Server(web.Server):
-    """aiohttp's low-level server with our connections."""
-
-    def __init__(
-        self, handler: Handler, *, answer_unreadable: AnswerUnreadable, capacity: Capacity, **options: Any
-    ) -> None:
-        super().__init__(handler)  # type: ignore[arg-type]  # only our connections call it
-        self._options = {
-            "handler": handler,
-            "answer_unreadable": answer_unreadable,
-            "arrivals": Turns(ARRIVALS_PER_TURN),
-            "endings": Turns(ENDINGS_PER_TURN),
-            "capacity": capacity,
-            **options,
-        }
-
-    def __call__(self) -> Connection:
-        """A connection; asyncio calls this for each one that it accepts."""
-        return Connection(self, loop=self._loop, **self._options)

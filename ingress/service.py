@@ -14,7 +14,7 @@ from ingress.capacity import SPARE_CONNECTIONS, Capacity
 from ingress.credentials import Credentials, authenticator_of
 from ingress.handler import Limits, WebhookHandler
 from ingress.kafka import CONNECTING, KafkaPublisher
-from ingress.protocol import require_c_parser
+from ingress.server import require_c_parser
 from ingress.settings import IngressSettings
 from ingress.spool.model import Bounds
 from ingress.spool.spool import open_spool

@@ -30,6 +30,7 @@ ADAPTERS = {
     "ingress.lanes": {"aiokafka"},
     "ingress.produce": {"aiokafka"},
     "ingress.protocol": {"aiohttp"},
+    "ingress.server": {"aiohttp"},
     "ingress.reading": {"aiohttp"},
     "ingress.requests": {"aiohttp"},
     "ingress.sender": {"aiokafka"},

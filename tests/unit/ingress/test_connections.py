@@ -14,8 +14,10 @@ from email.utils import parsedate_to_datetime
 import pytest
 from aiohttp import http_parser
 
-from ingress import app, protocol
-from ingress.protocol import Connection, require_c_parser
+from ingress import app
+from ingress import server as ingress_server
+from ingress.protocol import Connection
+from ingress.server import require_c_parser
 from runtime.errors import RefusedError
 from tests.support.waiting import until
 from tests.unit.ingress.serving import (
@@ -545,7 +547,7 @@ async def test_thousands_of_pipelined_requests_are_answered_in_order() -> None:
 async def test_many_that_leave_in_one_moment_are_let_go_of_in_turns(
     monkeypatch: pytest.MonkeyPatch, *, reset: bool
 ) -> None:
-    monkeypatch.setattr(protocol, "ENDINGS_PER_TURN", 5)
+    monkeypatch.setattr(ingress_server, "ENDINGS_PER_TURN", 5)
     let_go = 0
     forget = Connection._let_go
 
