@@ -7,7 +7,7 @@ coordinator that comes back from a crash may show an older one (docs/design.md, 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -47,7 +47,7 @@ async def read_offsets(
     Without it, the answer is that of a moment ago.
 
     Raises:
-        KafkaError: the broker reported an error, there is no such topic, or a transaction stayed open.
+        KafkaError: the broker reported an error, there is no such topic or partition, or a transaction stayed open.
         TimeoutError: it did not answer in time.
     """
     sources = list(sources)
@@ -57,13 +57,24 @@ async def read_offsets(
         # (KIP-207).
         isolation_level = "read_uncommitted" if wait else "read_committed"
         async with _consumer(options, wanted, isolation_level=isolation_level) as consumer:
-            if topic not in await consumer.topics():
-                raise UnknownTopicOrPartitionError(topic)  # else it would be waited for
+            seen = await consumer._client.fetch_all_metadata()  # noqa: SLF001 - `topics()` shows only names
+            _require_partitions(topic, seen.partitions_for_topic(topic), sources)
             ends = await consumer.end_offsets(list(wanted))
         async with _consumer(options, wanted, isolation_level="read_committed") as consumer:
             values = await _last_values(consumer, wanted, ends)
     found = {place.partition: int(value) for place, value in values.items()}
     return {source: found.get(source.partition) for source in sources}
+
+
+def _require_partitions(topic: str, existing: Collection[int] | None, sources: Iterable[TopicPartition]) -> None:
+    """A partition that does not exist would be waited for."""
+    if existing is None:
+        raise UnknownTopicOrPartitionError(topic)
+    missing = {source.partition for source in sources}.difference(existing)
+    if missing:
+        raise UnknownTopicOrPartitionError(
+            f"{topic} has {len(existing)} partitions and needs as many as the raw topic: there is no {min(missing)}"
+        )
 
 
 async def _last_values(

@@ -75,6 +75,13 @@ async def test_a_topic_that_is_missing_is_an_error_at_once(place: Place) -> None
         await place.read()
 
 
+async def test_a_topic_with_too_few_partitions_is_an_error_at_once(place: Place) -> None:
+    place.sources.append(TopicPartition(place.sources[0].topic, 99))
+
+    with pytest.raises(UnknownTopicOrPartitionError, match=r"as many as the raw topic: there is no 99"):
+        await place.read()
+
+
 async def test_what_was_aborted_does_not_count(place: Place) -> None:
     first, second = place.sources
     async with place.transactional() as client:
