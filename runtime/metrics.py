@@ -138,7 +138,8 @@ class ProcessorMetrics(ProcessMetrics):
         self.kafka_available = Gauge("ringover_kafka_available", "Whether Kafka answers", registry=registry)
         #: Partitions owned now.
         self.partitions = Gauge("ringover_partitions", "Partitions owned", registry=registry)
-        #: Raw records not yet processed, by partition.
+        #: Raw records not yet processed, by partition; missing while that is not known.
         self.lag = Gauge("ringover_consumer_lag", "Lag in records", ["partition"], registry=registry)
-        #: Age of the oldest raw record not yet processed, by partition.
+        #: Age of the oldest raw record not yet processed, by partition; of one that cannot be read, the time since it
+        #: was first seen to wait.
         self.lag_seconds = Gauge("ringover_consumer_lag_seconds", "Lag in seconds", ["partition"], registry=registry)
