@@ -65,7 +65,7 @@ class ProcessorService:
         self._setback: str | None = None  # what ended the last stay in the group
         self._problems: dict[str, str] = {"state": "PostgreSQL: not asked yet", "kafka": "Kafka: not asked yet"}
         self._stopping = asyncio.Event()
-        self._gate = Gate(settings.database_url.get_secret_value(), settings.processor_group)
+        self._gate = Gate(settings.database_url.get_secret_value(), settings.processor_group, self._metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Process until `stop` is set.

@@ -136,6 +136,10 @@ class ProcessorMetrics(ProcessMetrics):
         self.state_available = Gauge("ringover_state_available", "Whether PostgreSQL answers", registry=registry)
         #: 1 while the brokers answer.
         self.kafka_available = Gauge("ringover_kafka_available", "Whether Kafka answers", registry=registry)
+        #: 1 while operators have paused the group.
+        self.paused = Gauge("ringover_paused", "Whether the group is paused", registry=registry)
+        #: Pauses seen: one for a rewind may begin and end between two scrapes.
+        self.pauses = Counter("ringover_pauses", "Pauses of the group", registry=registry)
         #: Partitions owned now.
         self.partitions = Gauge("ringover_partitions", "Partitions owned", registry=registry)
         #: Raw records not yet processed, by partition; missing while that is not known.
