@@ -12,7 +12,7 @@ from ingress.accept import DEAD_LETTER_CODES, Accepted, ToDeadLetter, ToRaw
 from ingress.answers import Problem
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
-from runtime.tallies import Count
+from runtime.tallies import Buckets, Count
 from schemas.endpoints import ENDPOINTS
 
 OTHER = "other"  # the endpoint, in metrics and logs, of requests to none of ours
@@ -42,6 +42,7 @@ class Observer:
         self._seconds_to_accept = {name: metrics.duration.labels(name, "2xx") for name in ENDPOINTS}
         self._accepted = {name: metrics.requests.labels(name, 202) for name in ENDPOINTS}
         _begin(metrics)
+        self._refusals: dict[tuple[str, int], Buckets] = {}
         self._authenticated: dict[str, Count] = {}
         self._log = logger(__name__).bind()
         self._logs_all = self._log.is_enabled_for(logging.DEBUG)
@@ -51,10 +52,9 @@ class Observer:
         """Note one answer; a webhook that went its normal way is logged at debug only."""
         if exchange.key_id is not None:
             self._credential(exchange.key_id).inc()
-        if not isinstance(outcome, Problem):
+        if isinstance(outcome, ToRaw):
             self._seconds_to_accept[exchange.endpoint].observe(seconds)
             self._accepted[exchange.endpoint].inc()
-        if isinstance(outcome, ToRaw):
             if self._logs_all:
                 self._line(self._log.debug, exchange, "accepted", status, seconds, call_id=outcome.call_id)
             return
@@ -65,10 +65,12 @@ class Observer:
     def _unusual(self, exchange: Exchange, outcome: ToDeadLetter | Problem, status: int, seconds: float) -> str:
         """Count what did not go its normal way; returns its code."""
         if isinstance(outcome, Problem):
-            self._metrics.duration.labels(exchange.endpoint, f"{status // 100}xx").observe(seconds)
+            self._seconds_to_refuse(exchange.endpoint, status).observe(seconds)
             self._metrics.requests.labels(exchange.endpoint, status).inc()
             self._metrics.refused.labels(outcome.code).inc()
             return outcome.code
+        self._seconds_to_accept[exchange.endpoint].observe(seconds)
+        self._accepted[exchange.endpoint].inc()
         self._metrics.dead_letters.labels(outcome.reason.code.value).inc()
         return outcome.reason.code.value
 
@@ -92,6 +94,12 @@ class Observer:
             call_id=call_id,
             duration_ms=round(seconds * 1000, 2),
         )
+
+    def _seconds_to_refuse(self, endpoint: str, status: int) -> Buckets:
+        series = self._refusals.get((endpoint, status))
+        if series is None:
+            series = self._refusals[endpoint, status] = self._metrics.duration.labels(endpoint, f"{status // 100}xx")
+        return series
 
     def _credential(self, key_id: str) -> Count:
         counter = self._authenticated.get(key_id)
