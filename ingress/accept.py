@@ -14,6 +14,8 @@ from schemas.fields import ID_MAX_CHARACTERS, is_id
 from schemas.identity import CallId, EventId, EventType, IdempotencyKey, derived_event_id, idempotency_key
 
 Document: TypeAlias = dict[str, Any]
+#: Why a body has no place in the raw log.
+DEAD_LETTER_CODES = (Code.NOT_JSON, Code.NOT_AN_OBJECT, Code.CALL_ID_UNUSABLE)
 
 
 class ToRaw(NamedTuple):

@@ -53,6 +53,7 @@ SIGNATURE_WRONG = Refused(
 )
 AUTHORIZATION_REPEATED = Refused("authorization_repeated", "Authorization appears more than once")
 TOKEN_WRONG = Refused("token_wrong", "Authorization is not a bearer token that is active")
+REFUSALS = (NO_CREDENTIALS, SIGNATURE_REPEATED, SIGNATURE_WRONG, AUTHORIZATION_REPEATED, TOKEN_WRONG)
 
 
 class Authenticator:

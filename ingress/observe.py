@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ingress.accept import Accepted, ToDeadLetter, ToRaw
+from ingress import authenticate, problems
+from ingress.accept import DEAD_LETTER_CODES, Accepted, ToDeadLetter, ToRaw
 from ingress.answers import Problem
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
-from runtime.tallies import Count
+from runtime.tallies import Buckets, Count
 from schemas.endpoints import ENDPOINTS
 
 OTHER = "other"  # the endpoint, in metrics and logs, of requests to none of ours
@@ -38,8 +39,10 @@ class Observer:
     def __init__(self, metrics: IngressMetrics) -> None:
         self._metrics = metrics
         # Bound once: looking labels up, or binding a logger, costs more than counting.
-        self._durations = {name: metrics.duration.labels(name) for name in (*ENDPOINTS, OTHER)}
+        self._seconds_to_accept = {name: metrics.duration.labels(name, "2xx") for name in ENDPOINTS}
         self._accepted = {name: metrics.requests.labels(name, 202) for name in ENDPOINTS}
+        _begin(metrics)
+        self._refusals: dict[tuple[str, int], Buckets] = {}
         self._authenticated: dict[str, Count] = {}
         self._log = logger(__name__).bind()
         self._logs_all = self._log.is_enabled_for(logging.DEBUG)
@@ -47,24 +50,26 @@ class Observer:
 
     def answered(self, exchange: Exchange, outcome: Outcome, status: int, seconds: float) -> None:
         """Note one answer; a webhook that went its normal way is logged at debug only."""
-        self._durations[exchange.endpoint].observe(seconds)
         if exchange.key_id is not None:
             self._credential(exchange.key_id).inc()
         if isinstance(outcome, ToRaw):
+            self._seconds_to_accept[exchange.endpoint].observe(seconds)
             self._accepted[exchange.endpoint].inc()
             if self._logs_all:
                 self._line(self._log.debug, exchange, "accepted", status, seconds, call_id=outcome.call_id)
             return
-        code = self._unusual(exchange, outcome, status)
+        code = self._unusual(exchange, outcome, status, seconds)
         if self._may_log(code):
             self._line(self._log.info, exchange, code, status, seconds)
 
-    def _unusual(self, exchange: Exchange, outcome: ToDeadLetter | Problem, status: int) -> str:
+    def _unusual(self, exchange: Exchange, outcome: ToDeadLetter | Problem, status: int, seconds: float) -> str:
         """Count what did not go its normal way; returns its code."""
         if isinstance(outcome, Problem):
+            self._seconds_to_refuse(exchange.endpoint, status).observe(seconds)
             self._metrics.requests.labels(exchange.endpoint, status).inc()
             self._metrics.refused.labels(outcome.code).inc()
             return outcome.code
+        self._seconds_to_accept[exchange.endpoint].observe(seconds)
         self._accepted[exchange.endpoint].inc()
         self._metrics.dead_letters.labels(outcome.reason.code.value).inc()
         return outcome.reason.code.value
@@ -90,6 +95,12 @@ class Observer:
             duration_ms=round(seconds * 1000, 2),
         )
 
+    def _seconds_to_refuse(self, endpoint: str, status: int) -> Buckets:
+        series = self._refusals.get((endpoint, status))
+        if series is None:
+            series = self._refusals[endpoint, status] = self._metrics.duration.labels(endpoint, f"{status // 100}xx")
+        return series
+
     def _credential(self, key_id: str) -> Count:
         counter = self._authenticated.get(key_id)
         if counter is None:
@@ -107,3 +118,17 @@ class Observer:
             if count > LINES_PER_SECOND:
                 self._log.info("webhook.not_logged", code=code, count=count - LINES_PER_SECOND)
         self._this_second.clear()
+
+
+def _begin(metrics: IngressMetrics) -> None:
+    """Series of what can be answered to webhooks, and why, before it happens for the first time."""
+    refusals = [*problems.ALL, *(problems.unauthenticated(one.code, one.detail) for one in authenticate.REFUSALS)]
+    for problem in refusals:
+        metrics.refused.labels(problem.code)
+    for code in DEAD_LETTER_CODES:
+        metrics.dead_letters.labels(code.value)
+    for endpoint in ENDPOINTS:
+        for problem in refusals:
+            if problem is not problems.NOT_FOUND:  # that is `other`
+                metrics.requests.labels(endpoint, problem.status.value)
+                metrics.duration.labels(endpoint, f"{problem.status // 100}xx")

@@ -56,6 +56,24 @@ SPOOL_FULL = Problem(
 )
 INTERNAL = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the fault is ours: send it again later", close=True)
 
+#: All but the 401 of each of the authenticator's codes.
+ALL = (
+    UNREADABLE,
+    BODY_INCOMPLETE,
+    ADDRESS_NOT_ALLOWED,
+    NOT_FOUND,
+    METHOD_NOT_ALLOWED,
+    TIMED_OUT,
+    TOO_LARGE,
+    NOT_JSON_TYPE,
+    ENCODED,
+    OVERLOADED,
+    DISPLACED,
+    NOT_STORED,
+    SPOOL_FULL,
+    INTERNAL,
+)
+
 
 def unauthenticated(code: str, detail: str) -> Problem:
     """A 401; the code and the detail are the authenticator's."""

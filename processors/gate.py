@@ -5,12 +5,14 @@ lost notification did not tell. While PostgreSQL is away the last known word hol
 """
 
 import asyncio
+import math
 import time
 
 import psycopg
 
 from processors.postgres_state import CONNECTION, QUERIES
 from runtime.logs import logger
+from runtime.metrics import ProcessorMetrics
 
 CHANNEL = "ringover_pause"
 LOOK_EVERY_SECONDS = 1.0
@@ -23,14 +25,21 @@ log = logger(__name__)
 class Gate:
     """`opened` and `closed` are set in turn; closed until PostgreSQL has been asked once."""
 
-    def __init__(self, database_url: str, group: str) -> None:
+    def __init__(self, database_url: str, group: str, metrics: ProcessorMetrics) -> None:
         self.opened = asyncio.Event()
         self.closed = asyncio.Event()
         self.closed.set()
         self._database_url = database_url
         self._group = group
-        self._ends = float("inf")  # time.monotonic() at which the known pause ends
+        self._ends = math.inf  # time.monotonic() at which the known pause ends
         self.reason = "not asked yet"
+        self._pauses = metrics.pauses
+        metrics.paused.set_function(lambda: self.paused)
+
+    @property
+    def paused(self) -> bool:
+        """Whether operators keep it closed, as far as is known."""
+        return self.closed.is_set() and self._ends < math.inf
 
     async def watch(self) -> None:
         """Keep the gate as operators want it, for ever. PostgreSQL being away is no error."""
@@ -55,6 +64,8 @@ class Gate:
             self._open()
         else:
             seconds, reason = row
+            if not self.paused:
+                self._pauses.inc()
             self._ends = time.monotonic() + seconds
             self._close(reason)
 

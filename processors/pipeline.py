@@ -53,12 +53,29 @@ class Standing:
     """How far a partition is, for the lag metrics and for readiness.
 
     `position`: everything below is committed. `pending`: broker time (ms) of the first record of each batch in hand.
-    `problem`: why it does not get on, until a batch is committed or there is none.
+    `given_up`: that of the record at `position`, when it was in hand and the attempt failed. `problem`: why it does not
+    get on, until a batch is committed or there is none.
     """
 
     position: int | None = None
     pending: deque[int] = field(default_factory=deque)
+    given_up: int | None = None
     problem: str | None = None
+
+    @property
+    def oldest(self) -> int | None:
+        """Broker time (ms) of the oldest record that waits; None when none was read."""
+        return self.pending[0] if self.pending else self.given_up
+
+    def reach(self, position: int) -> None:
+        """Everything below `position` is committed, or was before a takeover."""
+        if position != self.position:
+            self.position, self.given_up = position, None
+
+    def give_up(self) -> None:
+        """What is in hand must be read again; how old it is stays known."""
+        self.given_up = self.oldest
+        self.pending.clear()
 
 
 class PartitionPipeline:
@@ -90,12 +107,13 @@ class PartitionPipeline:
         position = await self._take_over()
         self._counted_until = max(position, await self._ports.state.progress() or 0)
         self._metrics.takeovers.inc()
-        self._standing.position = position
+        self._standing.reach(position)
         committing: asyncio.Task[None] | None = None
         try:
             while not stop.is_set():
                 batch = await self._next(position)
                 if batch is not None:
+                    self._standing.pending.append(batch.verdicts[0].timestamp_ms)
                     decision = await self._decide(batch)
                     if committing is not None:
                         await committing
@@ -106,12 +124,13 @@ class PartitionPipeline:
                     committing = None
                 else:
                     self._standing.problem = None
+                    self._standing.reach(await self._ports.raw.position())  # past markers, which are no lag
             if committing is not None:
                 await committing
         finally:
             if committing is not None:
                 await _settle(committing)
-            self._standing.pending.clear()
+            self._standing.give_up()
 
     async def _take_over(self) -> int:
         try:
@@ -129,7 +148,7 @@ class PartitionPipeline:
         records = await self._slice(min(most, SLICE_RECORDS), end)
         if not records:
             return None
-        oldest, expected = records[0].timestamp, position
+        expected = position
         verdicts: list[Verdict] = []
         while records:
             if records[0].offset != expected:
@@ -139,7 +158,6 @@ class PartitionPipeline:
             wanted = min(most - len(verdicts), SLICE_RECORDS) if len(records) == SLICE_RECORDS else 0
             await asyncio.sleep(0)  # heartbeats and the other partitions come in between
             records = await self._slice(wanted, end, wait=False) if wanted else ()
-        self._standing.pending.append(oldest)
         return Batch(self._lane.partition, position, expected, verdicts)
 
     async def _slice(self, max_records: int, end: int | None, *, wait: bool = True) -> Sequence[RawRecord]:
@@ -204,8 +222,8 @@ class PartitionPipeline:
     async def _commit(self, batch: Batch, decision: Decision) -> None:
         with self._metrics.commit.time():
             await self._ports.output.commit(decision.outputs, batch.next_offset)
-        self._standing.position = batch.next_offset
         self._standing.pending.popleft()
+        self._standing.reach(batch.next_offset)
         self._standing.problem = None
         self._measure(batch, decision)
 
@@ -235,7 +253,6 @@ class PartitionPipeline:
             batch = await self._next(position, end)
             if batch is not None:
                 await self._reclaim(batch)
-                self._standing.pending.popleft()
                 self._metrics.healed.inc(len(batch.verdicts))
                 position = batch.next_offset
         if not self._stop.is_set():

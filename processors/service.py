@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from processors.gate import Gate
+from processors.lag import LagWatch, Place
 from processors.member import Assignment, Member, MemberConfig, OutputFactory
 from processors.pipeline import stopped_within
 from processors.postgres_state import PostgresState, make_pool
@@ -59,10 +60,12 @@ class ProcessorService:
         self._metrics.ready.set_function(lambda: self._not_ready() is None)
         ProcessCollector(registry=self._metrics.registry)
         self._assignment = Assignment()
+        self._ends: dict[TopicPartition, int] = {}  # of the raw log, when Kafka last answered
+        self._lag = LagWatch()
         self._setback: str | None = None  # what ended the last stay in the group
         self._problems: dict[str, str] = {"state": "PostgreSQL: not asked yet", "kafka": "Kafka: not asked yet"}
         self._stopping = asyncio.Event()
-        self._gate = Gate(settings.database_url.get_secret_value(), settings.processor_group)
+        self._gate = Gate(settings.database_url.get_secret_value(), settings.processor_group, self._metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Process until `stop` is set.
@@ -178,26 +181,32 @@ class ProcessorService:
             except LogUnavailableError as error:
                 why = await refusal(self._options)
                 self._silent("kafka", self._metrics.kafka_available, f"Kafka: {why}" if why else str(error))
+                self._show_lag()  # what is known to wait becomes older all the same
             finally:
                 await close_consumer(client)
             await asyncio.sleep(PROBE_EVERY_SECONDS)
 
     async def _sample_lag(self, client: AIOKafkaConsumer) -> None:
-        standings = dict(self._assignment.standings)
+        standings = list(self._assignment.standings)
         with reading():
             async with asyncio.timeout(PROBE_SECONDS):
                 if self._topics.raw not in await client.topics():
                     raise LogUnavailableError(f"Kafka: topic {self._topics.raw} does not exist or may not be seen")
-                ends: dict[TopicPartition, int] = await client.end_offsets(list(standings)) if standings else {}
+                self._ends = await client.end_offsets(standings) if standings else {}
+        self._show_lag()
+
+    def _show_lag(self) -> None:
+        standings = self._assignment.standings
+        places = {
+            partition.partition: Place(standings[partition].position, end, standings[partition].oldest)
+            for partition, end in self._ends.items()
+            if partition in standings
+        }
         self._metrics.lag.clear()
         self._metrics.lag_seconds.clear()
-        now = time.time()
-        for partition, end in ends.items():
-            standing = standings[partition]
-            oldest = standing.pending[0] / 1000 if standing.pending else now
-            if standing.position is not None:
-                self._metrics.lag.labels(partition.partition).set(max(0, end - standing.position))
-            self._metrics.lag_seconds.labels(partition.partition).set(max(0.0, now - oldest))
+        for number, lag in self._lag.look(places, time.time()).items():
+            self._metrics.lag.labels(number).set(lag.records)
+            self._metrics.lag_seconds.labels(number).set(lag.seconds)
 
     def _answers(self, what: str, gauge: Any) -> None:
         if self._problems.pop(what, None) is not None:

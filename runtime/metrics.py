@@ -1,11 +1,44 @@
-"""Every metric, by name and meaning, in one typed place. Labels come from enums only: never an id, never a number."""
+"""Every metric, by name and meaning, in one typed place. Labels come from enums only: never an id, never a number.
+
+Label values that are known have a series from the start: `increase()` cannot see the first event of a new one.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from runtime import tallies
+from runtime import errors, tallies
+from schemas.dead_letter import Code
+from schemas.identity import EventType
 
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SLOW = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
+
+DISTRIBUTION = "ringover-events"
+#: What becomes of a raw record that has an event type; a dead letter has none, and counts as `unknown`.
+OUTCOMES = ("emitted", "duplicate", "conflict")
+#: Why the processor tries a step again: PostgreSQL was away in the middle of a batch, or by the name of the error.
+RETRY_CAUSES = (
+    "state",
+    *(
+        error.__name__
+        for error in (
+            errors.StateUnavailableError,
+            errors.StateBehindError,
+            errors.LogUnavailableError,
+            errors.PublishError,
+            errors.FencedError,
+        )
+    ),
+)
+
+
+def running_version() -> str:
+    """The version of this program; `unknown` when it runs without being installed."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 class ProcessMetrics:
@@ -24,6 +57,9 @@ class ProcessMetrics:
         )
         #: 1 when /readyz answers 200.
         self.ready = Gauge("ringover_ready", "Whether the process is ready", registry=registry)
+        #: Always 1; its label says what runs.
+        self.build = Gauge("ringover_build_info", "The version that runs", ["version"], registry=registry)
+        self.build.labels(running_version()).set(1)
 
 
 class IngressMetrics(ProcessMetrics):
@@ -35,9 +71,13 @@ class IngressMetrics(ProcessMetrics):
         self.requests = tallies.Counter(
             "ringover_http_requests", "Requests answered", ["endpoint", "code"], registry=registry
         )
-        #: From the request's head read to the answer, by endpoint slug.
+        #: From the request's head read to the answer, by endpoint slug and class of the status: 2xx, 4xx, 5xx.
         self.duration = tallies.Histogram(
-            "ringover_http_request_duration_seconds", "Time to answer", ["endpoint"], buckets=_FAST, registry=registry
+            "ringover_http_request_duration_seconds",
+            "Time to answer",
+            ["endpoint", "class"],
+            buckets=_FAST,
+            registry=registry,
         )
         #: Requests being answered now.
         self.in_flight = Gauge("ringover_http_inflight", "Requests in flight", registry=registry)
@@ -48,6 +88,8 @@ class IngressMetrics(ProcessMetrics):
         #: Connections closed, or their half received requests answered 503, because others wanted the room: of a
         #: `connection` or of `bytes`.
         self.displaced = Counter("ringover_http_displaced", "Connections that gave way", ["wanted"], registry=registry)
+        for wanted in ("connection", "bytes"):
+            self.displaced.labels(wanted)
         #: New connections closed at once: at the limit, and none could give way.
         self.connections_refused = Counter(
             "ringover_http_connections_refused", "Connections refused", registry=registry
@@ -67,6 +109,9 @@ class IngressMetrics(ProcessMetrics):
         self.certificates_reloaded = Counter(
             "ringover_certificates_reloaded", "Changes of certificate files", ["result"], registry=registry
         )
+        for result in ("loaded", "refused"):
+            self.credentials_reloaded.labels(result)
+            self.certificates_reloaded.labels(result)
         #: Webhooks stored in the dead-letter topic at once, by reason code.
         self.dead_letters = Counter(
             "ringover_ingress_dead_letters", "Dead letters stored by the ingress", ["code"], registry=registry
@@ -99,6 +144,8 @@ class SpoolMetrics:
         self.set_aside = Counter("ringover_spool_set_aside", "Spool files set aside", registry=registry)
         #: 1 while the spool would take a record: it has room, and its disk works.
         self.usable = Gauge("ringover_spool_usable", "Whether the spool takes records", registry=registry)
+        #: As many bytes it takes at most (INGRESS_SPOOL_MAX_BYTES).
+        self.max_bytes = Gauge("ringover_spool_max_bytes", "Bytes that the spool takes at most", registry=registry)
 
 
 class ProcessorMetrics(ProcessMetrics):
@@ -108,14 +155,21 @@ class ProcessorMetrics(ProcessMetrics):
         super().__init__(registry)
         #: Raw records by event type (or `unknown`) and outcome: emitted, duplicate, conflict, dead_letter.
         self.events = Counter("ringover_events", "Raw records processed", ["type", "outcome"], registry=registry)
+        self.events.labels("unknown", "dead_letter")
         #: Dead letters by reason code.
         self.dead_letters = Counter(
             "ringover_dead_letters", "Dead letters stored by the processor", ["code"], registry=registry
         )
+        for code in Code:
+            self.dead_letters.labels(code.value)
         #: From the ingress's clock at reception to the committed event, by event type.
         self.end_to_end = tallies.Histogram(
             "ringover_end_to_end_seconds", "Received to committed", ["type"], buckets=_SLOW, registry=registry
         )
+        for event_type in EventType:
+            self.end_to_end.labels(event_type.value)
+            for outcome in OUTCOMES:
+                self.events.labels(event_type.value, outcome)
         #: One claim statement.
         self.claim = Histogram("ringover_claim_duration_seconds", "Time to claim", buckets=_FAST, registry=registry)
         #: One Kafka transaction, from begin to committed.
@@ -132,13 +186,20 @@ class ProcessorMetrics(ProcessMetrics):
         self.fenced = Counter("ringover_fenced", "Producers fenced", registry=registry)
         #: Steps tried again because Kafka or PostgreSQL was away, by which.
         self.retries = Counter("ringover_retries", "Steps tried again", ["cause"], registry=registry)
+        for cause in RETRY_CAUSES:
+            self.retries.labels(cause)
         #: 1 while the state table answers.
         self.state_available = Gauge("ringover_state_available", "Whether PostgreSQL answers", registry=registry)
         #: 1 while the brokers answer.
         self.kafka_available = Gauge("ringover_kafka_available", "Whether Kafka answers", registry=registry)
+        #: 1 while operators have paused the group.
+        self.paused = Gauge("ringover_paused", "Whether the group is paused", registry=registry)
+        #: Pauses seen: one for a rewind may begin and end between two scrapes.
+        self.pauses = Counter("ringover_pauses", "Pauses of the group", registry=registry)
         #: Partitions owned now.
         self.partitions = Gauge("ringover_partitions", "Partitions owned", registry=registry)
-        #: Raw records not yet processed, by partition.
+        #: Raw records not yet processed, by partition; missing while that is not known.
         self.lag = Gauge("ringover_consumer_lag", "Lag in records", ["partition"], registry=registry)
-        #: Age of the oldest raw record not yet processed, by partition.
+        #: Age of the oldest raw record not yet processed, by partition; of one that cannot be read, the time since it
+        #: was first seen to wait.
         self.lag_seconds = Gauge("ringover_consumer_lag_seconds", "Lag in seconds", ["partition"], registry=registry)

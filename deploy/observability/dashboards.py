@@ -46,15 +46,21 @@ def rate(metric: str, *, by: str = "", where: str = "") -> str:
     return f"sum{f' by ({by})' if by else ''} (rate({metric}{where}[{RATE}]))"
 
 
-def quantiles(histogram: str, *of: float) -> list[Query]:
+def seen(metric: str, *, by: str) -> str:
+    """As `rate`, without the series to which nothing happened."""
+    return f"{rate(metric, by=by)} > 0"
+
+
+def quantiles(histogram: str, *of: float, where: str = "") -> list[Query]:
     """Quantiles of a histogram, in all."""
     return [
-        (f"histogram_quantile({q:g}, {rate(f'{histogram}_bucket', by='le')})", f"p{q * 100:g}")
+        (f"histogram_quantile({q:g}, {rate(f'{histogram}_bucket', by='le', where=where)})", f"p{q * 100:g}")
         for q in of or (0.5, 0.99)
     ]
 
 
 OURS = '{endpoint!="other"}'
+JUDGED = '{endpoint!="other", class=~"2xx|5xx"}'
 
 FLOW = Dashboard(
     "ringover-flow",
@@ -89,11 +95,11 @@ FLOW = Dashboard(
                 Panel(
                     "Answers by status",
                     "reqps",
-                    [(rate("ringover_http_requests_total", by="code", where=OURS), "{{code}}")],
+                    [(rate("ringover_http_requests_total", by="code", where=OURS) + " > 0", "{{code}}")],
                     "To our endpoints; a flood to other paths is in Refused.",
                     stacked=True,
                 ),
-                Panel("Refused by reason", "reqps", [(rate("ringover_webhook_refused_total", by="code"), "{{code}}")]),
+                Panel("Refused by reason", "reqps", [(seen("ringover_webhook_refused_total", by="code"), "{{code}}")]),
                 Panel(
                     "By credential",
                     "reqps",
@@ -104,7 +110,12 @@ FLOW = Dashboard(
         (
             "How fast",
             [
-                Panel("Time to answer", "s", quantiles("ringover_http_request_duration_seconds", 0.5, 0.99, 0.999)),
+                Panel(
+                    "Time to answer",
+                    "s",
+                    quantiles("ringover_http_request_duration_seconds", 0.5, 0.99, 0.999, where=JUDGED),
+                    "Of what the objective counts: 2xx and 5xx. A 4xx takes as long as its sender.",
+                ),
                 Panel("Time until Kafka has it", "s", quantiles("ringover_publish_duration_seconds")),
                 Panel(
                     "Received to committed event",
@@ -136,6 +147,13 @@ FLOW = Dashboard(
                         (f"max(rate(process_cpu_seconds_total[{RATE}]))", "cores, busiest"),
                     ],
                 ),
+                Panel(
+                    "Versions",
+                    "short",
+                    [("count by (job, version) (ringover_build_info)", "{{job}} {{version}}")],
+                    "Processes of each; two versions of one program only during a rollout.",
+                    stacked=True,
+                ),
             ],
         ),
         (
@@ -154,6 +172,12 @@ FLOW = Dashboard(
                     ],
                 ),
                 Panel("Size", "bytes", [("sum by (instance) (ringover_spool_bytes)", "{{instance}}")]),
+                Panel(
+                    "Full",
+                    "percentunit",
+                    [("max by (instance) (ringover_spool_bytes / ringover_spool_max_bytes)", "{{instance}}")],
+                    "Of INGRESS_SPOOL_MAX_BYTES; at 100 % webhooks are answered 503. With workers, the fullest one.",
+                ),
             ],
         ),
         (
@@ -174,8 +198,8 @@ FLOW = Dashboard(
                     "Dead letters by reason",
                     "cps",
                     [
-                        (rate("ringover_dead_letters_total", by="code"), "{{code}}"),
-                        (rate("ringover_ingress_dead_letters_total", by="code"), "{{code}} (ingress)"),
+                        (seen("ringover_dead_letters_total", by="code"), "{{code}}"),
+                        (seen("ringover_ingress_dead_letters_total", by="code"), "{{code}} (ingress)"),
                     ],
                 ),
             ],
@@ -192,7 +216,7 @@ FLOW = Dashboard(
                     ],
                 ),
                 Panel(
-                    "Steps tried again, processors", "cps", [(rate("ringover_retries_total", by="cause"), "{{cause}}")]
+                    "Steps tried again, processors", "cps", [(seen("ringover_retries_total", by="cause"), "{{cause}}")]
                 ),
                 Panel(
                     "Delay of the event loop",
@@ -267,6 +291,15 @@ PARTITIONS = Dashboard(
                     "Every rebalance takes each partition over once. Healing: PostgreSQL had lost commits.",
                 ),
                 Panel(
+                    "Paused by operators",
+                    "short",
+                    [
+                        ("max(ringover_paused)", "paused (1)"),
+                        (f"max(increase(ringover_pauses_total[{RATE}]))", "pauses begun"),
+                    ],
+                    "A rewind pauses for some seconds. `ringover-ops top` says who.",
+                ),
+                Panel(
                     "Who answers",
                     "short",
                     [
@@ -291,7 +324,7 @@ PARTITIONS = Dashboard(
                 Panel(
                     "Steps tried again",
                     "cps",
-                    [(rate("ringover_retries_total", by="instance, cause"), "{{instance}} {{cause}}")],
+                    [(seen("ringover_retries_total", by="instance, cause"), "{{instance}} {{cause}}")],
                 ),
             ],
         ),

@@ -39,6 +39,7 @@ class Spool:
         metrics.records.set_function(lambda: self.records)
         metrics.bytes.set_function(lambda: self.size)
         metrics.oldest_age.set_function(lambda: self.oldest_age)
+        metrics.max_bytes.set(bounds.max_bytes)
         metrics.usable.set_function(lambda: self.refusal is None)
 
     @property

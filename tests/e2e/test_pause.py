@@ -1,5 +1,7 @@
 """Operators pause a group's processors through PostgreSQL; the pause is a lease."""
 
+import re
+
 import psycopg
 
 from processors.gate import CHANNEL
@@ -20,6 +22,7 @@ async def test_paused_processors_leave_the_group_and_come_back(place: Place, pro
     _pause(place, seconds=600)
     for processor in processors:
         await _says(processor, "paused: of the test")
+    assert [await _paused(processor) for processor in processors] == [(1, 1), (1, 1)]
     before = await committed_offsets(place)
     count += await store(place.bootstrap_servers, place.topics.raw, traffic(seed=32, calls=300))
     assert await committed_offsets(place) == before
@@ -29,6 +32,7 @@ async def test_paused_processors_leave_the_group_and_come_back(place: Place, pro
     await judge(place)
     for processor in processors:
         await processor.ready()
+        assert await _paused(processor) == (0, 1)
         assert processor.stop() == 0
 
 
@@ -63,6 +67,16 @@ def _resume(place: Place) -> None:
     with psycopg.connect(place.database_url, autocommit=True) as connection:
         connection.execute("DELETE FROM pause")
         connection.execute(f"NOTIFY {CHANNEL}")
+
+
+async def _paused(program: Program) -> tuple[float, ...]:
+    """What its metrics say: whether it is paused, and how many pauses it saw."""
+    text = await program.metrics()
+    return tuple(
+        float(value)
+        for name in ("ringover_paused", "ringover_pauses_total")
+        for value in re.findall(rf"^{name} (\S+)$", text, re.MULTILINE)
+    )
 
 
 async def _says(program: Program, words: str) -> None:

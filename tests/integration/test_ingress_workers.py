@@ -160,7 +160,7 @@ async def test_reload_reaches_every_worker(tmp_path: Path) -> None:
 
         async def both_loaded() -> bool:
             text = await workers.metrics()
-            loaded = 'ringover_credentials_reloaded_total{result="loaded",worker="%d"} '
+            loaded = 'ringover_credentials_reloaded_total{result="loaded",worker="%d"} 1.0'
             return all(loaded % number in text for number in range(WORKERS))
 
         await until(both_loaded, what="credentials read anew by both workers")

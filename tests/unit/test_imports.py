@@ -57,6 +57,7 @@ PURE = {
     "ingress.authenticate",
     "ingress.partition",
     "processors.decide",
+    "processors.lag",
     "processors.model",
     "processors.normalize",
     "processors.ports",

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ingress.observe import Observer
 from runtime.metrics import IngressMetrics, ProcessorMetrics, SpoolMetrics
 from tests.support.waiting import until
 from tests.unit.deploy.tools import ROOT
@@ -70,6 +71,20 @@ def labels_exported() -> dict[str, dict[str, set[str]]]:
                 labels = found.setdefault(sample.name, {})
                 for label, value in sample.labels.items():
                     labels.setdefault(label, set()).add(value)
+    return found
+
+
+def series_at_start() -> dict[str, set[frozenset[str]]]:
+    """The label values of each name's series, `le` aside, of programs to which nothing happened yet."""
+    found: dict[str, set[frozenset[str]]] = {}
+    of_ingress, of_processor = CollectorRegistry(), CollectorRegistry()
+    Observer(IngressMetrics(of_ingress))
+    ProcessorMetrics(of_processor)
+    for registry in (of_ingress, of_processor):
+        for family in text_string_to_metric_families(generate_latest(registry).decode()):
+            for sample in family.samples:
+                values = frozenset(value for label, value in sample.labels.items() if label != "le")
+                found.setdefault(sample.name, set()).add(values)
     return found
 
 

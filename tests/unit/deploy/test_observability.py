@@ -3,23 +3,36 @@
 import re
 from collections.abc import AsyncIterator
 from functools import cache
+from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from deploy.observability import dashboards
-from ingress import problems
+from ingress import authenticate, problems
+from ingress.accept import DEAD_LETTER_CODES
 from ingress.answers import Problem
+from ingress.authenticate import Refused
 from ingress.observe import OTHER
 from ingress.settings import IngressSettings
 from processors.decide import labels as labels_of_outcome
 from processors.model import DeadLettered, Duplicate, Emit
 from processors.settings import ProcessorSettings
+from runtime.errors import PipelineError, TransientError
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.endpoints import ENDPOINTS
 from schemas.identity import EventType
 from tests.support.ports import stable_port
-from tests.unit.deploy.metrics import Selector, exposition, groupings_of, labels_exported, names_in, selectors_of
+from tests.unit.deploy.metrics import (
+    Selector,
+    exposition,
+    groupings_of,
+    labels_exported,
+    names_in,
+    selectors_of,
+    series_at_start,
+)
 from tests.unit.deploy.observability import (
     DASHBOARDS,
     DIRECTORY,
@@ -104,6 +117,7 @@ def values_known() -> dict[str, set[str]]:
         "endpoint": {*ENDPOINTS, OTHER},
         "code": {str(status) for status in statuses},
         "outcome": {labels_of_outcome(outcome)[1] for outcome in outcomes},
+        "class": {f"{status // 100}xx" for status in statuses},
         "result": {"loaded", "refused"},
         "job": {scrape["job_name"] for scrape in read(DIRECTORY / "prometheus.yml")["scrape_configs"]},
         "alertstate": {"firing"},
@@ -129,6 +143,48 @@ def test_every_filter_can_match() -> None:
     wrong = {(where, text) for where, query in QUERIES for s in selectors_of(query) for text in unknown_in(s)}
 
     assert wrong == set()
+
+
+def test_what_is_counted_has_its_series_before_the_first_event() -> None:
+    """`increase()` does not see the first event of a new series."""
+    there = series_at_start()
+    types, codes = {event_type.value for event_type in EventType}, {code.value for code in Code}
+    refusals = [*vars(problems).values(), *vars(authenticate).values()]
+    statuses = values_known()["code"] - {"404"}  # of no endpoint of ours
+
+    assert there["ringover_events_total"] == {
+        *each(types, values_known()["outcome"] - {"dead_letter"}),
+        frozenset({"unknown", "dead_letter"}),
+    }
+    assert there["ringover_end_to_end_seconds_count"] == each(types)
+    assert there["ringover_dead_letters_total"] == each(codes)
+    assert there["ringover_ingress_dead_letters_total"] == each({code.value for code in DEAD_LETTER_CODES})
+    assert there["ringover_webhook_refused_total"] == each(
+        {one.code for one in refusals if isinstance(one, Problem | Refused)}
+    )
+    assert there["ringover_http_requests_total"] == each(set(ENDPOINTS), statuses)
+    assert there["ringover_http_request_duration_seconds_count"] == each(set(ENDPOINTS), values_known()["class"])
+    assert there["ringover_http_displaced_total"] == each({"bytes", "connection"})
+    for name in ("ringover_credentials_reloaded_total", "ringover_certificates_reloaded_total"):
+        assert there[name] == each(values_known()["result"])
+    assert there["ringover_build_info"] == each({version("ringover-events")})
+
+
+def test_every_error_that_a_processor_tries_again_after_has_its_series() -> None:
+    of_the_ingress = {"RecordRefusedError", "SpoolFullError", "SpoolUnavailableError"}
+    known = {"state", "FencedError", *(error.__name__ for error in below(TransientError))} - of_the_ingress
+
+    assert series_at_start()["ringover_retries_total"] == each(known)
+
+
+def each(*values: set[str]) -> set[frozenset[str]]:
+    """Every combination of label values."""
+    return {frozenset(combination) for combination in product(*values)}
+
+
+def below(error: type[PipelineError]) -> set[type[PipelineError]]:
+    """All kinds of an error."""
+    return {found for direct in error.__subclasses__() for found in (direct, *below(direct))}
 
 
 def test_a_filter_that_can_match_nothing_is_noticed() -> None:

@@ -109,6 +109,16 @@ async def test_reading_is_bounded_but_always_gets_on(tmp_path: Path) -> None:
         assert [row.id for row in await spool.read(after=8, max_rows=100, max_bytes=10**9)] == [9, 10]
 
 
+async def test_how_full_it_is_can_be_told(tmp_path: Path) -> None:
+    registry, size = CollectorRegistry(), size_of(record(0))
+    async with spool_in(tmp_path, Bounds(max_bytes=4 * size, max_age_seconds=3600), registry) as spool:
+        await spool.append(record(0))
+
+        shown = [registry.get_sample_value(f"ringover_spool_{name}") for name in ("bytes", "max_bytes")]
+
+    assert shown == [size, 4 * size]
+
+
 async def test_full_spool_refuses_and_takes_again_after_draining(tmp_path: Path) -> None:
     size = size_of(record(0))
     async with spool_in(tmp_path, Bounds(max_bytes=3 * size, max_age_seconds=3600)) as spool:

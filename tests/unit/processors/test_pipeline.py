@@ -506,6 +506,82 @@ async def test_failed_transaction_is_told_and_the_next_takeover_repeats_its_batc
     assert written(kafka) == wanted(kafka.as_raw())
 
 
+async def test_age_of_what_failed_stays_known_until_it_is_committed() -> None:
+    kafka, database = world("a", "b", "c")
+    kafka.rewind(0)
+    database.progress[LOG, PARTITION] = 0
+    process = Process(kafka, database, max_records=2)
+
+    async def broken() -> None:
+        raise PublishError("no answer")
+
+    process.hooks.at(Step.COMMIT, broken)
+    for _ in range(2):
+        with pytest.raises(PublishError):
+            await process.run()
+        assert process.standing.oldest == kafka.records[0].timestamp
+        assert not process.standing.pending
+
+    process.hooks.remove(Step.COMMIT)
+    await process.drain()
+    assert process.standing == Standing(position=3)
+
+
+async def test_age_of_what_failed_is_forgotten_when_a_takeover_finds_it_committed() -> None:
+    kafka, database = world("a", "b")
+    process = Process(kafka, database)
+    answers = iter([PublishError("no answer")])
+
+    async def lost_answer() -> None:
+        for error in answers if kafka.committed else ():
+            raise error
+
+    process.hooks.at(Step.COMMIT_DONE, lost_answer)
+    with pytest.raises(PublishError):
+        await process.run()
+    assert process.standing.oldest == kafka.records[0].timestamp
+
+    await process.drain()
+
+    assert process.standing == Standing(position=2)
+
+
+async def test_markers_at_the_end_are_no_lag() -> None:
+    kafka, database = world("a", "b")
+    kafka.mark()
+    process = Process(kafka, database)
+    task = asyncio.create_task(process.run())
+
+    await becomes(lambda: process.standing.position == kafka.end == 3)
+
+    process.stop.set()
+    await task
+    assert kafka.committed == 2
+
+
+async def test_healing_that_fails_leaves_nothing_in_hand() -> None:
+    kafka, database = world("a", "b", "c")
+    kafka.rewind(3)
+    healer = Process(kafka, database, max_records=1)
+    losses = iter([StateBehindError("lost more")])
+
+    async def lose() -> None:
+        for error in losses:
+            raise error
+
+    healer.hooks.at(Step.CLAIM, lose)
+    with pytest.raises(StateBehindError):
+        await healer.run()
+    task = asyncio.create_task(healer.run())
+    await becomes(lambda: healer.standing.position == 3)
+    await everything_that_can_happen()
+
+    assert healer.standing == Standing(position=3)
+
+    healer.stop.set()
+    await task
+
+
 async def test_transaction_that_succeeded_without_an_answer_is_not_repeated() -> None:
     kafka, database = world("a", "b", "a", "c")
     process = Process(kafka, database, max_records=2)
