@@ -14,6 +14,7 @@ from ops.topics import parse_retention
 from ops.topics_kafka import apply_topics, read_topics
 from runtime.settings import KafkaSettings
 from schemas.topics import DAY_MS, MAX_MESSAGE_BYTES, RAW, TOPICS, TopicNames
+from tests.support.waiting import until
 
 
 def settings(bootstrap_servers: str, prefix: str) -> KafkaSettings:
@@ -54,6 +55,12 @@ async def test_a_topic_that_differs_is_reported_and_nothing_is_touched(
         config = {**RAW.config, "retention.ms": "60000"}
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, raw, config)])
         await admin.delete_topics([TopicNames(topic_prefix).call])
+
+        async def shows() -> bool:  # a broker follows its controller
+            found = await read_topics(admin, [raw, TopicNames(topic_prefix).call])
+            return found.keys() == {raw} and found[raw].config["retention.ms"] == "60000"
+
+        await until(shows, what="the change")
 
         plan = await apply_topics(given, partitions=3)
 
