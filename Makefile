@@ -152,7 +152,7 @@ profile: servers $(BENCH)/.ready ## flame graphs of ingress and processor under 
 lock: setup ## write the lock files anew from pyproject.toml
 	@$(LOCK) --extra devstack --extra otel --group dev --output-file locks/dev.txt
 	@$(LOCK) --output-file locks/runtime.txt
-	@$(LOCK) --extra otel --output-file locks/otel.txt
+	@$(LOCK) --extra otel --constraint locks/dev.txt --output-file locks/otel.txt
 	@$(LOCK) --group security --output-file locks/security.txt
 	@$(LOCK_ALONE) --group bench --output-file locks/bench.txt
 	@$(LOCK_ALONE) --group build --output-file locks/build.txt
