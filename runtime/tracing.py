@@ -12,6 +12,8 @@ from runtime.errors import RefusedError
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 _PROTOCOL = "http/protobuf"
+_RATIO_SAMPLERS = ("traceidratio", "parentbased_traceidratio")
+_SAMPLERS = ("always_on", "always_off", "parentbased_always_on", "parentbased_always_off", *_RATIO_SAMPLERS)
 _PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
 #: For `--help`.
@@ -43,12 +45,29 @@ def wanted() -> bool:
     for protocol in _PROTOCOLS:
         if _value(protocol) not in ("", _PROTOCOL):
             raise RefusedError(f"{protocol} can only be {_PROTOCOL}: traces are exported by OTLP over HTTP")
+    _refuse_unknown_sampler()
     if not all(_installed(package) for package in _PACKAGES):
         raise RefusedError(
             f"{name} is set, but OpenTelemetry is not installed: install ringover-events with its extra [otel] "
             "(locks/otel.txt), or remove the variable"
         )
     return True
+
+
+def _refuse_unknown_sampler() -> None:
+    """The SDK would trace everything instead."""
+    sampler, argument = _value("OTEL_TRACES_SAMPLER").lower(), _value("OTEL_TRACES_SAMPLER_ARG")
+    if sampler and sampler not in _SAMPLERS:
+        raise RefusedError(f"OTEL_TRACES_SAMPLER is none of {', '.join(_SAMPLERS)}")
+    if sampler in _RATIO_SAMPLERS and argument and not _is_ratio(argument):
+        raise RefusedError(f"OTEL_TRACES_SAMPLER_ARG is not a ratio from 0 to 1, which {sampler} needs")
+
+
+def _is_ratio(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
 
 
 def _value(name: str) -> str:

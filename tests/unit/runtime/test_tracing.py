@@ -68,6 +68,21 @@ def test_endpoint_switches_it_on(environment: pytest.MonkeyPatch, variables: Map
             {"OTEL_EXPORTER_OTLP_ENDPOINT": COLLECTOR, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"},
             "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL can only be http/protobuf",
         ),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": COLLECTOR, "OTEL_TRACES_SAMPLER": "jaeger_remote"},
+            "OTEL_TRACES_SAMPLER is none of always_on, ",
+        ),
+        *(
+            (
+                {
+                    "OTEL_EXPORTER_OTLP_ENDPOINT": COLLECTOR,
+                    "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+                    "OTEL_TRACES_SAMPLER_ARG": ratio,
+                },
+                "OTEL_TRACES_SAMPLER_ARG is not a ratio from 0 to 1",
+            )
+            for ratio in ("1%", "2", "-0.1", "nan")
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_refused(
@@ -87,6 +102,28 @@ async def test_variables_that_the_sdk_refuses_are_refused(environment: pytest.Mo
     with pytest.raises(RefusedError, match=r"OTEL_\*"):
         async with exporting("test"):
             pass
+
+
+@pytest.mark.parametrize("sampler", [None, *tracing._SAMPLERS])
+async def test_sampler_that_is_accepted_is_the_one_that_the_sdk_uses(
+    environment: pytest.MonkeyPatch, sampler: str | None
+) -> None:
+    environment.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", COLLECTOR)
+    environment.setenv("OTEL_TRACES_SAMPLER_ARG", "0.25")
+    if sampler is not None:
+        environment.setenv("OTEL_TRACES_SAMPLER", sampler.upper())
+
+    with capture_logs() as lines:
+        assert tracing.wanted()
+        async with exporting("test"):
+            pass
+
+    words = str(lines[0]["sampler"]).lower()
+    assert words.startswith("parentbased{root:") is (sampler is None or sampler.startswith("parentbased"))
+    kind = (sampler or "always_on").removeprefix("parentbased_").replace("_", "")
+    assert words.removeprefix("parentbased{root:").startswith(
+        {"traceidratio": "traceidratiobased{0.25}"}.get(kind, kind)
+    )
 
 
 def python(code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
