@@ -1,5 +1,8 @@
 """One trace across all processes: the sender's, through ingress, raw topic and processor to the event."""
 
+import asyncio
+import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -7,19 +10,21 @@ import aiohttp
 import pytest
 from aiokafka import ConsumerRecord
 
+from runtime.otel import FLUSH_SECONDS
 from schemas.headers import TRACEPARENT, header
-from tests.support.collector import Collector, Seen, collecting
-from tests.support.kafka import Webhook, read_topic
+from tests.support.collector import Collector, Seen, collecting, silent
+from tests.support.kafka import Webhook, producer, raw_headers, read_topic
 from tests.support.load import signature
 from tests.support.ports import stable_port
 from tests.support.processes import Programs
 from tests.support.rewinding import rewind
 from tests.support.traffic import ended, started
-from tests.support.verdict import Place, processed
+from tests.support.verdict import Place, judge, processed
 from tests.support.waiting import until
 
 TRACE_ID, SENDER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 STRANGER = "c" * 32
+RECORDS = 400
 REQUEST = "POST /wh/ringover/call-started"
 
 
@@ -139,6 +144,29 @@ async def test_pass_again_is_a_trace_of_its_own_with_a_link(running: Running, pr
     (letter,) = await read_topic(place.bootstrap_servers, place.topics.dead_letter)
     (sent,) = [span for span in running.collector.spans if span.name == f"send {place.topics.dead_letter}"]
     assert context(letter) == sent.traceparent
+
+
+async def test_silent_collector_holds_up_neither_commits_nor_the_end(place: Place, programs: Programs) -> None:
+    async with silent() as url, producer(place.bootstrap_servers) as client:
+        more = {"OTEL_BSP_MAX_QUEUE_SIZE": "512", "PROCESSOR_BATCH_RECORDS": "20"}  # so that every record is traced
+        processor = programs.processor(OTEL_EXPORTER_OTLP_ENDPOINT=url, **more)
+        await processor.ready()
+        for number in range(RECORDS):  # three spans each: more than one request and the queue take
+            webhook = started(f"c-{number}")
+            traced = (TRACEPARENT, f"00-{TRACE_ID}-{number + 1:016x}-01".encode())
+            headers = [*raw_headers(webhook.slug), traced]
+            await client.send(place.topics.raw, webhook.body, webhook.key.encode(), headers=headers)
+        await client.flush()
+        await processed(place, RECORDS)
+        began = time.monotonic()
+        assert await asyncio.to_thread(processor.stop) == 0
+        seconds = time.monotonic() - began
+
+    assert len((await judge(place)).events) == RECORDS
+    assert seconds < FLUSH_SECONDS + 5  # it leaves the group, too
+    events = [json.loads(line)["event"] for line in processor.log.read_text().splitlines()]
+    assert events[-2:] == ["traces.not_flushed", "process.stopped"]
+    assert 1 <= events.count("Queue full, dropping Span.") <= 2  # one line in 20 seconds
 
 
 def traceparents(record: ConsumerRecord) -> list[bytes]:
