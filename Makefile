@@ -115,7 +115,7 @@ fuzz: $(SECURITY)/.ready ## strangers' bytes against authentication and acceptan
 		-timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=.fuzz/
 
 audit: $(SECURITY)/.ready ## known vulnerabilities of what is locked; fails when their data cannot be had
-	@for lock in runtime dev; do \
+	@for lock in runtime otel dev; do \
 		echo "audit: locks/$$lock.txt"; \
 		$(SECURITY)/bin/pip-audit --requirement locks/$$lock.txt --require-hashes --disable-pip --strict --progress-spinner off \
 			|| { echo "audit: not passed: either findings, above, or their data could not be read" >&2; exit 1; }; \
@@ -150,8 +150,9 @@ profile: servers $(BENCH)/.ready ## flame graphs of ingress and processor under 
 	@$(BIN)/python -m benchmarks.profile
 
 lock: setup ## write the lock files anew from pyproject.toml
-	@$(LOCK) --extra devstack --group dev --output-file locks/dev.txt
+	@$(LOCK) --extra devstack --extra otel --group dev --output-file locks/dev.txt
 	@$(LOCK) --output-file locks/runtime.txt
+	@$(LOCK) --extra otel --constraint locks/dev.txt --output-file locks/otel.txt
 	@$(LOCK) --group security --output-file locks/security.txt
 	@$(LOCK_ALONE) --group bench --output-file locks/bench.txt
 	@$(LOCK_ALONE) --group build --output-file locks/build.txt

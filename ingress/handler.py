@@ -15,9 +15,10 @@ from ingress.accept import Accepted, accept
 from ingress.addresses import EVERYBODY, AddressPolicy
 from ingress.answers import Answer, Problem, accepted_answer
 from ingress.authenticate import Authenticated, Authenticator, Refused
-from ingress.observe import OTHER, Exchange, Observer, Outcome
-from ingress.publisher import Publisher, Record, record_of
+from ingress.observe import OTHER, Exchange, Observer, Outcome, code_of
+from ingress.publisher import Publisher, Record, record_of, topic_of
 from ingress.requests import Request
+from ingress.tracing import Tracer
 from ingress.turns import Turns
 from runtime.errors import PublishError, SpoolFullError
 from runtime.logs import logger
@@ -61,11 +62,13 @@ class WebhookHandler:
         limits: Limits,
         metrics: IngressMetrics,
         addresses: AddressPolicy = EVERYBODY,
+        tracer: Tracer | None = None,
     ) -> None:
         self._authenticator = authenticator
         self._addresses = addresses
         self._publisher = publisher
         self._topics = topics
+        self._tracer = tracer
         self._limits = limits
         self._observer = Observer(metrics)
         self._turns = Turns(_BYTES_PER_TURN)
@@ -77,9 +80,8 @@ class WebhookHandler:
 
     async def answer(self, request: Request) -> Answer:
         """Answer one request; the one place where a fault of ours becomes a 500."""
-        began = perf_counter()
         endpoint = _SLUG_OF_PATH.get(request.target) or _SLUG_OF_PATH.get(request.path) or OTHER
-        exchange = Exchange(reading.request_id(request), endpoint)
+        exchange = Exchange(reading.request_id(request), endpoint, perf_counter())
         self._in_flight += 1
         try:
             body = self._arrived(request, exchange)
@@ -90,15 +92,19 @@ class WebhookHandler:
         except Exception:
             log.exception("webhook.failed", request_id=exchange.request_id, endpoint=exchange.endpoint)
             outcome = problems.INTERNAL
+        except asyncio.CancelledError:
+            if exchange.trace is not None:
+                exchange.trace.ended(None, "cancelled")
+            raise
         finally:
             self._in_flight -= 1
             if self._draining is not None and not self._in_flight:
                 self._draining.set()
-        return self._answered(outcome, exchange, began)
+        return self._answered(outcome, exchange)
 
     def unreadable(self, problem: Problem) -> Answer:
         """Answer what the HTTP parser could not make a request of."""
-        return self._answered(problem, Exchange(reading.new_request_id(), OTHER), perf_counter())
+        return self._answered(problem, Exchange(reading.new_request_id(), OTHER, perf_counter()))
 
     def use(self, authenticator: Authenticator) -> None:
         """Judge by these credentials from now on: bodies that have not yet arrived completely, too."""
@@ -167,7 +173,28 @@ class WebhookHandler:
             return problems.unauthenticated(sender.code, sender.detail)
         exchange.key_id = sender.key_id
         accepted = accept(ENDPOINTS[exchange.endpoint], body)
-        return accepted, record_of(accepted, body, _raw_headers(request, exchange, sender), self._topics)
+        traceparent = _traceparent(request)
+        if self._tracer is not None:
+            traceparent = self._traced(self._tracer, traceparent, accepted, body, exchange)
+        stored = _raw_headers(request, exchange, sender, traceparent)
+        return accepted, record_of(accepted, body, stored, self._topics)
+
+    def _traced(
+        self, tracer: Tracer, parent: str | None, accepted: Accepted, body: bytes, exchange: Exchange
+    ) -> str | None:
+        """The traceparent of the record: our own when this webhook is traced, else what it brought, as without us.
+
+        Only here, where its sender is known: strangers can have nothing exported.
+        """
+        exchange.trace = tracer.begin(
+            parent=parent,
+            began_ns=time.time_ns() - int((perf_counter() - exchange.began) * 1e9),
+            endpoint=exchange.endpoint,
+            key_id=exchange.key_id or "",
+            topic=topic_of(accepted, self._topics),
+            body_bytes=len(body),
+        )
+        return parent if exchange.trace is None else exchange.trace.traceparent
 
     async def _stored(self, accepted: Accepted, record: Record) -> Outcome:
         """What was accepted, once its record is durable."""
@@ -182,20 +209,27 @@ class WebhookHandler:
             self._publishing -= 1
         return accepted
 
-    def _answered(self, outcome: Outcome, exchange: Exchange, began: float) -> Answer:
+    def _answered(self, outcome: Outcome, exchange: Exchange) -> Answer:
         if isinstance(outcome, Problem):
             answer = outcome.answer(exchange.request_id)
         else:
             answer = accepted_answer(outcome, exchange.request_id)
         if self._leaving:
             answer.close = True
-        self._observer.answered(exchange, outcome, answer.status, perf_counter() - began)
+        self._observer.answered(exchange, outcome, answer.status, perf_counter() - exchange.began)
+        if exchange.trace is not None:
+            exchange.trace.ended(answer.status, code_of(outcome))
         return answer
 
 
-def _raw_headers(request: Request, exchange: Exchange, sender: Authenticated) -> Headers:
+def _traceparent(request: Request) -> str | None:
+    """The one that the request has, if it is valid."""
+    found = request.headers.getall(_TRACEPARENT, ())
+    return found[0] if len(found) == 1 and valid_traceparent(found[0]) else None
+
+
+def _raw_headers(request: Request, exchange: Exchange, sender: Authenticated, traceparent: str | None) -> Headers:
     headers = request.headers
-    traceparents = headers.getall(_TRACEPARENT, ())
     return encode_raw(
         request_id=exchange.request_id,
         endpoint=exchange.endpoint,
@@ -204,7 +238,7 @@ def _raw_headers(request: Request, exchange: Exchange, sender: Authenticated) ->
         auth_key_id=sender.key_id,
         content_type=reading.storable_content_type(headers[hdrs.CONTENT_TYPE]),
         signature=headers.get(_SIGNATURE),
-        traceparent=traceparents[0] if len(traceparents) == 1 and valid_traceparent(traceparents[0]) else None,
+        traceparent=traceparent,
     )
 
 

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from ingress import authenticate, problems
 from ingress.accept import DEAD_LETTER_CODES, Accepted, ToDeadLetter, ToRaw
 from ingress.answers import Problem
+from ingress.tracing import Trace
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
 from runtime.tallies import Buckets, Count
@@ -22,15 +23,24 @@ LINES_PER_SECOND = 10
 
 @dataclass(slots=True)
 class Exchange:
-    """What is known of one request; filled in on the way to its answer."""
+    """What is known of one request; filled in on the way to its answer. `began` is of `perf_counter`."""
 
     request_id: str
     endpoint: str
+    began: float
     key_id: str | None = None
+    trace: Trace | None = None
 
 
 #: What became of a request: where the webhook is durable, or why it is not.
 Outcome: TypeAlias = Accepted | Problem
+
+
+def code_of(outcome: Outcome) -> str:
+    """An outcome in one word: a problem's or a dead letter's code, or `accepted`."""
+    if isinstance(outcome, Problem):
+        return outcome.code
+    return "accepted" if isinstance(outcome, ToRaw) else outcome.reason.code.value
 
 
 class Observer:
@@ -93,6 +103,7 @@ class Observer:
             key_id=exchange.key_id,
             call_id=call_id,
             duration_ms=round(seconds * 1000, 2),
+            **({} if exchange.trace is None else {"trace_id": exchange.trace.trace_id}),
         )
 
     def _seconds_to_refuse(self, endpoint: str, status: int) -> Buckets:

@@ -30,6 +30,11 @@ class Publisher(Protocol):
         """
 
 
+def topic_of(accepted: Accepted, topics: TopicNames) -> str:
+    """Where `accepted` is stored."""
+    return topics.raw if isinstance(accepted, ToRaw) else topics.dead_letter
+
+
 def record_of(accepted: Accepted, body: bytes, headers: Headers, topics: TopicNames) -> Record:
     """The record that stores `body`, verbatim, where `accepted` says."""
     if isinstance(accepted, ToRaw):

@@ -20,7 +20,8 @@ from ingress.spool.model import Bounds
 from ingress.spool.spool import open_spool
 from ingress.spooling import SpoolingPublisher
 from ingress.tls import Tls
-from runtime import logs
+from ingress.tracing import Tracer
+from runtime import logs, tracing
 from runtime.admin import admin_server
 from runtime.kafka import client_options
 from runtime.lifecycle import Stop, calm_garbage_collection, raise_open_files, watch_loop_lag
@@ -46,8 +47,8 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
     """Take webhooks until `stop` is set, then drain and flush; without a `place`, as the only process.
 
     Raises:
-        RefusedError: the HTTP parser is not the safe one, no Kafka client can be made of the settings, or the spool's
-            directory cannot be used.
+        RefusedError: the HTTP parser is not the safe one, no Kafka client can be made of the settings, the spool's
+            directory cannot be used, or traces are wanted and cannot be.
         AddressInUseError: a port is taken.
     """
     require_c_parser()
@@ -61,9 +62,8 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
         timeout_seconds=settings.ingress_publish_timeout_seconds,
         metrics=metrics,
     )
-    async with _spooling(
-        settings, place.spool_dir if place else settings.ingress_spool_dir, broker, registry
-    ) as spooling:
+    spool_dir = place.spool_dir if place else settings.ingress_spool_dir
+    async with _tracing() as tracer, _spooling(settings, spool_dir, broker, registry) as spooling:
         handler = WebhookHandler(
             authenticator=authenticator_of(settings),
             publisher=spooling or broker,
@@ -71,6 +71,7 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
             limits=_limits(settings),
             metrics=metrics,
             addresses=settings.addresses,
+            tracer=tracer,
         )
         credentials = Credentials(handler.use, metrics)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, credentials.reload)
@@ -119,6 +120,19 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
                 log.info("ingress.draining")
             for task in tasks:
                 task.cancel()
+
+
+@asynccontextmanager
+async def _tracing() -> AsyncIterator[Tracer | None]:
+    """What makes spans; None, and nothing of OpenTelemetry is imported, unless they are wanted."""
+    if not tracing.wanted():
+        yield None
+        return
+    from ingress.otel import WebhookTracer  # noqa: PLC0415
+    from runtime.otel import exporting  # noqa: PLC0415
+
+    async with exporting(SERVICE) as tracer:
+        yield WebhookTracer(tracer)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import sys
 
-from processors.service import GC_OBJECTS, ProcessorService
+from processors.service import GC_OBJECTS, SERVICE, ProcessorService
 from processors.settings import ProcessorSettings
 from runtime.lifecycle import Stop, calm_garbage_collection
 from runtime.process import run_process
@@ -11,7 +11,7 @@ from runtime.process import run_process
 def main() -> int:
     """Run the processor until SIGTERM; returns the exit code."""
     summary = "Turns Ringover's raw webhooks in Kafka into normalized events, exactly once."
-    return run_process("ringover-processor", summary, ProcessorSettings, serve)
+    return run_process(SERVICE, summary, ProcessorSettings, serve)
 
 
 async def serve(settings: ProcessorSettings, stop: Stop) -> None:

@@ -15,7 +15,7 @@ from processors.kafka_log import KafkaLog
 from processors.kafka_offsets import read_offsets
 from processors.kafka_output import KafkaOutput
 from processors.pipeline import Lane, PartitionPipeline, Ports, Standing, stopped_within
-from processors.ports import Output
+from processors.ports import Output, Tracer
 from processors.postgres_state import PostgresState
 from runtime.errors import FencedError, LogUnavailableError, TransientError
 from runtime.kafka import close_consumer, reading
@@ -37,7 +37,7 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MemberConfig:
-    """How to be a member: Kafka options, group, topics, sizes and times."""
+    """How to be a member: Kafka options, group, topics, sizes, times, and who is told of it."""
 
     options: Mapping[str, Any]
     group: str
@@ -45,6 +45,7 @@ class MemberConfig:
     batch_records: int
     session_timeout_seconds: float
     drain_seconds: float
+    tracer: Tracer | None = None
 
 
 @dataclass(slots=True)
@@ -175,7 +176,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         lane = Lane(partition.partition, self._config.group, self._config.topics, self._config.batch_records)
         raw = KafkaLog(self.member, self.fetcher, partition, committed=self._committed)
         ports = Ports(raw, self._state.partition(partition.partition), output)
-        return PartitionPipeline(lane, ports, self._metrics, standing)
+        return PartitionPipeline(lane, ports, self._metrics, standing, self._config.tracer)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         """A partition's task ends without error only when it is let go; an error ends the stay."""

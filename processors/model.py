@@ -176,6 +176,21 @@ class DeadLettered(NamedTuple):
 Outcome: TypeAlias = Emit | Duplicate | DeadLettered
 
 
+@dataclass(slots=True)
+class Steps:
+    """When a batch took its steps, in ns since the epoch; 0: not yet.
+
+    `counted_until`: when it was claimed, records below this offset had been before.
+    """
+
+    fetched: int = 0
+    claiming: int = 0
+    claimed: int = 0
+    committing: int = 0
+    committed: int = 0
+    counted_until: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The verdicts on records of one partition that follow each other; covers [first, next_offset).
@@ -187,6 +202,7 @@ class Batch:
     first: int
     next_offset: int
     verdicts: Sequence[Verdict]
+    steps: Steps = field(default_factory=Steps)
 
 
 @dataclass(slots=True)

@@ -12,10 +12,11 @@ from operator import attrgetter
 from typing import TypeVar
 
 from processors.decide import claims_of, count_by_labels, decide
-from processors.model import Batch, Conflict, DeadLettered, Decision, Emit, Owners, RawRecord, Verdict
+from processors.model import Batch, Conflict, DeadLettered, Decision, Emit, Owners, RawRecord, Steps, Verdict
 from processors.normalize import normalize
-from processors.ports import Output, RawLog, State
+from processors.ports import Output, RawLog, State, Tracer
 from processors.takeover import take_over
+from processors.traced import traced
 from runtime.errors import RefusedError, StateUnavailableError
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics
@@ -81,11 +82,14 @@ class Standing:
 class PartitionPipeline:
     """Processes one partition from takeover until it is stopped or fails."""
 
-    def __init__(self, lane: Lane, ports: Ports, metrics: ProcessorMetrics, standing: Standing) -> None:
+    def __init__(
+        self, lane: Lane, ports: Ports, metrics: ProcessorMetrics, standing: Standing, tracer: Tracer | None = None
+    ) -> None:
         self._lane = lane
         self._ports = ports
         self._metrics = metrics
         self._standing = standing
+        self._tracer = tracer
         self._source = f"{lane.topics.raw}/{lane.partition}"
         self._counted_until = 0
         self._stop = asyncio.Event()
@@ -148,6 +152,7 @@ class PartitionPipeline:
         records = await self._slice(min(most, SLICE_RECORDS), end)
         if not records:
             return None
+        steps = Steps(fetched=time.time_ns())
         expected = position
         verdicts: list[Verdict] = []
         while records:
@@ -158,7 +163,7 @@ class PartitionPipeline:
             wanted = min(most - len(verdicts), SLICE_RECORDS) if len(records) == SLICE_RECORDS else 0
             await asyncio.sleep(0)  # heartbeats and the other partitions come in between
             records = await self._slice(wanted, end, wait=False) if wanted else ()
-        return Batch(self._lane.partition, position, expected, verdicts)
+        return Batch(self._lane.partition, position, expected, verdicts, steps)
 
     async def _slice(self, max_records: int, end: int | None, *, wait: bool = True) -> Sequence[RawRecord]:
         records = await self._ports.raw.fetch(max_records, wait=wait)
@@ -198,10 +203,12 @@ class PartitionPipeline:
     async def _claim(self, batch: Batch) -> Owners:
         counted = self._counted_until
         claims = claims_of(batch, counted_until=counted)
+        batch.steps.counted_until, batch.steps.claiming = counted, time.time_ns()
         with self._metrics.claim.time():
             owners = await self._patiently(
                 lambda: self._ports.state.claim(batch.first, batch.next_offset, claims, counted_until=counted)
             )
+        batch.steps.claimed = time.time_ns()
         self._counted_until = max(counted, batch.next_offset)
         return owners
 
@@ -220,12 +227,16 @@ class PartitionPipeline:
                 wait = min(wait * 2, longest)
 
     async def _commit(self, batch: Batch, decision: Decision) -> None:
+        batch.steps.committing = time.time_ns()
         with self._metrics.commit.time():
             await self._ports.output.commit(decision.outputs, batch.next_offset)
+        batch.steps.committed = time.time_ns()
         self._standing.pending.popleft()
         self._standing.reach(batch.next_offset)
         self._standing.problem = None
         self._measure(batch, decision)
+        if self._tracer is not None and (records := traced(batch, decision.outcomes)):
+            self._tracer.committed(batch, records)
 
     def _measure(self, batch: Batch, decision: Decision) -> None:
         now = time.time()

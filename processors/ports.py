@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from processors.model import Bounds, Claim, Conflict, Owners, RawRecord, Written
+from processors.model import Batch, Bounds, Claim, Conflict, Owners, RawRecord, Written
+from processors.traced import Traced
 
 
 class RawLog(Protocol):
@@ -87,6 +88,14 @@ class State(Protocol):
 
     async def note_conflicts(self, conflicts: Sequence[Conflict]) -> None:
         """Keep duplicates whose content differs from their owner's, for operators. Idempotent."""
+        ...
+
+
+class Tracer(Protocol):
+    """Has it known how records were processed, wherever traces are collected."""
+
+    def committed(self, batch: Batch, records: Sequence[Traced]) -> None:
+        """A batch is committed; `records` are those of it that are traced. Takes no time to speak of, never raises."""
         ...
 
 

@@ -4,7 +4,8 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -14,8 +15,10 @@ from processors.gate import Gate
 from processors.lag import LagWatch, Place
 from processors.member import Assignment, Member, MemberConfig, OutputFactory
 from processors.pipeline import stopped_within
+from processors.ports import Tracer
 from processors.postgres_state import PostgresState, make_pool
 from processors.settings import ProcessorSettings
+from runtime import tracing
 from runtime.admin import admin_server
 from runtime.errors import FencedError, LogUnavailableError, StateUnavailableError, TransientError
 from runtime.kafka import client_options, close_consumer, fetch_bare_records, reading
@@ -25,6 +28,7 @@ from runtime.metrics import ProcessorMetrics
 from runtime.refusal import refusal
 from schemas.topics import TopicNames
 
+SERVICE = "ringover-processor"
 PROBE_EVERY_SECONDS = 2.0
 PROBE_SECONDS = 4.0
 RETRY_SECONDS = (0.5, 5.0)
@@ -35,7 +39,7 @@ log = logger(__name__)
 
 def client_id() -> str:
     """How Kafka's tools name this process, so that operators can tell who is in the group."""
-    return f"ringover-processor-{socket.gethostname()}-{os.getpid()}"
+    return f"{SERVICE}-{socket.gethostname()}-{os.getpid()}"
 
 
 async def first_of(*events: asyncio.Event) -> None:
@@ -65,13 +69,15 @@ class ProcessorService:
         self._setback: str | None = None  # what ended the last stay in the group
         self._problems: dict[str, str] = {"state": "PostgreSQL: not asked yet", "kafka": "Kafka: not asked yet"}
         self._stopping = asyncio.Event()
+        self._tracer: Tracer | None = None
         self._gate = Gate(settings.database_url.get_secret_value(), settings.processor_group, self._metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Process until `stop` is set.
 
         Raises:
-            RefusedError: going on would break the guarantee (alone or in an exception group).
+            RefusedError: going on would break the guarantee, or traces are wanted and cannot be (alone or in an
+                exception group).
         """
         self._stopping = stop
         fetch_bare_records()
@@ -81,6 +87,7 @@ class ProcessorService:
         state = PostgresState(pool, settings.log_name)
         try:
             async with (
+                self._tracing(),
                 admin_server(
                     settings.processor_host,
                     settings.processor_admin_port,
@@ -101,6 +108,19 @@ class ProcessorService:
                     task.cancel()
         finally:
             await pool.close(timeout=2)
+
+    @asynccontextmanager
+    async def _tracing(self) -> AsyncIterator[None]:
+        """Have records traced where that is wanted; nothing of OpenTelemetry is imported where it is not."""
+        if not tracing.wanted():
+            yield
+            return
+        from processors.otel import BatchTracer  # noqa: PLC0415
+        from runtime.otel import exporting  # noqa: PLC0415
+
+        async with exporting(SERVICE) as tracer:
+            self._tracer = BatchTracer(tracer, topic=self._topics.raw, group=self._settings.processor_group)
+            yield
 
     def _not_ready(self) -> str | None:
         if self._stopping.is_set():
@@ -154,6 +174,7 @@ class ProcessorService:
             batch_records=self._settings.processor_batch_records,
             session_timeout_seconds=self._settings.processor_session_timeout_seconds,
             drain_seconds=self._settings.processor_drain_seconds,
+            tracer=self._tracer,
         )
 
     async def _probe_state(self, state: PostgresState) -> None:

@@ -14,7 +14,13 @@ MAX_TEXT = 200  # characters of any text value: a log line must not carry a payl
 
 # Libraries that log every reconnection attempt, or a traceback for each malformed request. We log changes of state,
 # once; our level `debug` shows their warnings, too, but never their own debug lines, which quote keys and values.
-_NOISY = {"aiohttp.server": logging.CRITICAL, "aiohttp.access": logging.WARNING, "aiokafka": logging.CRITICAL}
+_NOISY = {
+    "aiohttp.server": logging.CRITICAL,
+    "aiohttp.access": logging.WARNING,
+    "aiokafka": logging.CRITICAL,
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter": logging.CRITICAL,
+    "urllib3": logging.WARNING,
+}
 
 
 def configure(*, service: str, level: str = "info", style: Literal["auto", "json", "text"] = "auto") -> None:

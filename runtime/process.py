@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from runtime import logs
 from runtime.lifecycle import Stop, run
 from runtime.settings import EXIT_USAGE, LogSettings, S, describe, load, masked
+from runtime.tracing import VARIABLES
 
 MAX_WORKERS = 256
 _WORKERS_OPTION = ("--workers N", "Processes on the same port, for machines with more processors (default: 1)")
@@ -18,7 +19,7 @@ def run_process(command: str, summary: str, settings_type: type[S], serve: Calla
     """
     arguments = sys.argv[1:]
     if arguments in (["--help"], ["-h"]):
-        sys.stdout.write(describe(command, summary, settings_type))
+        sys.stdout.write(describe(command, summary, settings_type, more=VARIABLES))
         return 0
     if arguments:
         sys.stderr.write(f"error: {command} takes no arguments; see {command} --help\n")
@@ -33,7 +34,7 @@ def run_workers(
     """The same for a program that takes `--workers N`: `serve(settings, stop, workers)`."""
     arguments = sys.argv[1:]
     if arguments in (["--help"], ["-h"]):
-        sys.stdout.write(describe(command, summary, settings_type, options=[_WORKERS_OPTION]))
+        sys.stdout.write(describe(command, summary, settings_type, options=[_WORKERS_OPTION], more=VARIABLES))
         return 0
     workers = _workers(arguments)
     if workers is None:

@@ -156,9 +156,14 @@ def masked(settings: Settings) -> Mapping[str, object]:
 
 
 def describe(
-    command: str, summary: str, settings_type: type[Settings], *, options: Sequence[tuple[str, str]] = ()
+    command: str,
+    summary: str,
+    settings_type: type[Settings],
+    *,
+    options: Sequence[tuple[str, str]] = (),
+    more: str = "",
 ) -> str:
-    """The text of `--help`: every option with its meaning, every setting with its default and meaning."""
+    """The text of `--help`: every option with its meaning, every setting with its default and meaning, then `more`."""
     lines = [
         " ".join([f"usage: {command}", *(f"[{option}]" for option, _ in options)]),
         "",
@@ -170,7 +175,7 @@ def describe(
     for name, field in settings_type.model_fields.items():
         default = "required" if field.is_required() else f"default: {_shown(field.default)}"
         lines += [f"  {name.upper()}", f"      {field.description} ({default})"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + (f"\n{more}" if more else "")
 
 
 def _mistakes(error: ValidationError) -> list[str]:

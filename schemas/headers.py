@@ -31,6 +31,11 @@ def valid_traceparent(text: str) -> bool:
     return _TRACEPARENT.fullmatch(text) is not None
 
 
+def is_sampled(traceparent: str) -> bool:
+    """Whether a valid traceparent says that its sender records the trace."""
+    return int(traceparent[53:55], 16) & 1 == 1
+
+
 class RawHeaders(NamedTuple):
     """What the ingress records about one webhook beside its body.
 

@@ -1,19 +1,20 @@
 """Canaries: personal data and secrets go through everything, and come out of nothing that operators and strangers see.
 
-The commands have a test of their own; this one is about the processes: their logs (at debug), metrics, readiness and
-answers.
+The commands have a test of their own; this one is about the processes: their logs (at debug), metrics, readiness,
+answers and traces.
 """
 
 import asyncio
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 
 import aiohttp
 import orjson
 import pytest
 
+from tests.support.collector import Collector, collecting
 from tests.support.kafka import read_topic
 from tests.support.load import SECRET as SIGNING_SECRET
 from tests.support.load import signature
@@ -103,21 +104,29 @@ class Running:
     ingress: Program
     processor: Program
     url: str
+    collector: Collector
 
 
 @pytest.fixture
-async def running(programs: Programs) -> Running:
+async def collector() -> AsyncIterator[Collector]:
+    async with collecting() as running:
+        yield running
+
+
+@pytest.fixture
+async def running(programs: Programs, collector: Collector) -> Running:
     port = stable_port()
     ingress = programs.ingress(
         INGRESS_HOST="127.0.0.1",
         INGRESS_PORT=str(port),
         INGRESS_BEARER_TOKENS=f"three:{CANARIES['token']}",
         LOG_LEVEL="debug",
+        **collector.environment,
     )
-    processor = programs.processor(LOG_LEVEL="debug")
+    processor = programs.processor(LOG_LEVEL="debug", **collector.environment)
     await ingress.ready()
     await processor.ready()
-    return Running(ingress, processor, f"http://127.0.0.1:{port}")
+    return Running(ingress, processor, f"http://127.0.0.1:{port}", collector)
 
 
 async def test_no_canary_is_seen_outside(place: Place, running: Running) -> None:
@@ -133,8 +142,9 @@ async def test_no_canary_is_seen_outside(place: Place, running: Running) -> None
             "the processor's readiness": str(await running.processor.readyz()),
         }
     )
-    assert running.ingress.stop() == 0
-    assert running.processor.stop() == 0
+    for program in (running.ingress, running.processor):
+        assert await asyncio.to_thread(program.stop) == 0  # the collector must answer meanwhile
+    seen.texts["the traces"] = running.collector.bytes_taken.decode(errors="replace")
     seen.texts["the ingress's log"] = running.ingress.log.read_text()
     seen.texts["the processor's log"] = running.processor.log.read_text()
 
@@ -152,6 +162,8 @@ async def assert_that_it_would_have_been_found(place: Place, seen: Seen) -> None
     inside = {leak.partition(" in ")[0] for leak in topics.leaks(CANARIES.values())}
     assert inside >= {CANARIES[name] for name in ("number", "transcript", "e-mail", "link", "name")}
     assert len(re.findall("webhook.answered", seen.texts["the ingress's log"])) >= len(bodies())
+    for name in ("POST /wh/ringover/recording-ready", "process ", "call.recording_ready", "not_json"):
+        assert name in seen.texts["the traces"], name
     for code in ("signature_wrong", "token_wrong", "not_found", "body_too_large", "not_json"):
         assert code in seen.texts["the ingress's log"], code
         assert code in seen.texts["the ingress's metrics"], code

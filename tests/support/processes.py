@@ -12,7 +12,7 @@ import aiohttp
 from tests.support.ports import stable_port
 from tests.support.waiting import until
 
-_OURS = ("KAFKA_", "DATABASE_")  # the tests' own identity must not leak into the programs
+_OURS = ("KAFKA_", "DATABASE_", "OTEL_")  # the tests' own identity must not leak into the programs
 
 
 def inherited() -> dict[str, str]:

@@ -16,12 +16,22 @@ MAY_IMPORT = {
     "ops": {"ops", "ingress", "processors", "runtime", "schemas"},
 }
 OURS = set(MAY_IMPORT) | {"tests", "deploy", "docs", "benchmarks"}
-OUTSIDE = {"aiohttp", "aiokafka", "psycopg", "psycopg_pool", "uvloop", "confluent_kafka", "testcontainers"}
+OUTSIDE = {
+    "aiohttp",
+    "aiokafka",
+    "psycopg",
+    "psycopg_pool",
+    "uvloop",
+    "confluent_kafka",
+    "testcontainers",
+    "opentelemetry",
+}
 # The shells and adapters, with what each may reach. A new module here is a decision.
 ADAPTERS = {
     "runtime.admin": {"aiohttp"},
     "runtime.kafka": {"aiokafka"},
     "runtime.lifecycle": {"uvloop"},
+    "runtime.otel": {"opentelemetry"},
     "runtime.refusal": {"aiokafka"},
     "ingress.answering": {"aiohttp"},
     "ingress.app": {"aiohttp"},
@@ -29,6 +39,7 @@ ADAPTERS = {
     "ingress.kafka": {"aiokafka"},
     "ingress.lanes": {"aiokafka"},
     "ingress.produce": {"aiokafka"},
+    "ingress.otel": {"opentelemetry"},
     "ingress.protocol": {"aiohttp"},
     "ingress.server": {"aiohttp"},
     "ingress.reading": {"aiohttp"},
@@ -40,6 +51,7 @@ ADAPTERS = {
     "processors.kafka_offsets": {"aiokafka"},
     "processors.kafka_output": {"aiokafka"},
     "processors.member": {"aiokafka"},
+    "processors.otel": {"opentelemetry"},
     "processors.postgres_state": {"psycopg", "psycopg_pool"},
     "processors.service": {"aiokafka"},
 }
@@ -56,6 +68,7 @@ PURE = {
     "ingress.accept",
     "ingress.authenticate",
     "ingress.partition",
+    "ingress.tracing",
     "processors.decide",
     "processors.lag",
     "processors.model",
@@ -63,6 +76,7 @@ PURE = {
     "processors.ports",
     "processors.size",
     "processors.takeover",
+    "processors.traced",
 }
 IMPURE = {
     "time",

@@ -79,7 +79,22 @@ def test_wheel_has_code_and_data_and_no_tests(tmp_path: Path) -> None:
 FLOORS = {"aiohttp": (3, 14, 3)}  # CVE-2026-69243 (request smuggling by Upgrade) is fixed in it; older ones before it
 
 
-@pytest.mark.parametrize("lock", ["runtime", "dev", "security"])
+def locked(lock: str) -> dict[str, str]:
+    """Versions by name."""
+    text = (ROOT / "locks" / f"{lock}.txt").read_text(encoding="utf-8")
+    return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", text, re.MULTILINE))
+
+
+def test_with_opentelemetry_is_what_runs_without_it_and_opentelemetry() -> None:
+    runtime, otel = locked("runtime"), locked("otel")
+
+    assert otel.items() > runtime.items()
+    assert {name for name in otel.keys() - runtime.keys() if name.startswith("opentelemetry")}
+    assert not {name for name in runtime if name.startswith("opentelemetry")}
+    assert otel.items() - runtime.items() <= locked("dev").items()
+
+
+@pytest.mark.parametrize("lock", ["runtime", "otel", "dev", "security"])
 @pytest.mark.parametrize(("library", "floor"), FLOORS.items())
 def test_no_version_with_a_known_hole_is_locked(lock: str, library: str, floor: tuple[int, ...]) -> None:
     text = (ROOT / "locks" / f"{lock}.txt").read_text(encoding="utf-8")

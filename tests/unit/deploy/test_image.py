@@ -53,7 +53,13 @@ def test_what_is_copied_reaches_the_builder_and_is_all_that_the_wheel_needs() ->
         line[1:] for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line[:1] == "!"
     }
 
-    assert sources == allowed == {*PACKAGES, "pyproject.toml", "README.md", "locks/build.txt", "locks/runtime.txt"}
+    locks = {f"locks/{name}.txt" for name in ("build", "runtime", "otel")}
+    assert sources == allowed == {*PACKAGES, "pyproject.toml", "README.md", *locks}
+
+
+def test_what_is_installed_is_the_runtime_lock_unless_another_is_asked_for() -> None:
+    assert re.findall(r"^ARG LOCK=(.+)$", BUILD, re.MULTILINE) == ["runtime"]
+    assert '-r "${LOCK}.txt"' in BUILD
 
 
 def test_everything_that_is_installed_is_locked_by_hash() -> None:

@@ -15,6 +15,7 @@ from ingress.app import webhook_server
 from ingress.authenticate import Authenticator, Credential
 from ingress.capacity import Capacity
 from ingress.handler import Limits, WebhookHandler
+from ingress.tracing import Tracer
 from runtime.metrics import IngressMetrics
 from schemas.topics import TopicNames
 from tests.unit.ingress.publishers import MemoryPublisher, Stored
@@ -70,7 +71,7 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(**overrides: Any) -> AsyncIterator[Serving]:
+async def serving(*, tracer: Tracer | None = None, **overrides: Any) -> AsyncIterator[Serving]:
     """Serve with short limits, each of which a test may change."""
     limits = {"max_body_bytes": 10_000, "request_timeout_seconds": 5.0, "max_in_flight": 100}
     options: dict[str, Any] = {"head_seconds": 5.0, "keepalive_seconds": 30.0, "drain_seconds": 5.0, "tls": None}
@@ -90,6 +91,7 @@ async def serving(**overrides: Any) -> AsyncIterator[Serving]:
         topics=TOPICS,
         limits=Limits(**limits),  # type: ignore[arg-type]
         metrics=metrics,
+        tracer=tracer,
     )
     capacity = Capacity(**room, metrics=metrics)
     async with webhook_server(handler, capacity, host="127.0.0.1", port=0, **options) as port:

@@ -23,8 +23,8 @@ async def test_flood_is_counted_in_full_and_logged_in_part() -> None:
     with capture_logs() as lines:
         observer = Observer(IngressMetrics(registry))
         for _ in range(FLOOD):
-            observer.answered(Exchange("id", OTHER), problems.NOT_FOUND, 404, 0.001)
-        observer.answered(Exchange("id", OTHER), problems.TIMED_OUT, 408, 0.001)
+            observer.answered(Exchange("id", OTHER, 0.0), problems.NOT_FOUND, 404, 0.001)
+        observer.answered(Exchange("id", OTHER, 0.0), problems.TIMED_OUT, 408, 0.001)
         await until(lambda: summarised(lines), seconds=10)
 
     codes = [line["code"] for line in lines if line["event"] == "webhook.answered"]
@@ -44,7 +44,7 @@ async def test_flood_is_counted_in_full_and_logged_in_part() -> None:
 async def test_time_to_answer_is_by_endpoint_and_class(outcome: Outcome, status: int, expected: str) -> None:
     registry = CollectorRegistry()
 
-    Observer(IngressMetrics(registry)).answered(Exchange("id", "call-ended"), outcome, status, 0.3)
+    Observer(IngressMetrics(registry)).answered(Exchange("id", "call-ended", 0.0), outcome, status, 0.3)
 
     name = "ringover_http_request_duration_seconds"
     counted = {

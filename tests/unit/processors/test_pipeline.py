@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from processors import model
 from processors.pipeline import Lane, PartitionPipeline, Ports, Standing
+from processors.ports import Tracer
 from runtime.errors import (
     FencedError,
     PublishError,
@@ -52,7 +53,9 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 class Process:
     """One life of a processor on one partition."""
 
-    def __init__(self, kafka: MemoryKafka, database: MemoryDatabase, *, max_records: int = 3) -> None:
+    def __init__(
+        self, kafka: MemoryKafka, database: MemoryDatabase, *, max_records: int = 3, tracer: Tracer | None = None
+    ) -> None:
         self.hooks = Hooks()
         self.kafka = kafka
         self.stop = asyncio.Event()
@@ -64,7 +67,7 @@ class Process:
             MemoryOutput(kafka, self.hooks),
         )
         lane = Lane(PARTITION, "group", TOPICS, max_records)
-        self._pipeline = PartitionPipeline(lane, ports, ProcessorMetrics(self.registry), self.standing)
+        self._pipeline = PartitionPipeline(lane, ports, ProcessorMetrics(self.registry), self.standing, tracer)
 
     async def run(self) -> None:
         """Until it is stopped or fails, at most until the deadline."""

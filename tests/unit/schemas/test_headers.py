@@ -7,7 +7,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.headers import EventHeaders, RawHeaders, header, valid_traceparent
+from schemas.headers import EventHeaders, RawHeaders, header, is_sampled, valid_traceparent
 from schemas.identity import EventId, EventType, IdempotencyKey, derived_event_id, idempotency_key
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -142,3 +142,10 @@ def test_last_header_of_a_name_counts() -> None:
 )
 def test_traceparent(text: str, valid: bool) -> None:
     assert valid_traceparent(text) is valid
+
+
+@pytest.mark.parametrize(
+    ("flags", "sampled"), [("00", False), ("01", True), ("02", False), ("03", True), ("fe", False)]
+)
+def test_sampled_is_the_lowest_flag(flags: str, sampled: bool) -> None:
+    assert is_sampled(TRACEPARENT[:-2] + flags) is sampled
