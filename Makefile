@@ -7,10 +7,10 @@ READY := .venv/.ready
 SOURCES := schemas runtime ingress processors ops benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres tools image verify-compose check unit simulate mutations format fuzz audit lock schemas deploy-files clean
+.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres tools image verify-compose verify-kubernetes check unit simulate mutations format fuzz audit lock schemas deploy-files clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY) ## create .venv and install everything, pinned and verified by hash
 
@@ -68,6 +68,9 @@ image: ## the container image, by Docker (IMAGE=ringover-events:local, IMAGE_OPT
 
 verify-compose: servers ## image and docker-compose.yml for real, on a Docker daemon of its own: as root, on Debian
 	@deploy/verify/compose.sh $(TESTS)
+
+verify-kubernetes: setup ## deploy/k8s on a real API server, controllers and scheduler, without kubelets: needs Go
+	@deploy/verify/kubernetes.sh
 
 check: setup tools ## format, lint, types, import rules, and every test that needs no server
 	@$(BIN)/ruff format --check .

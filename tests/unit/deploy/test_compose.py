@@ -31,6 +31,7 @@ SETTINGS: dict[str, tuple[type[Settings], ...]] = {
     "ops": (KafkaSettings, DatabaseSettings, SenderSettings, GroupSettings),
 }
 CLOSING_SECONDS = 12  # of a processor: it leaves the group and closes two consumers (5 s each) and its pool (2 s)
+MIB = 1024**2
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|DATABASE_URL")
 
 
@@ -131,6 +132,16 @@ def test_each_has_the_time_to_end_in_order() -> None:
 
     assert seconds(SERVICES["ingress"]["stop_grace_period"]) >= drain + 5
     assert seconds(SERVICES["processor"]["stop_grace_period"]) >= leave + 5
+
+
+def test_an_ingress_has_the_memory_that_its_limits_allow() -> None:
+    connections = int(SERVICES["ingress"]["environment"]["INGRESS_MAX_CONNECTIONS"])
+    buffered = IngressSettings.model_fields["ingress_max_buffered_bytes"].default
+
+    # docs/design.md, "Overload"; a container pays for its sockets' buffers in the kernel, too.
+    bound = 96 * MIB + connections * (64 + 128) * 1024 + 3 * buffered
+    assert SERVICES["ingress"]["mem_limit"] == "512m"
+    assert bound <= 512 * MIB
 
 
 @pytest.mark.parametrize("service", [*SETTINGS, "roles", "grants"])

@@ -33,10 +33,11 @@ from tests.unit.deploy.tools import ROOT
 OVERLAYS = ["overlays/production", "overlays/development"]
 PROGRAMS = ["ringover-ingress", "ringover-processor", "ringover-migrate", "ringover-topics"]
 OPERATOR = "ringover-ops"
-# Of operators, whose schemas come with no package: read against their definitions by hand.
+# Of operators, whose schemas come with no package: `make verify-kubernetes` has their definitions.
 WITHOUT_SCHEMA = {"KafkaTopic", "KafkaUser", "ScaledObject", "TriggerAuthentication", "PodMonitor", "PrometheusRule"}
 KUBERNETES = "1.34"
 MIB = 1024**2
+SLOW_DISK_BYTES_PER_SECOND = 30_000_000
 # The content of a mounted secret, by its key; none is a real one.
 CONTENT = {"hmac-secrets": "a:b", "url": "postgresql://user:word@db/ringover", "password": "word", "ca.crt": "PEM"}
 
@@ -211,6 +212,33 @@ def test_the_spool_is_on_a_volume_with_room(overlay: str, monkeypatch: pytest.Mo
 
 
 @each_overlay
+def test_a_full_spool_can_be_read_before_the_start_has_to_be_over(
+    overlay: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    workload = workloads(built(overlay))["ringover-ingress"]
+    settings = load(workload, overlay, monkeypatch, tmp_path)
+    probe = workload.container["startupProbe"]
+
+    # Checked, then counted, and only then is there an admin port. The file is an eighth larger than what counts.
+    reading = 2 * 1.125 * settings.ingress_spool_max_bytes / SLOW_DISK_BYTES_PER_SECOND
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= reading
+
+
+@each_overlay
+def test_who_must_be_spread_goes_on_when_a_node_is_closed(overlay: str) -> None:
+    hard = [
+        constraint
+        for workload in workloads(built(overlay)).values()
+        for constraint in workload.pod.get("topologySpreadConstraints", ())
+        if constraint["whenUnsatisfiable"] == "DoNotSchedule"
+    ]
+
+    # Otherwise a node with a taint (a control plane, one that is emptied, one that is lost) counts as one that has none
+    # of the pods, and no other node gets a second one.
+    assert [constraint["nodeTaintsPolicy"] for constraint in hard] == ["Honor"]
+
+
+@each_overlay
 def test_every_selector_selects_something(overlay: str) -> None:
     pods = [workload.labels for workload in workloads(built(overlay)).values()]
 
@@ -275,6 +303,7 @@ def test_processors_are_scaled_by_the_lag_that_they_work_off(monkeypatch: pytest
     assert scaled["spec"]["scaleTargetRef"]["name"] == workload.name
     assert 2 <= scaled["spec"]["minReplicaCount"] <= scaled["spec"]["maxReplicaCount"] <= RAW.partitions
     assert scaled["spec"]["fallback"]["replicas"] <= scaled["spec"]["maxReplicaCount"]
+    assert scaled["spec"]["fallback"]["behavior"] == "currentReplicasIfHigher"
     asked = trigger["metadata"]
     assert asked["topic"] == TopicNames(settings.kafka_topic_prefix).raw
     assert asked["consumerGroup"] == settings.processor_group
