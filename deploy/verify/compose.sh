@@ -107,6 +107,13 @@ for command in ringover-ingress ringover-processor ringover-ops; do
     printf '%s: %s\n' "$command" "$(grep -m1 -i usage "$WORK/help")"
 done
 
+say "with OpenTelemetry, and without"
+"${BUILD[@]}" --build-arg LOCK=otel --quiet --tag "$IMAGE-otel" . >/dev/null
+docker images --format '{{.Repository}}:{{.Tag}} {{.Size}}' "$IMAGE-otel"
+hardened --network none --env OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318 "$IMAGE-otel" \
+    python -c 'import runtime.otel, runtime.tracing as tracing; print("traces are exported where wanted:", tracing.wanted())'
+if hardened --network none "$IMAGE" python -c 'import opentelemetry' 2>/dev/null; then fail "OpenTelemetry is in the image"; fi
+
 say "docker-compose: the file is valid, and builds that image, from the builder's cache"
 docker-compose config --quiet
 COMPOSE_DOCKER_CLI_BUILD=1 docker-compose build ingress >"$WORK/build" 2>&1 || { tail -20 "$WORK/build"; fail "build"; }
