@@ -14,9 +14,10 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from processors.kafka_log import KafkaLog
 from processors.kafka_offsets import read_offsets
 from processors.kafka_output import KafkaOutput
-from processors.pipeline import Lane, PartitionPipeline, Ports, Standing, stopped_within
+from processors.pipeline import Lane, PartitionPipeline, Ports, stopped_within
 from processors.ports import Output, Tracer
 from processors.postgres_state import PostgresState
+from processors.standing import Standing
 from runtime.errors import FencedError, LogUnavailableError, TransientError
 from runtime.kafka import close_consumer, reading
 from runtime.logs import logger

@@ -5,9 +5,9 @@ One pipeline per assigned partition and takeover. Nothing here knows Kafka or Po
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeVar
 
@@ -15,6 +15,7 @@ from processors.decide import claims_of, count_by_labels, decide
 from processors.model import Batch, Conflict, DeadLettered, Decision, Emit, Owners, RawRecord, Steps, Verdict
 from processors.normalize import normalize
 from processors.ports import Output, RawLog, State, Tracer
+from processors.standing import Standing
 from processors.takeover import take_over
 from processors.traced import traced
 from runtime.errors import RefusedError, StateUnavailableError
@@ -47,36 +48,6 @@ class Lane:
     group: str
     topics: TopicNames
     max_records: int
-
-
-@dataclass(slots=True)
-class Standing:
-    """How far a partition is, for the lag metrics and for readiness.
-
-    `position`: everything below is committed. `pending`: broker time (ms) of the first record of each batch in hand.
-    `given_up`: that of the record at `position`, when it was in hand and the attempt failed. `problem`: why it does not
-    get on, until a batch is committed or there is none.
-    """
-
-    position: int | None = None
-    pending: deque[int] = field(default_factory=deque)
-    given_up: int | None = None
-    problem: str | None = None
-
-    @property
-    def oldest(self) -> int | None:
-        """Broker time (ms) of the oldest record that waits; None when none was read."""
-        return self.pending[0] if self.pending else self.given_up
-
-    def reach(self, position: int) -> None:
-        """Everything below `position` is committed, or was before a takeover."""
-        if position != self.position:
-            self.position, self.given_up = position, None
-
-    def give_up(self) -> None:
-        """What is in hand must be read again; how old it is stays known."""
-        self.given_up = self.oldest
-        self.pending.clear()
 
 
 class PartitionPipeline:

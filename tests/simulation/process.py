@@ -7,7 +7,8 @@ from typing import Any, TypeVar, cast
 
 from prometheus_client import CollectorRegistry
 
-from processors.pipeline import Lane, PartitionPipeline, Ports, Standing
+from processors.pipeline import Lane, PartitionPipeline, Ports
+from processors.standing import Standing
 from runtime.errors import FencedError, PipelineError, TransientError
 from runtime.metrics import ProcessorMetrics
 from schemas.topics import TopicNames

@@ -74,6 +74,7 @@ PURE = {
     "processors.model",
     "processors.normalize",
     "processors.ports",
+    "processors.standing",
     "processors.size",
     "processors.takeover",
     "processors.traced",

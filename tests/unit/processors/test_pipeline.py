@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from processors import model
-from processors.pipeline import Lane, PartitionPipeline, Ports, Standing
+from processors.pipeline import Lane, PartitionPipeline, Ports
 from processors.ports import Tracer
+from processors.standing import Standing
 from runtime.errors import (
     FencedError,
     PublishError,
