@@ -7,6 +7,7 @@ from dataclasses import replace
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from ops.clients import admin_client, reader
+from ops.committed import committed_offsets
 from ops.groups import Group
 from ops.lag import GroupLag, PartitionOffsets, next_unprocessed, partition_lag
 from ops.scan import timestamps_at
@@ -16,8 +17,8 @@ from runtime.settings import KafkaSettings
 TIMESTAMP_SECONDS = 5.0
 
 
-async def read_lag(settings: KafkaSettings, *, group: str, topic: str) -> GroupLag:
-    """The lag of `group` over `topic`, now.
+async def read_lag(settings: KafkaSettings, *, group: str, topic: str, own_topic: str | None = None) -> GroupLag:
+    """The lag of `group` over `topic`, now; `own_topic`: see `committed_offsets`.
 
     Raises:
         NotFoundError: no such group or topic.
@@ -29,7 +30,7 @@ async def read_lag(settings: KafkaSettings, *, group: str, topic: str) -> GroupL
         found = Group(admin, group)
         state = (await found.existing()).state
         # Committed before the log end: the other way round, a busy group would show a negative lag.
-        committed = await found.committed(partitions)
+        committed = await committed_offsets(settings, found, partitions, own_topic=own_topic)
     async with reader(settings, isolation="read_uncommitted") as consumer:
         return await lag_of_commits(consumer, partitions, committed, group=group, state=state)
 

@@ -15,8 +15,12 @@ from ops.output import say, write_line
 from runtime.settings import KafkaSettings
 
 
-async def watch_lag(settings: KafkaSettings, group: str, topic: str, *, every: float, as_lines: bool) -> None:
+async def watch_lag(
+    settings: KafkaSettings, group: str, topic: str, own_topic: str | None, *, every: float, as_lines: bool
+) -> None:
     """Until SIGINT or SIGTERM; `as_lines`: one JSON object per look. A broker that is away is waited for.
+
+    `own_topic`: see `committed_offsets`.
 
     Raises:
         OpsError: the first look failed, or the group or topic is gone.
@@ -26,7 +30,7 @@ async def watch_lag(settings: KafkaSettings, group: str, topic: str, *, every: f
     with pictures(wanted=not as_lines) as draw:
         async for now in ticks(stop, every):
             try:
-                found = await read_lag(settings, group=group, topic=topic)
+                found = await read_lag(settings, group=group, topic=topic, own_topic=own_topic)
             except UnreachableError as error:
                 if last is None:
                     raise

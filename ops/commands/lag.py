@@ -24,7 +24,8 @@ def lag(
     """Lag of a consumer group per partition: committed offset, log end, records behind, time behind.
 
     The time is the age of the oldest record not yet processed, by the broker's clock. A partition without a commit
-    counts as a whole. A group or topic that does not exist ends with exit code 4.
+    counts as a whole. Of the processors it is their own record, from which they begin: what the broker shows of their
+    group may be outdated after a crash. A group or topic that does not exist ends with exit code 4.
     With --watch also the pace of each partition and the time until it has caught up; `-o json` is one line per look.
     """
     from ops.lag import as_json
@@ -35,13 +36,14 @@ def lag(
     from schemas.topics import TopicNames
 
     settings = load(KafkaSettings)
-    group = group or load(GroupSettings).processor_group
-    topic = topic or TopicNames(settings.kafka_topic_prefix).raw
+    ours, names = load(GroupSettings).processor_group, TopicNames(settings.kafka_topic_prefix)
+    group, topic = group or ours, topic or names.raw
+    own_topic = names.offset if (group, topic) == (ours, names.raw) else None
     with reported():
         if watch:
-            asyncio.run(watch_lag(settings, group, topic, every=every, as_lines=output is OutputFormat.JSON))
+            asyncio.run(watch_lag(settings, group, topic, own_topic, every=every, as_lines=output is OutputFormat.JSON))
             return
-        found = asyncio.run(read_lag(settings, group=group, topic=topic))
+        found = asyncio.run(read_lag(settings, group=group, topic=topic, own_topic=own_topic))
     if output is OutputFormat.JSON:
         write_json(as_json(found))
     else:

@@ -9,10 +9,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownMemberIdError
 
 from ops.clients import CLIENT_ID, kafka_errors
+from ops.committed import committed_offsets
 from ops.errors import UnsafeError
 from ops.groups import Group
 from ops.rewind.place import Place
-from processors.kafka_offsets import offset_key, offset_value, read_offsets, transactional_id
+from processors.kafka_offsets import offset_key, offset_value, transactional_id
 from processors.kafka_output import START_SECONDS
 from runtime.kafka import client_options, close_consumer, close_producer
 
@@ -49,16 +50,9 @@ async def committed(
     """The committed offset of each partition, None where there is none.
 
     `fenced`: `take_over` came before, so nothing of this group is open, and what others have open is waited for.
-
-    The processors' from their own topic, as they read it themselves: what the broker shows of a group may be outdated
-    after a crash (docs/design.md, "Where a takeover begins").
     """
-    if not place.ours:
-        return await group.committed(partitions)
-    options = client_options(place.settings, client_id=CLIENT_ID)
-    with kafka_errors(place.settings):
-        found = await read_offsets(options, place.names.offset, place.group, partitions, wait=fenced)
-    return {partition.partition: offset for partition, offset in found.items()}
+    own_topic = place.names.offset if place.ours else None
+    return await committed_offsets(place.settings, group, partitions, own_topic=own_topic, wait=fenced)
 
 
 async def commit_together(place: Place, targets: Mapping[int, int]) -> None:

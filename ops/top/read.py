@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
 from ops.clients import admin_client, reader
+from ops.committed import committed_offsets
 from ops.database import database
 from ops.groups import Group, GroupMember
 from ops.lag_kafka import lag_of_commits
@@ -49,7 +50,8 @@ class Observer:
         group = self.settings.processor_group
         found = Group(self.admin, group)
         now = await found.state()
-        committed = await found.committed(self.raw)
+        own_topic = TopicNames(self.settings.kafka_topic_prefix).offset
+        committed = await committed_offsets(self.settings, found, self.raw, own_topic=own_topic)
         written = await self._written()
         lag = await lag_of_commits(self.log, self.raw, committed, group=group, state=now.state)
         holder = await holder_of(self.connection, group)

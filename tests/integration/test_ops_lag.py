@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from ops.errors import NotFoundError
 from ops.lag_kafka import read_lag
+from processors.kafka_offsets import offset_key, offset_value
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames
 from tests.support.kafka import connect
@@ -49,6 +50,22 @@ async def test_lag_counts_what_is_not_committed_and_dates_it(kafka_bootstrap_ser
     assert second is not None
     assert 0.0 <= second <= first <= time.time() - before + 1
     assert lag.worst is not None
+
+
+async def test_processors_are_where_their_own_record_says(kafka_bootstrap_servers: str, topics: TopicNames) -> None:
+    group = topics.prefix + GROUP_SUFFIX
+    settings = KafkaSettings(kafka_bootstrap_servers=kafka_bootstrap_servers, kafka_topic_prefix=topics.prefix)
+    await write(kafka_bootstrap_servers, topics.raw, 1, 4)
+    place = TopicPartition(topics.raw, 1)
+    await commit(kafka_bootstrap_servers, group, {place: 2})  # outdated
+    async with AIOKafkaProducer(**connect(kafka_bootstrap_servers)) as producer:
+        await producer.send_and_wait(topics.offset, offset_value(3), offset_key(group, place), partition=1)
+
+    shown = await read_lag(settings, group=group, topic=topics.raw)
+    own = await read_lag(settings, group=group, topic=topics.raw, own_topic=topics.offset)
+
+    assert [found.partitions[1].committed for found in (shown, own)] == [2, 3]
+    assert (own.records, own.partitions[0].committed) == (1, None)
 
 
 async def test_a_group_that_has_caught_up_has_no_lag(kafka_bootstrap_servers: str, topics: TopicNames) -> None:
