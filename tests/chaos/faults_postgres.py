@@ -2,11 +2,13 @@
 
 import asyncio
 import random
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import psycopg
+from psycopg.errors import AdminShutdown, CrashShutdown
 
-from tests.chaos.fault import Fault, thoroughly
+from tests.chaos.fault import Fault, thoroughly, within
 from tests.chaos.faults_network import misbehaving
 from tests.chaos.faults_process import frozen
 from tests.chaos.proxy import delayed
@@ -16,6 +18,7 @@ SLOW_SECONDS = 0.3
 OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ringover-processor'"
 TAKE_AGAIN_SECONDS = 0.1
 CONNECT_SECONDS = 5
+END_SECONDS = 10  # of PostgreSQL, from the end of a session to that of its process
 
 
 async def stop_immediately(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
@@ -53,7 +56,7 @@ async def slow(world: World, chance: random.Random, seconds: float) -> None:  # 
 async def lock(world: World, chance: random.Random, seconds: float) -> None:
     """Another session has locked a table, as a careless migration would."""
     table = chance.choice(["claim", "progress"])
-    async with await _connect(world) as connection:
+    async with _while_it_runs(world), await _connect(world) as connection:
         await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         await asyncio.sleep(seconds)
         await connection.rollback()
@@ -63,7 +66,7 @@ async def take_connections(world: World, chance: random.Random, seconds: float) 
     """The processors' sessions are ended and others take every place, the superuser's too, as soon as one is free."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    async with AsyncExitStack() as stack:
+    async with _while_it_runs(world), AsyncExitStack() as stack:
         first = await stack.enter_async_context(await _connect(world))
         await first.execute(OTHERS)
         taken = 1
@@ -86,6 +89,19 @@ async def restore(world: World, chance: random.Random, seconds: float) -> None: 
     async with world.supervisor.hold(database):
         await thoroughly(database.stop_immediately)
         await thoroughly(database.restore)
+
+
+@asynccontextmanager
+async def _while_it_runs(world: World) -> AsyncIterator[None]:
+    """A fault beside this one may end PostgreSQL, and with it what this one does; else a lost session is an error."""
+    pid = world.database.pid
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        ended = isinstance(error, AdminShutdown | CrashShutdown)
+        if not ended and not await within(END_SECONDS, lambda: world.database.pid != pid or pid is None):
+            raise
+        world.note("PostgreSQL ended, and what a fault did in it")
 
 
 async def _connect(world: World) -> psycopg.AsyncConnection:

@@ -3,16 +3,23 @@
 import asyncio
 import errno
 from collections.abc import AsyncIterator, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
+import psycopg
 import pytest
+from psycopg.errors import AdminShutdown
 
 from ops.devstack.processes import Surroundings
+from tests.chaos import faults_postgres
 from tests.chaos.cluster import DIRECT, Listener, Node, render_properties
 from tests.chaos.disk import Disk, make_disk
 from tests.chaos.faults import FAULTS
 from tests.chaos.supervisor import RESTART_SECONDS, Exit, Supervisor
 from tests.chaos.units import Incarnation, Program
+from tests.chaos.world import World
 from tests.support.waiting import until
 
 
@@ -130,3 +137,51 @@ async def _within(seconds: float, program: Program) -> bool:
     except AssertionError:
         return False
     return True
+
+
+class Database:
+    """As a fault sees it; `pid` is another one from the second look on, or not."""
+
+    def __init__(self, *pids: int | None) -> None:
+        self._pids = list(pids)
+
+    @property
+    def pid(self) -> int | None:
+        return self._pids.pop(0) if len(self._pids) > 1 else self._pids[0]
+
+
+@dataclass
+class Broken:
+    """A world of which only PostgreSQL is there."""
+
+    database: Database
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize(
+    ("pids", "error", "passed_over"),
+    [
+        ((7, 8), psycopg.OperationalError("closed the connection"), True),
+        ((None, None), psycopg.OperationalError("connection refused"), True),
+        ((7, 7), AdminShutdown("terminating connection"), True),
+        ((7, 7), psycopg.OperationalError("closed the connection"), False),
+        ((7, 8), psycopg.ProgrammingError("no such table"), False),
+    ],
+)
+async def test_fault_loses_its_session_only_to_another_fault(
+    monkeypatch: pytest.MonkeyPatch, pids: tuple[int | None, ...], error: psycopg.Error, *, passed_over: bool
+) -> None:
+    monkeypatch.setattr(faults_postgres, "END_SECONDS", 0.1)
+    world = Broken(Database(*pids))
+
+    def fail() -> None:
+        raise error
+
+    with nullcontext() if passed_over else pytest.raises(type(error)):
+        async with faults_postgres._while_it_runs(cast(World, world)):
+            fail()
+
+    assert len(world.notes) == passed_over
