@@ -22,7 +22,7 @@ from tests.support.steady import Sent, Steady
 from tests.support.verdict import Place, judge, processed
 from tests.support.waiting import until
 
-OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "8"))
+OUTAGE_SECONDS = float(os.environ.get("OUTAGE_SECONDS", "6"))
 RATE = float(os.environ.get("OUTAGE_RATE", "500"))
 CALM_SECONDS = 3.0
 
