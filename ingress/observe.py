@@ -74,15 +74,16 @@ class Observer:
 
     def _unusual(self, exchange: Exchange, outcome: ToDeadLetter | Problem, status: int, seconds: float) -> str:
         """Count what did not go its normal way; returns its code."""
+        code = code_of(outcome)
         if isinstance(outcome, Problem):
             self._seconds_to_refuse(exchange.endpoint, status).observe(seconds)
             self._metrics.requests.labels(exchange.endpoint, status).inc()
-            self._metrics.refused.labels(outcome.code).inc()
-            return outcome.code
-        self._seconds_to_accept[exchange.endpoint].observe(seconds)
-        self._accepted[exchange.endpoint].inc()
-        self._metrics.dead_letters.labels(outcome.reason.code.value).inc()
-        return outcome.reason.code.value
+            self._metrics.refused.labels(code).inc()
+        else:
+            self._seconds_to_accept[exchange.endpoint].observe(seconds)
+            self._accepted[exchange.endpoint].inc()
+            self._metrics.dead_letters.labels(code).inc()
+        return code
 
     def _line(
         self,

@@ -491,16 +491,17 @@ async def test_two_owners_side_by_side_emit_once() -> None:
     assert written(kafka) == wanted(kafka.as_raw())
 
 
+async def no_answer() -> None:
+    raise PublishError("no answer")
+
+
 async def test_failed_transaction_is_told_and_the_next_takeover_repeats_its_batch() -> None:
     kafka, database = world("a", "b", "a", "c")
     kafka.rewind(0)
     database.progress[LOG, PARTITION] = 0
     process = Process(kafka, database, max_records=2)
 
-    async def broken() -> None:
-        raise PublishError("no answer")
-
-    process.hooks.at(Step.COMMIT, broken)
+    process.hooks.at(Step.COMMIT, no_answer)
     with pytest.raises(PublishError):
         await process.run()
     assert kafka.written == {}
@@ -516,10 +517,7 @@ async def test_age_of_what_failed_stays_known_until_it_is_committed() -> None:
     database.progress[LOG, PARTITION] = 0
     process = Process(kafka, database, max_records=2)
 
-    async def broken() -> None:
-        raise PublishError("no answer")
-
-    process.hooks.at(Step.COMMIT, broken)
+    process.hooks.at(Step.COMMIT, no_answer)
     for _ in range(2):
         with pytest.raises(PublishError):
             await process.run()
