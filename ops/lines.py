@@ -14,6 +14,7 @@ from ops.dead_letters import masking as dead
 from ops.masking import HIDDEN, masked, shown_text, shown_value
 from ops.output import shorten
 from schemas import dead_letter
+from schemas.body import parse_body
 from schemas.headers import header
 
 VALUE_CHARACTERS = 60
@@ -90,7 +91,7 @@ def _shown_value(record: Record) -> object:
     if record.value is None:
         return None
     try:
-        value = orjson.loads(record.value)
+        value = parse_body(record.value)
     except orjson.JSONDecodeError:
         return HIDDEN
     if not isinstance(value, dict):
@@ -115,7 +116,7 @@ def _json(data: bytes | None) -> object:
     if data is None:
         return None
     try:
-        return orjson.loads(data)
+        return parse_body(data)
     except orjson.JSONDecodeError:
         return _as_json(data)
 

@@ -225,6 +225,21 @@ async def test_query_is_ignored(client: aiohttp.ClientSession, server: Serving) 
     assert response.status == 202
 
 
+async def test_a_byte_order_mark_is_signed_and_stored_and_not_judged(
+    client: aiohttp.ClientSession, server: Serving
+) -> None:
+    body = b"\xef\xbb\xbf" + BODY
+
+    response, answer = await post(client, server, body)
+    refused, problem = await post(client, server, body, signed(BODY))
+
+    assert (response.status, answer["status"]) == (202, "accepted")
+    assert answer["idempotency_key"] == "ringover:call.started:ro_call_123"
+    assert_problem(refused, problem, 401, "signature_wrong")
+    [(_, key, value, _)] = server.raw
+    assert (key, value) == (b"ro_call_123", body)
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH"])
 async def test_other_method_is_405(client: aiohttp.ClientSession, server: Serving, method: str) -> None:
     async with client.request(method, server.url + STARTED_PATH) as response:

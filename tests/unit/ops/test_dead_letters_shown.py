@@ -75,6 +75,13 @@ def test_bodies_that_are_not_json_are_shown_only_revealed() -> None:
     assert shown(None, reveal=False)["body"] == "not JSON, 0 bytes: •••"
 
 
+def test_a_body_with_a_byte_order_mark_is_shown_as_json() -> None:
+    body = b'\xef\xbb\xbf{"event":"call.started","x":"secret"}'
+
+    assert shown(body, reveal=False)["body"] == {"event": "call.started", "x": "•••"}
+    assert shown(body, reveal=True)["body"] == {"event": "call.started", "x": "secret"}
+
+
 def test_a_key_that_may_be_a_number_is_hidden() -> None:
     assert shown(b"{}", reveal=False, key=b"+33655443322")["key"] == "•••"
     assert shown(b"{}", reveal=True, key=b"+33655443322")["key"] == "+33655443322"
@@ -114,6 +121,12 @@ def test_a_line_is_read_as_it_was_written(value: bytes | None, key: bytes | None
     written = letter(value, key)
 
     assert read_lines(orjson.dumps(line_of(written)) + b"\n\n") == [written]
+
+
+def test_a_file_that_an_editor_began_with_a_byte_order_mark_is_read() -> None:
+    written = letter(b"{}")
+
+    assert read_lines(b"\xef\xbb\xbf" + orjson.dumps(line_of(written))) == [written]
 
 
 def test_a_letter_of_the_ingress_has_no_origin_in_its_line() -> None:

@@ -98,6 +98,13 @@ def test_revealed_json_has_everything_as_it_is_on_the_topic() -> None:
     }
 
 
+def test_a_dead_body_with_a_byte_order_mark_is_json_too() -> None:
+    marked = Record("t", 0, 0, b"c", b'\xef\xbb\xbf{"event":"call.started","to":"0189"}', DEAD.headers)
+
+    assert json_object(marked, reveal=False)["value"] == {"event": "call.started", "to": "•••"}
+    assert json_object(marked, reveal=True)["value"] == {"event": "call.started", "to": "0189"}
+
+
 @pytest.mark.parametrize(
     ("value", "shown"), [(b"not json", "not json"), (b"\xff\xfe", {"base64": "//4="}), (None, None)]
 )
