@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ops.errors import UsageError
 from ops.masking import mask_number
-from schemas.fields import E164_PATTERN
+from schemas.numbers import E164_PATTERN
 
 _E164 = re.compile(E164_PATTERN)
 _BETWEEN_DIGITS = rb"[ ().\-/]{0,3}"  # as people write numbers
