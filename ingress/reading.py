@@ -74,7 +74,7 @@ def means_none(content_encoding: str) -> bool:
 
 
 def _is_charset(name: str) -> bool:
-    """Whether Python lists this name for an encoding of text; not `codecs.lookup`, which remembers whatever is asked."""
+    """Whether Python lists this name for an encoding of text; `codecs.lookup` would remember whatever is asked."""
     known = name.replace("-", "_")
     if known not in _ENCODINGS:
         return False

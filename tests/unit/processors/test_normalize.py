@@ -345,8 +345,16 @@ def test_duration_up_to_63_bits_is_kept_exactly(seconds: int) -> None:
 
 @pytest.mark.parametrize(
     ("written", "seconds"),
-    [("312.0", 312), ("1e2", 100), ("1E+2", 100), ("31.2e1", 312), ("-0.0", 0), ("-0", 0), ("0e5", 0)]
-    + [("9007199254740991.0", 2**53 - 1)],
+    [
+        ("312.0", 312),
+        ("1e2", 100),
+        ("1E+2", 100),
+        ("31.2e1", 312),
+        ("-0.0", 0),
+        ("-0", 0),
+        ("0e5", 0),
+        ("9007199254740991.0", 2**53 - 1),
+    ],
 )
 def test_a_float_that_is_an_integer_is_a_duration_and_comes_out_as_an_integer(written: str, seconds: int) -> None:
     plain = normalized(stored(changed("call-ended", "call.duration_sec", seconds)))
@@ -360,8 +368,24 @@ def test_a_float_that_is_an_integer_is_a_duration_and_comes_out_as_an_integer(wr
 @pytest.mark.parametrize("path", ["call.from", "call.to"])
 @pytest.mark.parametrize(
     "number",
-    ["0601020304", "33601020304", "+33 6 01", f"tel:{SECRET}", "+0601020304", "+3360102030\n"]
-    + ["1234567", "+204", "20 4", "٣", "sip:", "sip: x", "sip:a\x00", "sips:a@b", f"x{SECRET}", "sip:" + "x" * 253],
+    [
+        "0601020304",
+        "33601020304",
+        "+33 6 01",
+        f"tel:{SECRET}",
+        "+0601020304",
+        "+3360102030\n",
+        "1234567",
+        "+204",
+        "20 4",
+        "٣",
+        "sip:",
+        "sip: x",
+        "sip:a\x00",
+        "sips:a@b",
+        f"x{SECRET}",
+        "sip:" + "x" * 253,
+    ],
 )
 def test_number_that_is_not_e164_is_told(path: str, number: str) -> None:
     code, message = rejected(stored(changed("call-started", path, number)))
