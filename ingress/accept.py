@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
+from schemas.body import parse_body
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.fields import ID_MAX_CHARACTERS, is_id
 from schemas.identity import CallId, EventId, EventType, IdempotencyKey, derived_event_id, idempotency_key
@@ -43,7 +44,7 @@ Accepted: TypeAlias = ToRaw | ToDeadLetter
 def accept(event_type: EventType, body: bytes) -> Accepted:
     """Decide where the body that came to the endpoint of `event_type` belongs. Never raises."""
     try:
-        document = orjson.loads(body)
+        document = parse_body(body)
     except orjson.JSONDecodeError as error:
         # The parser's message names a rule and a position, never the text that broke it.
         return _dead_letter(Code.NOT_JSON, f"the body cannot be read as JSON: {error.msg} (character {error.pos})")

@@ -4,8 +4,10 @@ Rotation: several secrets and several tokens are live at once. All of them are t
 takes the same time whatever differs, so neither the answer nor its delay tells which credential came close.
 """
 
+import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,6 +15,12 @@ from enum import StrEnum
 SIGNATURE_PREFIX = "sha256="
 SIGNATURE_HEX_CHARACTERS = hashlib.sha256().digest_size * 2
 MAX_TOKEN_CHARACTERS = 1024
+
+# 32 bytes in Base64 or Base64url (RFC 4648 sections 4 and 5): 43 digits, of which the last carries 4 bits and so two
+# zeros, and one `=` that may be left out. One digest has one spelling in each alphabet; the two are never mixed.
+_LAST_DIGIT = "[AEIMQUYcgkosw048]"
+_BASE64 = re.compile(f"(?:[A-Za-z0-9+/]{{42}}|[A-Za-z0-9_-]{{42}}){_LAST_DIGIT}=?")
+_TO_BASE64 = str.maketrans("-_", "+/")
 
 
 class Scheme(StrEnum):
@@ -112,16 +120,22 @@ class Authenticator:
 
 
 def _signature_digest(header: str) -> bytes | None:
-    """The 32 bytes that the header spells in hex; None if it does not."""
+    """The 32 bytes that the header spells in hex, Base64 or Base64url; None if it does not. No length fits two."""
     text = header.removeprefix(SIGNATURE_PREFIX)
     if len(text) != SIGNATURE_HEX_CHARACTERS:
-        return None
+        return _base64_digest(text)
     try:
         digest = bytes.fromhex(text)
     except ValueError:
         return None
     # fromhex skips white space: 64 characters may spell fewer bytes.
     return digest if len(digest) * 2 == SIGNATURE_HEX_CHARACTERS else None
+
+
+def _base64_digest(text: str) -> bytes | None:
+    if _BASE64.fullmatch(text) is None:
+        return None
+    return binascii.a2b_base64(text.rstrip("=").translate(_TO_BASE64) + "=", strict_mode=True)
 
 
 def _bearer_token(header: str) -> bytes | None:

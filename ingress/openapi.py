@@ -65,7 +65,8 @@ def document() -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "header",
                     "name": "X-Ringover-Signature",
-                    "description": "HMAC-SHA256 of the body's bytes with an active secret, in hex, with or without "
+                    "description": "HMAC-SHA256 of the body's bytes with an active secret, in hex (any case), Base64 "
+                    "or Base64url (padding optional), with or without "
                     f"`{authenticate.SIGNATURE_PREFIX}`. When it is there it decides alone.",
                 },
                 "token": {"type": "http", "scheme": "bearer"},

@@ -31,7 +31,7 @@ NOT_JSON_TYPE = Problem(
 ENCODED = Problem(
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     "content_encoding_unsupported",
-    "send the body without Content-Encoding",
+    "send the body as it is: no Content-Encoding but identity",
     headers={"Accept-Encoding": "identity"},  # RFC 9110 section 15.5.16
 )
 OVERLOADED = Problem(

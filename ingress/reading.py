@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import Iterator
+from encodings.aliases import aliases
 
 from aiohttp import StreamReader, hdrs, web
 from aiohttp.http import HttpVersion11
@@ -18,6 +19,7 @@ MAX_STORED_CONTENT_TYPE = 256  # characters; real ones have under 40
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _X_REQUEST_ID = istr(REQUEST_ID_HEADER)
+_ENCODINGS = {*aliases, *aliases.values()}
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # RFC 9562 section 4, any version
 
 _VARIANT = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
@@ -55,11 +57,32 @@ def refusal_of_head(request: Request, *, max_body_bytes: int) -> Problem | None:
     content_types = headers.getall(hdrs.CONTENT_TYPE, ())
     if content_types != [JSON_TYPE] and (len(content_types) != 1 or media_type(content_types[0]) != JSON_TYPE):
         return NOT_JSON_TYPE
-    if hdrs.CONTENT_ENCODING in headers:
+    if hdrs.CONTENT_ENCODING in headers and not all(map(means_none, headers.getall(hdrs.CONTENT_ENCODING))):
         return ENCODED
     if int(headers.get(hdrs.CONTENT_LENGTH, 0)) > max_body_bytes:  # the parser has read it as a number
         return TOO_LARGE
     return None
+
+
+def means_none(content_encoding: str) -> bool:
+    """Whether a Content-Encoding leaves the body as it is: `identity`, nothing, or a charset put there by mistake.
+
+    No registered coding (RFC 9110 section 8.4.1: gzip, deflate, compress, br, zstd) has the name of a charset.
+    """
+    codings = (coding.strip(" \t").lower() for coding in content_encoding.split(","))
+    return all(coding in {"", "identity"} or _is_charset(coding) for coding in codings)
+
+
+def _is_charset(name: str) -> bool:
+    """Whether Python lists this name for an encoding of text; `codecs.lookup` would remember whatever is asked."""
+    known = name.replace("-", "_")
+    if known not in _ENCODINGS:
+        return False
+    try:
+        "".encode(known)  # refuses what Python has beside them: zlib, bz2, base64, hex, rot13
+    except LookupError:
+        return False
+    return True
 
 
 def media_type(content_type: str) -> str:

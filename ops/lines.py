@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import orjson
 
 from ops.dead_letters import masking as dead
-from ops.masking import HIDDEN, masked, shown_text, shown_value
+from ops.masking import HIDDEN, masked, shown_header, shown_text, shown_value
 from ops.output import shorten
 from schemas import dead_letter
+from schemas.body import parse_body
 from schemas.headers import header
 
 VALUE_CHARACTERS = 60
@@ -82,7 +83,7 @@ def _key(record: Record, *, reveal: bool) -> str:
 def _shown_header(record: Record, name: str, value: bytes) -> str:
     """A reason's headers are ours and never repeat a value of the body."""
     if not _is_dead(record) or name.startswith(dead_letter.PREFIX):
-        return shown_text(_text(value))
+        return shown_header(name, _text(value))
     return dead.masked_header(name, value)
 
 
@@ -90,7 +91,7 @@ def _shown_value(record: Record) -> object:
     if record.value is None:
         return None
     try:
-        value = orjson.loads(record.value)
+        value = parse_body(record.value)
     except orjson.JSONDecodeError:
         return HIDDEN
     if not isinstance(value, dict):
@@ -115,7 +116,7 @@ def _json(data: bytes | None) -> object:
     if data is None:
         return None
     try:
-        return orjson.loads(data)
+        return parse_body(data)
     except orjson.JSONDecodeError:
         return _as_json(data)
 

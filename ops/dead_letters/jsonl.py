@@ -11,6 +11,7 @@ import orjson
 
 from ops.dead_letters.letters import Letter, Origin, Why, parse_id
 from ops.errors import UsageError
+from schemas.body import BYTE_ORDER_MARK
 from schemas.dead_letter import PREFIX
 
 
@@ -37,7 +38,8 @@ def read_lines(text: bytes) -> list[Letter]:
         UsageError: a line is none of ours; the message names the line and never its content.
     """
     letters = []
-    for number, line in enumerate(text.split(b"\n"), start=1):
+    lines = text.removeprefix(BYTE_ORDER_MARK).split(b"\n")  # some editors write the mark
+    for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
                 letters.append(_letter(orjson.loads(line)))

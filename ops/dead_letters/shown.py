@@ -12,6 +12,7 @@ from ops.masking import HIDDEN
 from ops.output import shorten
 from ops.times import shown, shown_ms
 from schemas import headers
+from schemas.body import parse_body
 
 EXCERPT_BYTES = 160
 DEPTH_SHOWN = 32  # the JSON writer's limit is 254, a body may have a thousand
@@ -90,7 +91,7 @@ def _headers(letter: Letter, *, reveal: bool) -> dict[str, str]:
 
 def _body(value: bytes | None, *, reveal: bool) -> object:
     try:
-        document = orjson.loads(value or b"")
+        document = parse_body(value or b"")
     except orjson.JSONDecodeError:
         size = f"not JSON, {len(value or b'')} bytes"
         excerpt = repr((value or b"")[:EXCERPT_BYTES])[2:-1]

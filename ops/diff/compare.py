@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import orjson
 
 from ops.diff.index import OutputIndex, fingerprint
-from ops.diff.model import AGREEING, DiffResult, Example, FieldChange, Kind, Output, Place, Transition
+from ops.diff.model import AGREEING, HEADER, DiffResult, Example, FieldChange, Kind, Output, Place, Transition
 from processors.model import Normalized, Owner, RawRecord, Record, Rejected, Verdict
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
@@ -133,7 +133,7 @@ def field_changes(before: Output, after: Output) -> tuple[FieldChange, ...]:
 def _flat(output: Output) -> dict[str, object]:
     record = output.record
     flat: dict[str, object] = {"topic": output.topic, "key": _text(record.key), "timestamp_ms": record.timestamp_ms}
-    flat |= {f"header {name}": _text(value) for name, value in record.headers}
+    flat |= {f"{HEADER}{name}": _text(value) for name, value in record.headers}
     try:
         fields = orjson.loads(record.value or b"null")
     except orjson.JSONDecodeError:

@@ -53,6 +53,9 @@ class Output:
     record: Record
 
 
+HEADER = "header "  # before the name of a field that is one
+
+
 @dataclass(frozen=True, slots=True)
 class FieldChange:
     """One field that differs; absent is None on that side."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from ops.diff.model import DiffResult, Example, FieldChange, Kind, Transition
+from ops.diff.model import HEADER, DiffResult, Example, FieldChange, Kind, Transition
 from ops.masking import masked, shown_text
 from ops.output import OutputFormat, say, shorten, stdout, table, write_json, write_text
 
@@ -134,7 +134,8 @@ def _call_id(example: Example, *, reveal: bool) -> str | None:
 
 
 def _sides(change: FieldChange, *, reveal: bool) -> tuple[object, object]:
-    return masked(change.name, change.before, reveal=reveal), masked(change.name, change.after, reveal=reveal)
+    name = change.name.removeprefix(HEADER)
+    return masked(name, change.before, reveal=reveal), masked(name, change.after, reveal=reveal)
 
 
 def _printable(value: object) -> object:

@@ -18,7 +18,7 @@ from ops.clients import admin_client, reader
 from ops.database import database
 from ops.erase.book import conflicts_of_call
 from ops.erase.plan import CallState, ErasePlan, Holding, Keeping
-from ops.erase.subject import Number, letter_pattern
+from ops.erase.subject import Number, letter_pattern, searched
 from ops.errors import NotFoundError, UnsafeError
 from ops.scan import Range, scan, whole_topic
 from ops.state.meter import metered
@@ -78,7 +78,7 @@ async def calls_of_number(settings: StateSettings, number: Number) -> frozenset[
             async for chunk in scan(consumer, ranges):
                 found.update(
                     _call_ids(
-                        record for record in chunk if mentioned(b"%b|%b" % (record.key or b"", record.value or b""))
+                        record for record in chunk if mentioned(searched(record.key, record.value, record.headers))
                     )
                 )
                 if len(found) > MOST_CALLS:

@@ -9,6 +9,7 @@ import orjson
 from ops.errors import UsageError
 from ops.rewind.goals import ToTargets
 from ops.rewind.plan import Forecast, Move, Plan
+from schemas.body import BYTE_ORDER_MARK
 
 
 def plan_document(plan: Plan) -> dict[str, object]:
@@ -67,7 +68,7 @@ def read_plan(text: bytes, *, name: str) -> PlanFile:
         UsageError: it is no plan.
     """
     try:
-        document = orjson.loads(text)
+        document = orjson.loads(text.removeprefix(BYTE_ORDER_MARK))  # some editors write it
         group, topic = document["group"], document["topic"]
         targets = {
             number: target

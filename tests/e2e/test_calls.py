@@ -19,7 +19,7 @@ NATIONAL = Webhook(
     "call-started",
     CALL,
     b'{"event":"call.started","timestamp":"2026-01-02T15:00:00Z",'
-    b'"call":{"id":"call:7","direction":"inbound","to":"0189"}}',
+    b'"call":{"id":"call:7","direction":"inbound","to":"0189000000"}}',
 )
 # Larger than the batches of a Kafka producer.
 LONG = Webhook(

@@ -79,6 +79,11 @@ def bodies() -> list[tuple[str, bytes]]:
         ("call-started", {**event("call.started", "c-1"), "call": call("c-1", direction="outbound")}),
         ("recording-ready", recorded("c-2")),
         ("recording-ready", recorded("c-2")),
+        *(
+            ("call-started", {**event("call.started", "c-13"), "call": call("c-13", **{side: f"sip:{canary}"})})
+            for side in ("from", "to")  # without E.164 form: in the event's headers, and a conflict
+            for canary in (f"{NUMBER}@example.org", CANARIES["e-mail"])
+        ),
     ]
     wrong = [
         ("call-started", {**event("call.started", "c-3"), "call": call("c-3", direction=NUMBER)}),

@@ -108,14 +108,14 @@ def of_call(number: int) -> list[Webhook]:
 
 
 def bad_number(call: str) -> Webhook:
-    return Webhook("call-started", call, started(call).body.replace(b"+33189000000", b"0189"))
+    return Webhook("call-started", call, started(call).body.replace(b"+33189000000", b"0189000000"))
 
 
 async def test_list_and_show_tell_everything_and_reveal_nothing(place: Place, programs: Programs) -> None:
     port = stable_port()
     await programs.ingress(INGRESS_PORT=str(port)).ready()
     await programs.processor().ready()
-    call = {"id": "c1", "direction": "inbound", "from": CANARY_NUMBER, "to": "0189", "note": CANARY_TEXT}
+    call = {"id": "c1", "direction": "inbound", "from": CANARY_NUMBER, "to": "0189000000", "note": CANARY_TEXT}
     body = {"event": "call.started", "timestamp": "2026-01-02T15:00:00Z", "call": call, CANARY_NUMBER: 1}
     number = Webhook("call-started", "c1", orjson.dumps({**body, "transcript": {"text": CANARY_TEXT}}))
     aside = [

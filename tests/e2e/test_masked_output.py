@@ -30,7 +30,8 @@ from tests.support.verdict import Place, processed
 NUMBER = "655443322"  # as it is in +33655443322, 0655443322 and 33655443322
 CALLER = f"+33{NUMBER}"
 CANARIES = (NUMBER, "secretly spoken", "canary@example.org", "canary-token")
-CALL, DEAD_CALL = "canary-1", "canary-2"
+CALL, DEAD_CALL, SIP_CALL = "canary-1", "canary-2", "canary-3"
+SIP_CALLER, SIP_CALLED = f"sip:{CALLER}@voix.example", "sip:canary@example.org"
 CAUSE = f"canary@example.org hung up on {CALLER}"
 
 
@@ -41,10 +42,12 @@ def body(event: str, **fields: object) -> bytes:
 START = {"id": CALL, "direction": "inbound", "from": CALLER, "to": CALLER, "agent": {"id": "canary@example.org"}}
 END = {"id": CALL, "duration_sec": 1, "hangup_cause": CAUSE, "disposition": CAUSE}
 MEDIA = {"id": "r1", "url": f"https://provider.example/canary-token?n={CALLER}"}
+SIP = {"id": SIP_CALL, "direction": "internal", "from": SIP_CALLER, "to": SIP_CALLED}
 SPOKEN = {"text": f"secretly spoken {CALLER}", "language": "fr"}
 WEBHOOKS = [
     Webhook("call-started", CALL, body("call.started", call=START)),
     Webhook("call-ended", CALL, body("call.ended", call=END)),
+    Webhook("call-started", SIP_CALL, body("call.started", call=SIP)),
     Webhook(
         "recording-ready", CALL, body("call.recording_ready", call={"id": CALL}, recording=MEDIA, transcript=SPOKEN)
     ),
@@ -72,7 +75,9 @@ class Command(NamedTuple):
 def commands(export: Path, letters: list[str], spool: Path) -> Iterator[Command]:
     yield Command(f"calls show {CALL}", reveals=CANARIES)
     yield Command(f"calls show {DEAD_CALL}", reveals=CANARIES)
+    yield Command(f"calls show {SIP_CALL}", reveals=(NUMBER, SIP_CALLED))
     yield Command(f"calls replay {CALL}")
+    yield Command(f"calls replay {SIP_CALL}")
     yield Command("dead-letters list")
     yield Command("dead-letters list --each")
     for letter in letters:
@@ -80,7 +85,7 @@ def commands(export: Path, letters: list[str], spool: Path) -> Iterator[Command]
     yield Command("dead-letters replay --all")
     yield Command(f"dead-letters import {export}")
     yield Command("rewind --to-earliest", outputs=NUMBERS_ONLY)
-    yield Command("rewind --to-earliest --diff", code=3, reveals=(NUMBER,))
+    yield Command("rewind --to-earliest --diff", code=3, reveals=(NUMBER, "sip:moved@"))
     yield Command("rewind log", outputs=NUMBERS_ONLY)
     yield Command(f"state show ringover:call.started:{CALL}")
     yield Command("state stats", outputs=NUMBERS_ONLY)
@@ -90,12 +95,13 @@ def commands(export: Path, letters: list[str], spool: Path) -> Iterator[Command]
     yield Command("lag", outputs=NUMBERS_ONLY)
     yield Command(f"erase --call-id {CALL}")
     yield Command(f"erase --number {CALLER}")
+    yield Command(f"erase --number {SIP_CALLED}")
     yield Command("erase --pending", outputs=NUMBERS_ONLY)
     yield Command(f"spool show --dir {spool}")
     yield Command(f"spool drain --dir {spool}")
 
 
-TAIL = "tail --from-beginning --max 6"  # events and dead letters of `_seed`: then it ends
+TAIL = "tail --from-beginning --max 8"  # events and dead letters of `_seed`: then it ends
 TOP = "top --once --every 0.2"
 # Without a record to print: they create, migrate, answer for what one gives them, or are about made-up calls.
 OTHERS = {"topics apply", "migrate", "send", "demo", "rewind undo"}
@@ -168,20 +174,21 @@ def _run(env: Mapping[str, str], line: str, code: int) -> str:
 
 
 async def _seed(place: Place, programs: Programs) -> None:
-    """A call and two dead letters full of canaries, and an event that today's code would write otherwise."""
+    """Calls and two dead letters full of canaries, and events that today's code would write otherwise."""
     topics = place.topics
     await store(place.bootstrap_servers, topics.raw, WEBHOOKS)
     await programs.processor().ready()
     await processed(place, len(WEBHOOKS))
-    (started,) = [
-        found for found in await read_topic(place.bootstrap_servers, topics.call) if b"from_e164" in found.value
-    ]
+    seen = [found for found in await read_topic(place.bootstrap_servers, topics.call) if b"from_e164" in found.value]
+    started, sip = sorted(seen, key=lambda found: bytes(found.key))
     other = started.value.replace(CALLER.encode(), CALLER.encode()[:-1] + b"9").replace(b"inbound", b"secretly spoken")
     reason = reason_headers(Reason(Stage.ACCEPT, Code.NOT_JSON, "the body is not JSON"), None)
     async with producer(place.bootstrap_servers) as client:
         await client.send_and_wait(topics.dead_letter, NOT_JSON, headers=[*reason, ("signature", b"canary-token")])
         at = {"partition": started.partition, "headers": list(started.headers)}
         await client.send_and_wait(topics.call, other, started.key, **at)
+        moved = [(name, b"sip:moved@" + text if name == "ce_tonumber" else text) for name, text in sip.headers]
+        await client.send_and_wait(topics.call, sip.value, sip.key, partition=sip.partition, headers=moved)
 
 
 async def _fill(directory: Path) -> None:

@@ -7,6 +7,9 @@ EXAMPLES = Path(__file__).parents[2] / "schemas" / "examples"
 STRANGERS = (
     b"R\n\n{}",
     b"Rsha256=\n\n{}",
+    b"B\n\n{}",
+    b"Usha256=\n\n{}",
+    b"S" + b"A" * 43 + b"=\n\n{}",
     b"Ssha256=" + b"0" * 64 + b"\n\n{}",
     b"ABearer a-token\n\n{}",
     b"Abearer  another-token \n\n{}",

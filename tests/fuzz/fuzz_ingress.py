@@ -4,6 +4,7 @@
 first byte of an input chooses what it is: the headers of a stranger, or an authentic body.
 """
 
+import base64
 import hashlib
 import hmac
 import sys
@@ -78,6 +79,9 @@ def split(data: bytes) -> tuple[list[str], list[str], bytes]:
             signatures.append(value)
         elif line.startswith(b"R"):  # a right signature, so that the fuzzer gets beyond it
             signatures.append(value + hmac.new(SECRETS[0].value, body, hashlib.sha256).hexdigest())
+        elif line.startswith((b"B", b"U")):  # the same in Base64 and Base64url
+            encode = base64.b64encode if line.startswith(b"B") else base64.urlsafe_b64encode
+            signatures.append(value + encode(hmac.digest(SECRETS[1].value, body, hashlib.sha256)).decode())
         elif line.startswith(b"A"):
             authorizations.append(value)
     return signatures, authorizations, body
@@ -86,11 +90,11 @@ def split(data: bytes) -> tuple[list[str], list[str], bytes]:
 def may_enter(signatures: list[str], authorizations: list[str], body: bytes) -> bool:
     """The contract, word for word and slowly: one signature of any active secret, or else one active token."""
     if signatures:
-        wanted = [hmac.new(secret.value, body, hashlib.sha256).hexdigest() for secret in SECRETS]
+        digests = [hmac.digest(secret.value, body, hashlib.sha256) for secret in SECRETS]
         return len(signatures) == 1 and any(
             signatures[0] in (prefix + right for prefix in ("", "sha256="))
-            for spelled in wanted
-            for right in cases(spelled, signatures[0])
+            for digest in digests
+            for right in [*cases(digest.hex(), signatures[0]), *base64_spellings(digest)]
         )
     scheme, _, token = (authorizations or [""])[0].partition(" ")
     return (
@@ -104,6 +108,12 @@ def cases(spelled: str, presented: str) -> list[str]:
     """Hex in any case: the spelling that was presented, if it is one of this digest."""
     tail = presented[-len(spelled) :]
     return [tail] if tail.isascii() and tail.lower() == spelled else []
+
+
+def base64_spellings(digest: bytes) -> list[str]:
+    """Base64 and Base64url, with and without padding."""
+    padded = [base64.b64encode(digest).decode(), base64.urlsafe_b64encode(digest).decode()]
+    return [*padded, *(text.rstrip("=") for text in padded)]
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ class _BadError(Exception):
 def expected(log: Iterable[Raw], raw_topic: str) -> Expected:
     """Run the model over a whole raw log; records of one partition come in offset order."""
     result = Expected()
-    first_values: dict[tuple[str, ...], bytes] = {}
+    first_said: dict[tuple[str, ...], object] = {}
     for raw in sorted(log, key=lambda record: (record.partition, record.offset)):
         try:
             identity, event = _event(raw, raw_topic)
@@ -80,14 +80,19 @@ def expected(log: Iterable[Raw], raw_topic: str) -> Expected:
             continue
         if identity in result.owners:
             result.duplicates += 1
-            if event.value != first_values[identity]:
+            if _said(event) != first_said[identity]:
                 result.conflicts += 1
                 result.conflicting.append((raw.partition, raw.offset))
         else:
             result.owners[identity] = (raw.partition, raw.offset)
-            first_values[identity] = event.value
+            first_said[identity] = _said(event)
             result.events.append(event)
     return result
+
+
+def _said(event: Event) -> object:
+    """What makes a conflict when it differs: the value, and the numbers that have no place in it."""
+    return event.value, [header for header in event.headers if header[0] in ("ce_fromnumber", "ce_tonumber")]
 
 
 def _event(raw: Raw, raw_topic: str) -> tuple[tuple[str, ...], Event]:
@@ -120,6 +125,11 @@ def _event(raw: Raw, raw_topic: str) -> tuple[tuple[str, ...], Event]:
         "ce_idempotencykey": ":".join(["ringover", event, *identity]),
         "ce_sourceoffset": f"{raw_topic}/{raw.partition}/{raw.offset}",
     }
+    if event == "call.started":
+        for name, field in (("ce_fromnumber", "from"), ("ce_tonumber", "to")):
+            number = call.get(field)
+            if isinstance(number, str) and _has_no_e164(number):
+                attributes[name] = number
     headers = [(name, text.encode()) for name, text in attributes.items()]
     headers += [(name, value) for name, value in raw.headers if name == "traceparent"]
     topic = RECORDING if event == "call.recording_ready" else CALL
@@ -131,7 +141,7 @@ def _fields(event: str, body: dict[str, object], call: dict[str, object]) -> tup
     if event == "call.started":
         if _text(call, "direction") not in ("inbound", "outbound", "internal"):
             raise _BadError("field_invalid")
-        caller = None if call.get("from") in (None, "") else _number(call, "from")
+        caller = None if _withheld(call.get("from")) else _number(call, "from")
         called = _number(call, "to")
         queue = None if call.get("queue_id") is None else _id(call, "queue_id")
         agent = None if call.get("agent") is None else _child(call, "agent")
@@ -146,6 +156,8 @@ def _fields(event: str, body: dict[str, object], call: dict[str, object]) -> tup
         }, (call_id,)
     if event == "call.ended":
         duration = _get(call, "duration_sec")
+        if isinstance(duration, float) and duration.is_integer() and abs(duration) < 2**53:
+            duration = int(duration)  # from 2^53 on nobody knows which integer was meant
         if not isinstance(duration, int) or isinstance(duration, bool):
             raise _BadError("field_wrong_type")
         if not 0 <= duration < 2**63:
@@ -177,8 +189,9 @@ def _fields(event: str, body: dict[str, object], call: dict[str, object]) -> tup
 
 
 def _object(value: bytes) -> dict[str, object]:
+    mark = "\N{BYTE ORDER MARK}".encode()
     try:
-        body = orjson.loads(value)
+        body = orjson.loads(value[3:] if value[:3] == mark else value)
     except orjson.JSONDecodeError:
         raise _BadError("not_json") from None
     if not isinstance(body, dict):
@@ -227,8 +240,24 @@ def _id(parent: dict[str, object], name: str) -> str:
     return value
 
 
-def _number(parent: dict[str, object], name: str) -> str:
+def _withheld(number: object) -> bool:
+    words = ["anonymous", "anonyme", "restricted", "private", "unavailable", "unknown", "withheld"]
+    return number is None or number == "" or (isinstance(number, str) and number.isascii() and number.lower() in words)
+
+
+def _has_no_e164(number: str) -> bool:
+    """An extension, a short code or a `sip:` address."""
+    if number.isascii() and number.isdigit():
+        return len(number) <= 6
+    scheme, colon, address = number.partition(":")
+    clean = not any(ord(c) <= 0x20 or 0x7F <= ord(c) < 0xA0 for c in address)
+    return bool(scheme.isascii() and scheme.lower() == "sip" and colon and address and clean and len(number) <= 256)
+
+
+def _number(parent: dict[str, object], name: str) -> str | None:
     value = _text(parent, name)
+    if _has_no_e164(value):
+        return None
     digits = value[1:]
     plain = value[:1] == "+" and digits.isascii() and digits.isdigit()
     if not plain or digits[0] == "0" or not 6 <= len(digits) <= 15:
@@ -237,7 +266,7 @@ def _number(parent: dict[str, object], name: str) -> str:
 
 
 def _utc(text: str) -> str:
-    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)", text, re.ASCII)
+    found = re.fullmatch(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:?[0-5]\d)", text, re.ASCII)
     if found is None:
         raise _BadError("timestamp_invalid")
     day, clock, fraction, zone = found.groups()

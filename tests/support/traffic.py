@@ -15,7 +15,7 @@ GARBAGE = (
     b'{"event":"call.ended","timestamp":"2026-01-02T15:00:00Z","call":{"id":"%s","duration_sec":-1,'
     b'"hangup_cause":"x","disposition":"y"}}',
     b'{"event":"call.started","timestamp":"yesterday","call":{"id":"%s","direction":"inbound","to":"+33189000000"}}',
-    b'{"event":"call.started","timestamp":"2026-01-02T15:00:00Z","call":{"id":"%s","direction":"inbound","to":"0189"}}',
+    b'{"event":"call.started","timestamp":"2026-01-02T15:00:00Z","call":{"id":"%s","direction":"inbound","to":"0189000000"}}',
 )
 
 

@@ -92,7 +92,9 @@ def test_usable_call_id_suffices_for_the_raw_log(
         (b"hello", "the body cannot be read as JSON: unexpected character, expected a JSON value (character 0)"),
         (b'{"call": {"id": NaN}}', None),
         (b'{"call": {"id": "a"}} {}', None),
-        (b'\xef\xbb\xbf{"call": {"id": "a"}}', None),
+        (b'\xef\xbb\xbf\xef\xbb\xbf{"call": {"id": "a"}}', None),
+        (b"\xef\xbb\xbf", None),
+        (b'\xef\xbb{"call": {"id": "a"}}', None),
         (b'{"call": {"id": "\xff"}}', None),
         (b'{"call": {"id": "\\ud800"}}', None),
         (b'{"call": {"id": "\x00"}}', None),
@@ -161,6 +163,16 @@ def test_longest_call_id_is_taken() -> None:
     accepted = accept_json(STARTED | {"call": {"id": "é" * 128}})
 
     assert isinstance(accepted, ToRaw)
+
+
+def test_a_leading_byte_order_mark_is_ignored() -> None:
+    for document, event_type in ((STARTED, EventType.CALL_STARTED), (RECORDING, EventType.RECORDING_READY)):
+        body = json.dumps(document | {"event_id": "evt-1"}).encode()
+
+        marked = accept(event_type, b"\xef\xbb\xbf" + body)
+
+        assert isinstance(marked, ToRaw)
+        assert marked == accept(event_type, body)
 
 
 def test_last_of_repeated_keys_wins() -> None:

@@ -225,6 +225,21 @@ async def test_query_is_ignored(client: aiohttp.ClientSession, server: Serving) 
     assert response.status == 202
 
 
+async def test_a_byte_order_mark_is_signed_and_stored_and_not_judged(
+    client: aiohttp.ClientSession, server: Serving
+) -> None:
+    body = b"\xef\xbb\xbf" + BODY
+
+    response, answer = await post(client, server, body)
+    refused, problem = await post(client, server, body, signed(BODY))
+
+    assert (response.status, answer["status"]) == (202, "accepted")
+    assert answer["idempotency_key"] == "ringover:call.started:ro_call_123"
+    assert_problem(refused, problem, 401, "signature_wrong")
+    [(_, key, value, _)] = server.raw
+    assert (key, value) == (b"ro_call_123", body)
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "PATCH"])
 async def test_other_method_is_405(client: aiohttp.ClientSession, server: Serving, method: str) -> None:
     async with client.request(method, server.url + STARTED_PATH) as response:
@@ -245,7 +260,47 @@ async def test_other_content_type_is_415(client: aiohttp.ClientSession, server: 
     assert server.nothing_stored
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "identity", "br", "nonsense"])
+CODINGS = ["gzip", "GZIP", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd", "dcb", "aes128gcm", "exi"]
+NOT_CHARSETS = [
+    "zlib",
+    "zip",
+    "bz2",
+    "base64",
+    "hex",
+    "rot13",
+    "uu",
+    "quopri",
+    "mbcs",
+    "utf-8/",
+    "utf 8",
+    "chunked",
+    "é",
+]
+LISTS = ["identity, gzip", "gzip, identity", "utf-8, br", ",gzip", "gzip;q=0"]
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["", "identity", "Identity", "utf-8", "UTF-8", "utf8", "us-ascii", "ISO-8859-1", "windows-1252", "latin1"],
+)
+async def test_content_encoding_that_means_none_is_taken(
+    client: aiohttp.ClientSession, server: Serving, encoding: str
+) -> None:
+    for written in (encoding, f" {encoding}\t", f"identity , {encoding}", f"{encoding},"):
+        response, _ = await post(client, server, headers=signed(more={"Content-Encoding": written}))
+        assert response.status == 202, written
+
+    assert [value for _, _, value, _ in server.raw] == [BODY] * 4
+
+
+async def test_a_second_content_encoding_counts_too(client: aiohttp.ClientSession, server: Serving) -> None:
+    headers = CIMultiDict(signed())
+    headers.extend([("Content-Encoding", "identity"), ("Content-Encoding", "gzip")])
+
+    assert_problem(*await post(client, server, headers=headers), 415, "content_encoding_unsupported")
+
+
+@pytest.mark.parametrize("encoding", [*CODINGS, *NOT_CHARSETS, *LISTS, "nonsense", "x" * 4000])
 async def test_content_encoding_is_415(client: aiohttp.ClientSession, server: Serving, encoding: str) -> None:
     headers = signed(more={"Content-Encoding": encoding})
 

@@ -1,7 +1,9 @@
 """The pure decision who sent a body."""
 
+import base64
 import hashlib
 import hmac
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,6 +32,19 @@ def sign(secret: Credential, body: bytes = BODY) -> str:
     return hmac.new(secret.value, body, hashlib.sha256).hexdigest()
 
 
+def digest(secret: Credential, body: bytes = BODY) -> bytes:
+    return hmac.digest(secret.value, body, hashlib.sha256)
+
+
+def both_special(secret: Credential) -> bytes:
+    """A body whose signature has a digit of each kind in which the two alphabets differ."""
+    return next(
+        body
+        for body in (b"%d" % number for number in range(1000))
+        if {"+", "/"} <= set(base64.b64encode(digest(secret, body)).decode())
+    )
+
+
 RIGHT_TOKEN = "Bearer token-of-a"
 
 
@@ -40,6 +55,55 @@ def test_signature_by_any_active_secret_is_accepted(secret: Credential, written:
     signature = written.format(case(sign(secret)))
 
     assert AUTHENTICATOR.authenticate([signature], [], BODY) == Authenticated(Scheme.HMAC, secret.key_id)
+
+
+@pytest.mark.parametrize("secret", [OLD, NEW])
+@pytest.mark.parametrize("written", ["{}", "sha256={}"])
+@pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
+@pytest.mark.parametrize("padding", ["=", ""], ids=["padded", "unpadded"])
+def test_signature_in_base64_or_base64url_is_accepted(
+    secret: Credential, written: str, encode: Any, padding: str
+) -> None:
+    body = both_special(secret)
+    signature = written.format(encode(digest(secret, body)).decode().rstrip("=") + padding)
+
+    assert AUTHENTICATOR.authenticate([signature], [], body) == Authenticated(Scheme.HMAC, secret.key_id)
+    assert AUTHENTICATOR.authenticate([signature], [], body + b" ") == SIGNATURE_WRONG
+
+
+def spoiled() -> dict[str, str]:
+    """Spellings that a lenient reader of Base64 takes for the right 32 bytes."""
+    right = base64.b64encode(digest(OLD, both_special(OLD))).decode()
+    last = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    return {
+        "alphabets mixed": right.replace("+", "-"),
+        "alphabets mixed the other way": right.replace("/", "_"),
+        "bits set behind the last byte": right[:42] + last[last.index(right[42]) + 1] + "=",
+        "the same unpadded": right[:42] + last[last.index(right[42]) + 3],
+        "padded twice": right + "=",
+        "padding in front": "=" + right[:-1],
+        "padding inside": right[:20] + "=" + right[20:-1],
+        "white space in front": " " + right,
+        "white space behind": right[:-1] + " ",
+        "a line break behind": right + "\n",
+        "a line break for the padding": right[:-1] + "\n",
+        "white space inside": right[:20] + " " + right[20:-1],
+        "quoted": f'"{right}"',
+        "in another case": right.swapcase(),
+        "prefix in upper case": "SHA256=" + right,
+        "another algorithm": "sha1=" + right,
+        "prefix twice": "sha256=sha256=" + right,
+        "hex in Base64": base64.b64encode(sign(OLD, both_special(OLD)).encode()).decode(),
+        "one digit less": right[:42],
+        "two in one": f"{right},{right}",
+        "digits of another script": "٣" * 43,
+        "not UTF-8 on the wire": "\udcff" * 43,
+    }
+
+
+@pytest.mark.parametrize("attempt", spoiled())
+def test_base64_is_read_strictly(attempt: str) -> None:
+    assert AUTHENTICATOR.authenticate([spoiled()[attempt]], [RIGHT_TOKEN], both_special(OLD)) == SIGNATURE_WRONG
 
 
 @pytest.mark.parametrize("header", ["Bearer token-of-b", "bearer token-of-b", "BEARER   token-of-b"])
@@ -128,6 +192,8 @@ HEADER = st.one_of(
     st.text(),
     st.text(alphabet="0123456789abcdefABCDEF", min_size=64, max_size=64),
     st.builds("sha256={}".format, st.text(alphabet="0123456789abcdef")),
+    st.binary(min_size=32, max_size=32).map(lambda raw: base64.b64encode(raw).decode()),
+    st.binary(min_size=32, max_size=32).map(lambda raw: "sha256=" + base64.urlsafe_b64encode(raw).decode().rstrip("=")),
     st.builds("Bearer {}".format, st.text()),
     st.binary().map(lambda raw: raw.decode("utf-8", "surrogateescape")),
 )
@@ -154,6 +220,8 @@ SIGNATURES = {
     "none": sign(Credential("x", b"another secret")),
     "first byte right": sign(OLD)[:2] + "0" * 62,
     "all zero": "0" * 64,
+    "first in Base64": base64.b64encode(digest(OLD)).decode(),
+    "none in Base64url": base64.urlsafe_b64encode(bytes(32)).decode().rstrip("="),
 }
 AUTHORIZATIONS = {
     "first": "Bearer token-of-a",

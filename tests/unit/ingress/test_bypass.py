@@ -1,5 +1,6 @@
 """Every known way around a proof of the sender, tried on the pure decision, on the wire, and against a model."""
 
+import base64
 import hashlib
 import hmac
 from collections.abc import AsyncIterator
@@ -40,6 +41,8 @@ def sign(body: bytes, key: bytes = SECRETS["key-old"]) -> str:
 
 
 RIGHT = signature(BODY)
+URLSAFE = str.maketrans("+/", "-_")
+RIGHT64 = base64.b64encode(bytes.fromhex(RIGHT)).decode()
 BEARER = f"Bearer {TOKEN}"
 # Header lines of one request, latin-1 on the wire.
 BYPASSES: dict[str, list[tuple[str, str]]] = {
@@ -59,6 +62,14 @@ BYPASSES: dict[str, list[tuple[str, str]]] = {
     "spaces inside": [("X-Ringover-Signature", RIGHT[:62] + "  ")],
     "0x": [("X-Ringover-Signature", "0x" + RIGHT[2:])],
     "base64": [("X-Ringover-Signature", "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=")],
+    "base64 of zeros": [("X-Ringover-Signature", "A" * 43 + "=")],
+    "base64 of the hex digits": [("X-Ringover-Signature", base64.b64encode(RIGHT.encode()).decode())],
+    "base64 without its last digit": [("X-Ringover-Signature", RIGHT64[:42])],
+    "base64 with bits behind the last byte": [("X-Ringover-Signature", RIGHT64[:42] + chr(ord(RIGHT64[42]) + 1))],
+    "base64 padded twice": [("X-Ringover-Signature", RIGHT64 + "=")],
+    "base64 with a space inside": [("X-Ringover-Signature", RIGHT64[:20] + " " + RIGHT64[20:-1])],
+    "base64 as a token": [("Authorization", f"Bearer {RIGHT64}")],
+    "base64 twice": [("X-Ringover-Signature", RIGHT64), ("X-Ringover-Signature", RIGHT64)],
     "latin-1": [("X-Ringover-Signature", "é" * 64)],
     "very long": [("X-Ringover-Signature", RIGHT * 100)],
     "two in one line": [("X-Ringover-Signature", f"{RIGHT}, {RIGHT}")],
@@ -129,9 +140,14 @@ async def test_header_that_is_not_one_is_no_request(server: Serving, attempt: st
 
 async def test_the_same_request_with_its_proof_is_taken() -> None:
     async with serving() as server:
-        for line in (f"X-Ringover-Signature: sha256={RIGHT.upper()}", f"authorization: BEARER  {TOKEN}"):
+        for line in (
+            f"X-Ringover-Signature: sha256={RIGHT.upper()}",
+            f"X-Ringover-Signature: {RIGHT64}",
+            f"X-Ringover-Signature: sha256={RIGHT64.translate(URLSAFE).rstrip('=')}",
+            f"authorization: BEARER  {TOKEN}",
+        ):
             assert (await _answer(server, [line.encode()])).status == 202
-        assert len(server.raw) == 2
+        assert len(server.raw) == 4
 
 
 HEX = st.text(alphabet="0123456789abcdefABCDEF", min_size=62, max_size=66)
@@ -143,7 +159,13 @@ def requests(draw: st.DrawFn) -> tuple[list[str], list[str], bytes]:
     """Requests near the border: right proofs, changed a little or not at all."""
     body = draw(st.binary(max_size=50))
     right = st.sampled_from([sign(body, key) for key in SECRETS.values()])
-    near = st.tuples(st.sampled_from(["", "", "sha256=", "SHA256=", " "]), st.one_of(right, right.map(str.upper), HEX))
+    base64_ = right.map(lambda spelled: base64.b64encode(bytes.fromhex(spelled)).decode())
+    spoiled = st.tuples(base64_, st.integers(0, 44), st.sampled_from(["", "=", "+", "-", "_", "B", " "])).map(
+        lambda drawn: drawn[0][: drawn[1]] + drawn[2] + drawn[0][drawn[1] + 1 :]
+    )
+    spellings = [right, right.map(str.upper), HEX, base64_, base64_.map(lambda text: text.translate(URLSAFE)), spoiled]
+    spellings.append(base64_.map(lambda text: text.rstrip("=")))
+    near = st.tuples(st.sampled_from(["", "", "sha256=", "SHA256=", " "]), st.one_of(spellings))
     token = st.sampled_from([token.decode() for token in TOKENS.values()])
     scheme = st.sampled_from(["Bearer ", "bearer ", "BEARER  ", "Basic ", "Bearer\t", " Bearer ", ""])
     bearer = st.tuples(scheme, st.one_of(token, ANY), st.sampled_from(["", "", " ", "x", "\x00", "é"]))

@@ -34,12 +34,16 @@ def shown(value: bytes | None, *, reveal: bool, key: bytes | None = b"c") -> dic
         ({"timestamp": "2026-01-02T15:00:00Z"}, {"timestamp": "2026-01-02T15:00:00Z"}),
         ({"timestamp": "+33655443322"}, {"timestamp": "•••"}),
         ({"call": {"from": "+33655443322", "to": "0189"}}, {"call": {"from": "•••3322", "to": "•••"}}),
+        ({"call": {"from": "123456", "to": "sip:0655443322"}}, {"call": {"from": "•••", "to": "•••"}}),
+        ({"call": {"from": "1234567", "to": "01 89 00 00 00"}}, {"call": {"from": "•••4567", "to": "•••0 00"}}),
         ({"call": {"from": "Jean Dupont"}}, {"call": {"from": "•••"}}),
         ({"call": {"from": 33655443322}}, {"call": {"from": "•••"}}),
         ({"call": {"id": "ro_call_1", "note": "x"}}, {"call": {"id": "ro_call_1", "note": "•••"}}),
         ({"call": {"id": "+33655443322"}}, {"call": {"id": "•••"}}),
         ({"call": {"agent": {"id": "a@b.fr", "name": "Jean"}}}, {"call": {"agent": {"id": "•••", "name": "•••"}}}),
         ({"call": {"duration_sec": 312}}, {"call": {"duration_sec": 312}}),
+        ({"call": {"duration_sec": 312.5}}, {"call": {"duration_sec": 312.5}}),
+        ({"call": {"duration_sec": 655443322.0}}, {"call": {"duration_sec": "•••"}}),
         ({"call": {"duration_sec": 33655443322}}, {"call": {"duration_sec": "•••"}}),
         ({"transcript": {"text": "a secret", "language": "fr"}}, {"transcript": {"text": "•••", "language": "fr"}}),
         ({"recording": {"id": "r", "url": "https://x"}}, {"recording": {"id": "r", "url": "•••"}}),
@@ -73,6 +77,13 @@ def test_bodies_that_are_not_json_are_shown_only_revealed() -> None:
     assert shown(b"secret\xff\x1b", reveal=False)["body"] == "not JSON, 8 bytes: •••"
     assert shown(b"secret\xff\x1b", reveal=True)["body"] == "not JSON, 8 bytes: secret\\xff\\x1b"
     assert shown(None, reveal=False)["body"] == "not JSON, 0 bytes: •••"
+
+
+def test_a_body_with_a_byte_order_mark_is_shown_as_json() -> None:
+    body = b'\xef\xbb\xbf{"event":"call.started","x":"secret"}'
+
+    assert shown(body, reveal=False)["body"] == {"event": "call.started", "x": "•••"}
+    assert shown(body, reveal=True)["body"] == {"event": "call.started", "x": "secret"}
 
 
 def test_a_key_that_may_be_a_number_is_hidden() -> None:
@@ -114,6 +125,12 @@ def test_a_line_is_read_as_it_was_written(value: bytes | None, key: bytes | None
     written = letter(value, key)
 
     assert read_lines(orjson.dumps(line_of(written)) + b"\n\n") == [written]
+
+
+def test_a_file_that_an_editor_began_with_a_byte_order_mark_is_read() -> None:
+    written = letter(b"{}")
+
+    assert read_lines(b"\xef\xbb\xbf" + orjson.dumps(line_of(written))) == [written]
 
 
 def test_a_letter_of_the_ingress_has_no_origin_in_its_line() -> None:

@@ -222,6 +222,21 @@ def test_shown_values_are_masked_unless_revealed() -> None:
     )
 
 
+@pytest.mark.parametrize("number", ["118712", "sip:jean@voix.example"])
+def test_a_number_in_a_header_is_a_difference_and_hidden_unless_revealed(number: str) -> None:
+    before, after = (
+        Output("call", Record(b"a", b"{}", [("ce_tonumber", text)], 5)) for text in (b"7", number.encode())
+    )
+    result = DiffResult(records=1)
+    result.examples.append(Example(1, 7, "call", Transition(Kind.CHANGED), field_changes(before, after)))
+
+    hidden, whole = (as_json(result, reveal=reveal)["examples"] for reveal in (False, True))
+
+    field = {"name": "header ce_tonumber", "before": "•••", "after": "•••"}
+    assert [example["fields"] for example in hidden] == [[field]]  # type: ignore[attr-defined]
+    assert [example["fields"] for example in whole] == [[field | {"before": "7", "after": number}]]  # type: ignore[attr-defined]
+
+
 def test_nothing_that_differs_is_one_table() -> None:
     result, _ = compare([valid(), valid(), BAD], events=[10], dead={12: "number_invalid"}, claims={KEY: 10})
 

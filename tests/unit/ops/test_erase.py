@@ -10,7 +10,7 @@ from ops.cli import app
 from ops.erase.book import Erased
 from ops.erase.plan import CHECK_MS, CallState, ErasePlan, Holding, Keeping
 from ops.erase.show import OUT_OF_REACH, calls_line, notes, plan_json, render
-from ops.erase.subject import Number, letter_pattern, parse_number
+from ops.erase.subject import Number, letter_pattern, parse_number, searched
 from ops.errors import UsageError
 from ops.output import stdout
 from schemas.topics import DAY_MS, OFFSET, TOPICS
@@ -53,6 +53,50 @@ def test_another_number_is_not_found(body: bytes) -> None:
     assert not NUMBER.pattern().search(body)
 
 
+EXTENSION, ADDRESS = Number("204"), Number("sip:j/é@voix.example")
+
+
+@pytest.mark.parametrize(
+    ("number", "record"),
+    [
+        (EXTENSION, (b"c", b'{"to":"204"}', [])),
+        (EXTENSION, (b"c", b'{"from" : 204}', [])),
+        (EXTENSION, (b"c", b'{"to_e164":null}', [("ce_tonumber", b"204")])),
+        (EXTENSION, (b"c", None, [("ce_fromnumber", b"204"), ("ce_tonumber", b"7")])),
+        (ADDRESS, (b"c", '{"to":"sip:j/é@voix.example"}'.encode(), [])),
+        (ADDRESS, (b"c", rb'{"from":"SIP:j\/\u00E9@VOIX.example"}', [])),
+        (ADDRESS, (b"c", b"{}", [("ce_tonumber", "sip:j/é@voix.example".encode())])),
+        (NUMBER, (b"c", b"{}", [("ce_fromnumber", b"sip:+33601020304@voix.example")])),
+    ],
+)
+def test_an_extension_or_an_address_is_found_in_bodies_and_headers(
+    number: Number, record: tuple[bytes, bytes | None, list[tuple[str, bytes | None]]]
+) -> None:
+    assert number.pattern().search(searched(*record))
+
+
+@pytest.mark.parametrize(
+    ("number", "record"),
+    [
+        (EXTENSION, (b"204", b'{"duration_sec":204}', [("ce_subject", b"204")])),
+        (EXTENSION, (b"c", b'{"to":"2041"}', [("ce_tonumber", b"2041")])),
+        (EXTENSION, (b"c", b'{"to":2041}', [("ce_tonumber", None)])),
+        (EXTENSION, (b"c", b'{"to":"+33204"}', [])),
+        (ADDRESS, (b"c", '{"to":"sip:j/é@voix.example.com"}'.encode(), [])),
+        (ADDRESS, (b"c", b"{}", [("ce_tonumber", "xsip:j/é@voix.example".encode())])),
+    ],
+)
+def test_another_number_of_few_digits_is_not_found(
+    number: Number, record: tuple[bytes, bytes | None, list[tuple[str, bytes | None]]]
+) -> None:
+    assert not number.pattern().search(searched(*record))
+
+
+@pytest.mark.parametrize("text", ["204", "7", "118712", "sip:jean@voix.example", "SIP:204@voix.example"])
+def test_an_extension_or_an_address_is_taken_and_never_shown(text: str) -> None:
+    assert str(parse_number(text)) == "number •••"
+
+
 @pytest.mark.parametrize("options", ["--number 33601020304", "--number +33601020304 --pending", "--number -", ""])
 def test_usage_errors_end_with_2_and_do_not_repeat_the_number(options: str) -> None:
     result = CliRunner().invoke(app, ["erase", *options.split()], input="33601020304\n", env={"NO_COLOR": "1"})
@@ -61,7 +105,9 @@ def test_usage_errors_end_with_2_and_do_not_repeat_the_number(options: str) -> N
     assert "601020304" not in result.output
 
 
-@pytest.mark.parametrize("text", ["0601020304", "+33", "33601020304", "+33601020304x", "jean@example.org", ""])
+@pytest.mark.parametrize(
+    "text", ["0601020304", "+33", "33601020304", "+33601020304x", "jean@example.org", "", "1234567", "sip: x", "+204"]
+)
 def test_what_is_no_number_is_refused_without_being_repeated(text: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse_number(text)

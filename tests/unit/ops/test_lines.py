@@ -1,5 +1,7 @@
 """What `tail` shows of a record, and what it hides."""
 
+from dataclasses import replace
+
 import pytest
 
 from ops.lines import Record, human_line, json_object
@@ -36,7 +38,17 @@ DEAD = Record(
 
 
 @pytest.mark.parametrize(
-    ("number", "shown"), [("+33601020304", "•••0304"), ("+33", "•••"), ("+330", "•••"), ("", "•••")]
+    ("number", "shown"),
+    [
+        ("+33601020304", "•••0304"),
+        ("+33", "•••"),
+        ("+330", "•••"),
+        ("", "•••"),
+        ("123456", "•••"),
+        ("sip:1234", "•••"),
+        ("sip:jean@voix.example", "•••"),
+        ("+333123", "•••3123"),
+    ],
 )
 def test_a_number_keeps_its_last_four_digits_and_no_length(number: str, shown: str) -> None:
     assert mask_number(number) == shown
@@ -49,6 +61,18 @@ def test_numbers_are_masked_for_people() -> None:
     assert "+336" not in line
     assert line.startswith("2026-01-02T15:00:00.000Z  call.started  ro_call_123")
     assert "queue_id=-" in line
+
+
+@pytest.mark.parametrize("number", ["204", "118712", "sip:jean@voix.example", "sip:+33601020304"])
+@pytest.mark.parametrize("name", ["ce_fromnumber", "ce_tonumber"])
+def test_a_number_in_a_header_is_hidden_unless_revealed(name: str, number: str) -> None:
+    record = replace(STARTED, headers=[*STARTED.headers, (name, number.encode())])
+    shown, whole = (json_object(record, reveal=reveal)["headers"] for reveal in (False, True))
+
+    assert isinstance(shown, dict)
+    assert isinstance(whole, dict)
+    assert (shown[name], whole[name]) == ("•••", number)
+    assert number not in human_line(record, reveal=False)
 
 
 def test_reveal_shows_whole_numbers() -> None:
@@ -96,6 +120,13 @@ def test_revealed_json_has_everything_as_it_is_on_the_topic() -> None:
             "queue_id": None,
         },
     }
+
+
+def test_a_dead_body_with_a_byte_order_mark_is_json_too() -> None:
+    marked = Record("t", 0, 0, b"c", b'\xef\xbb\xbf{"event":"call.started","to":"0189"}', DEAD.headers)
+
+    assert json_object(marked, reveal=False)["value"] == {"event": "call.started", "to": "•••"}
+    assert json_object(marked, reveal=True)["value"] == {"event": "call.started", "to": "0189"}
 
 
 @pytest.mark.parametrize(

@@ -239,10 +239,11 @@ def test_wrong_scopes(text: str) -> None:
         parse_scope(text)
 
 
-def test_a_plan_comes_back_from_its_file() -> None:
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "with a byte order mark"])
+def test_a_plan_comes_back_from_its_file(mark: bytes) -> None:
     moves = plan_moves(ToTargets({0: 5}, ""), [Facts(0, 20, 0, 100), Facts(1, 20, 0, 100)])
 
-    found = read_plan(orjson.dumps(plan_document(plan_of(*moves))), name="plan.json")
+    found = read_plan(mark + orjson.dumps(plan_document(plan_of(*moves))), name="plan.json")
 
     assert (found.group, found.topic, found.goal) == ("normalizer", "raw", ToTargets({0: 5}, "plan.json"))
 

@@ -1,6 +1,8 @@
 """The judge of raw records: the specification's examples, every dead letter of the contract, and arbitrary input."""
 
+import hashlib
 import json
+import struct
 from copy import deepcopy
 from typing import Any
 
@@ -143,6 +145,7 @@ def nested(depth: int) -> bytes:
     return (ENDED[:-1] + f', "unused": {inner} }}').encode()
 
 
+BOM = b"\xef\xbb\xbf"  # the byte order mark in UTF-8
 NOT_JSON = [
     b"",
     b"not json",
@@ -150,7 +153,9 @@ NOT_JSON = [
     b'{"event": "call.ended"',
     ENDED.encode() + b"}",
     ENDED.encode()[:-1],
-    b"\xef\xbb\xbf" + ENDED.encode(),  # a byte order mark
+    BOM * 2 + ENDED.encode(),  # of two byte order marks one remains
+    ENDED.encode() + BOM,
+    BOM,
     ENDED.encode("utf-16"),
     ENDED.replace("answered", "\x00").encode(),
     ENDED.replace("answered", r"\ud800").encode(),  # a lone surrogate
@@ -175,6 +180,14 @@ def test_what_is_not_json_is_told_with_a_place_and_without_content(value: bytes)
     assert code is Code.NOT_JSON
     assert message.startswith("the body is not JSON: ")
     assert "clearing" not in message
+
+
+def test_a_leading_byte_order_mark_is_ignored_when_the_body_is_judged() -> None:
+    plain, marked = (normalized(stored(mark + STARTED.encode(), slug="call-started")) for mark in (b"", BOM))
+
+    assert marked == plain
+    assert marked.headers == plain.headers
+    assert rejected(stored(BOM + nested(MAX_DEPTH + 1)))[0] is Code.TOO_DEEP
 
 
 def test_record_without_a_value_is_not_json() -> None:
@@ -305,9 +318,12 @@ def test_unusable_id_is_told(slug: str, path: str, bad_id: str) -> None:
         ("18446744073709551615", Code.FIELD_INVALID),
         ("18446744073709551616", Code.FIELD_WRONG_TYPE),  # 2^64: read as a float
         ("1e400", Code.NOT_JSON),
-        ("312.0", Code.FIELD_WRONG_TYPE),
         ("312.7", Code.FIELD_WRONG_TYPE),
-        ("3e2", Code.FIELD_WRONG_TYPE),
+        ("31e-1", Code.FIELD_WRONG_TYPE),
+        ("-5.0", Code.FIELD_INVALID),
+        ("9007199254740992.0", Code.FIELD_WRONG_TYPE),  # 2^53: as a float also the integer after it
+        ("1e18", Code.FIELD_WRONG_TYPE),
+        ("-1e18", Code.FIELD_WRONG_TYPE),
         ("true", Code.FIELD_WRONG_TYPE),
         ('"312"', Code.FIELD_WRONG_TYPE),
     ],
@@ -327,19 +343,130 @@ def test_duration_up_to_63_bits_is_kept_exactly(seconds: int) -> None:
     assert json.loads(value)["duration_sec"] == seconds
 
 
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("312.0", 312),
+        ("1e2", 100),
+        ("1E+2", 100),
+        ("31.2e1", 312),
+        ("-0.0", 0),
+        ("-0", 0),
+        ("0e5", 0),
+        ("9007199254740991.0", 2**53 - 1),
+    ],
+)
+def test_a_float_that_is_an_integer_is_a_duration_and_comes_out_as_an_integer(written: str, seconds: int) -> None:
+    plain = normalized(stored(changed("call-ended", "call.duration_sec", seconds)))
+
+    event = normalized(stored(ENDED.replace("312", written).encode()))
+
+    assert f'"duration_sec":{seconds},'.encode() in event.value
+    assert (event.value, event.content_hash) == (plain.value, plain.content_hash)
+
+
 @pytest.mark.parametrize("path", ["call.from", "call.to"])
 @pytest.mark.parametrize(
-    "number", ["0601020304", "33601020304", "+33 6 01", f"tel:{SECRET}", "+0601020304", "+3360102030\n"]
+    "number",
+    [
+        "0601020304",
+        "33601020304",
+        "+33 6 01",
+        f"tel:{SECRET}",
+        "+0601020304",
+        "+3360102030\n",
+        "1234567",
+        "+204",
+        "20 4",
+        "٣",
+        "sip:",
+        "sip: x",
+        "sip:a\x00",
+        "sips:a@b",
+        f"x{SECRET}",
+        "sip:" + "x" * 253,
+    ],
 )
 def test_number_that_is_not_e164_is_told(path: str, number: str) -> None:
     code, message = rejected(stored(changed("call-started", path, number)))
 
-    assert (code, message) == (Code.NUMBER_INVALID, f"{path}: must be an E.164 number: '+' and 6 to 15 digits")
+    rule = "must be an E.164 number ('+' and 6 to 15 digits), 1 to 6 digits, or a sip: address"
+    assert (code, message) == (Code.NUMBER_INVALID, f"{path}: {rule}")
+
+
+def numbers_of(event: Normalized) -> tuple[object, object, bytes | None, bytes | None]:
+    """The two numbers in the value, and the two in the headers."""
+    value, headers = json.loads(event.value), dict(event.headers)
+    return value["from_e164"], value["to_e164"], headers.get("ce_fromnumber"), headers.get("ce_tonumber")
+
+
+WITHHELD = ["", "anonymous", "ANONYMOUS", "Anonyme", "restricted", "Private", "unavailable", "unKnown", "withheld"]
+
+
+@pytest.mark.parametrize("word", WITHHELD)
+def test_a_withheld_caller_is_null_and_leaves_no_header(word: str) -> None:
+    absent = normalized(stored(without("call-started", "call.from")))
+
+    event = normalized(stored(changed("call-started", "call.from", word)))
+
+    assert numbers_of(event) == (None, "+33189000000", None, None)
+    assert (event.value, event.content_hash) == (absent.value, absent.content_hash)
+    assert rejected(stored(changed("call-started", "call.to", word)))[0] is Code.NUMBER_INVALID
+
+
+@pytest.mark.parametrize("word", [" anonymous", "anonymous ", "hidden", "anonymou\u017f", "un\u212anown", " ", "null"])
+def test_another_word_is_no_caller(word: str) -> None:
+    assert rejected(stored(changed("call-started", "call.from", word)))[0] is Code.NUMBER_INVALID
+
+
+WITHOUT_E164 = ["7", "204", "000000", "118712", "sip:jean@voix.example", "SIP:+33189000000@voix.example;user=phone"]
+WITHOUT_E164 += ["sip:é", "sip:" + "x" * 252]
+
+
+@pytest.mark.parametrize("number", WITHOUT_E164)
+def test_what_has_no_e164_form_is_null_and_in_a_header_as_received(number: str) -> None:
+    caller = normalized(stored(changed("call-started", "call.from", number)))
+    called = normalized(stored(changed("call-started", "call.to", number)))
+
+    assert numbers_of(caller) == (None, "+33189000000", number.encode(), None)
+    assert numbers_of(called) == ("+33601020304", None, None, number.encode())
+
+
+def test_a_duplicate_that_differs_in_such_a_number_alone_is_a_conflict() -> None:
+    made = [normalized(stored(changed("call-started", path, n))) for path in ("call.from", "call.to") for n in "12"]
+    swapped = changed("call-started", "call.from", "1").replace(b"+33189000000", b"2")
+    back = changed("call-started", "call.from", "2").replace(b"+33189000000", b"1")
+
+    both = [normalized(stored(body)) for body in (swapped, back)]
+
+    assert len({event.value for event in made}) == 2
+    assert len({event.content_hash for event in [*made, *both]}) == 6
+    withheld = normalized(stored(changed("call-started", "call.from", "private")))
+    assert withheld.content_hash not in {event.content_hash for event in made}
+
+
+def test_hash_of_an_ordinary_event_is_of_its_value_alone() -> None:
+    """The state table has such hashes: another one would make every redelivered webhook a conflict."""
+    event = normalized(stored(STARTED.encode()))
+
+    assert event.content_hash == struct.unpack(">q", hashlib.blake2b(event.value, digest_size=8).digest())[0]
 
 
 def test_called_number_may_not_be_empty_but_the_callers_may() -> None:
     assert rejected(stored(changed("call-started", "call.to", "")))[0] is Code.NUMBER_INVALID
     assert json.loads(normalized(stored(changed("call-started", "call.from", ""))).value)["from_e164"] is None
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_offset_without_a_colon_gives_its_time_in_utc_and_the_event_id_of_the_timestamp_as_written(slug: str) -> None:
+    written = "2026-01-02T16:00:00.5+0100"
+    body = changed(slug, "timestamp", written)
+    event = json.loads(body)["event"]
+
+    headers = dict(normalized(stored(body)).headers)
+
+    assert headers["ce_time"] == b"2026-01-02T15:00:00.5Z"
+    assert headers["ce_id"] == hashlib.sha256(f"ringover|{event}|ro_call_123|{written}".encode()).hexdigest().encode()
 
 
 @pytest.mark.parametrize("slug", SLUGS)
@@ -427,6 +554,20 @@ def test_arbitrary_bytes_never_raise(value: bytes | None, key: bytes | None, hea
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 NEAR_MISSES = [
     *["", "\x00", "x" * 129, "a:b", "ro_call_123", "call.started", "call.ended", "inbound", "+33601020304", "0601"],
+    *[
+        "204",
+        "Anonymous",
+        "private",
+        "sip:a@b",
+        "SIP:\u0663",
+        "sips:a",
+        "sip: a",
+        "sip:" + "x" * 253,
+        312.0,
+        -0.0,
+        312.5,
+    ],
+    *[2.0**53, 2.0**53 - 1, "2026-01-02T15:00:00+0100", "2026-01-02T15:00:00-2359", "2026-01-02T15:00:00+0160"],
     *["2026-01-02T15:00:00.000Z", "2026-01-02t15:00:00.5+02:00", "2026-01-02", "9999-12-31T23:59:59-01:00"],
 ]
 SCALARS = (
@@ -486,7 +627,8 @@ def mutated_records(draw: st.DrawFn) -> StoredRecord:
     headers = raw_headers(draw(st.sampled_from([slug] * 8 + SLUGS))) if draw(st.integers(0, 9)) else []
     if draw(st.booleans()):
         headers.append(("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"))
-    return StoredRecord(42, 0, key, orjson.dumps(body), headers)
+    mark = draw(st.sampled_from([b""] * 8 + [BOM, BOM * 2]))
+    return StoredRecord(42, 0, key, mark + orjson.dumps(body), headers)
 
 
 def agrees(record: StoredRecord) -> None:

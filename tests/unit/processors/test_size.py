@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from processors.decide import decide
-from processors.model import Batch, Rejected
+from processors.model import Batch, Normalized, Rejected
 from processors.normalize import normalize
 from processors.size import fits
 from schemas.dead_letter import Code, DeadLetter, Reason, Stage
@@ -12,7 +12,7 @@ from schemas.headers import Headers
 from schemas.topics import MAX_OUTPUT_BYTES, TopicNames
 from tests.support.broker import StoredRecord, size
 from tests.support.kafka import raw_headers
-from tests.support.traffic import recording
+from tests.support.traffic import recording, started
 
 TOPICS = TopicNames()
 REASON = Reason(Stage.NORMALIZE, Code.NOT_JSON, "the body is not JSON")
@@ -67,6 +67,21 @@ def test_event_that_no_topic_takes_is_rejected_before_it_claims() -> None:
 
     assert isinstance(found, Rejected)
     assert found.reason.code is Code.TOO_LARGE
+
+
+def test_numbers_in_headers_are_part_of_an_events_size() -> None:
+    """Beside a value that is only just small enough: with them the same event is too large."""
+    body = orjson.loads(started("a").body)
+    agent = {"id": "a"}
+
+    def made(caller: str, filling: int) -> object:
+        call = body["call"] | {"from": caller, "to": caller, "agent": agent}
+        traceparent = [("traceparent", b"x" * filling)]  # of any length, as somebody else than the ingress may write it
+        return normalize(StoredRecord(0, 0, b"a", orjson.dumps(body | {"call": call}), traceparent), source="t/0")
+
+    room = MAX_OUTPUT_BYTES - 1500
+    assert isinstance(made("+33601020304", room), Normalized)
+    assert isinstance(made("sip:" + "é" * 252, room), Rejected)
 
 
 def test_traceparent_of_any_length_is_part_of_an_events_size() -> None:

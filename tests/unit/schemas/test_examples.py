@@ -36,7 +36,7 @@ def record(body: Path) -> StoredRecord:
 
 def _key(value: bytes) -> bytes | None:
     try:
-        call_id = orjson.loads(value)["call"]["id"]
+        call_id = orjson.loads(value.lstrip(b"\xef\xbb\xbf"))["call"]["id"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
     return call_id.encode() if isinstance(call_id, str) else None

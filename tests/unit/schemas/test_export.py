@@ -63,7 +63,7 @@ def test_specifications_value_is_valid_and_any_other_field_set_is_not(event_type
 @pytest.mark.parametrize(
     ("event_type", "nullable"),
     [
-        (EventType.CALL_STARTED, {"from_e164", "queue_id", "agent_ref"}),
+        (EventType.CALL_STARTED, {"from_e164", "to_e164", "queue_id", "agent_ref"}),
         (EventType.CALL_ENDED, set()),
         (EventType.RECORDING_READY, {"transcript_text", "transcript_lang"}),
     ],

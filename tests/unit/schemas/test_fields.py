@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from schemas import fields
-from schemas.fields import E164, CallerNumber, Id, Seconds, Timestamp, is_id, utc_timestamp
+from schemas.fields import CalledNumber, CallerNumber, Id, Seconds, Timestamp, is_id, utc_timestamp
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,10 @@ from schemas.fields import E164, CallerNumber, Id, Seconds, Timestamp, is_id, ut
         ("2026-01-02T15:00:00.123456789012Z", "2026-01-02T15:00:00.123456789012Z"),
         ("2026-01-02T15:00:00.500+01:00", "2026-01-02T14:00:00.500Z"),
         ("2026-01-01T00:30:00+05:45", "2025-12-31T18:45:00Z"),
+        ("2026-01-01T00:30:00+0545", "2025-12-31T18:45:00Z"),
+        ("2026-01-02T15:00:00.500+0100", "2026-01-02T14:00:00.500Z"),
+        ("2026-01-02T15:00:00-2359", "2026-01-03T14:59:00Z"),
+        ("2026-01-02T15:00:00+0000", "2026-01-02T15:00:00Z"),
         ("2025-12-31T23:30:00-01:00", "2026-01-01T00:30:00Z"),
         ("2026-01-02T15:00:00-00:00", "2026-01-02T15:00:00Z"),
         ("2024-02-29T23:59:59Z", "2024-02-29T23:59:59Z"),
@@ -42,9 +46,14 @@ def test_timestamp_becomes_utc_with_its_fraction_as_written(written: str, utc: s
         "2026-01-02T15:00Z",  # no seconds
         "2026-01-02T15:00:00.Z",  # no digit after the point
         "2026-01-02T15:00:00,5Z",
-        "2026-01-02T15:00:00+0100",
         "2026-01-02T15:00:00+01",
         "2026-01-02T15:00:00+24:00",
+        "2026-01-02T15:00:00+2400",
+        "2026-01-02T15:00:00+01:60",  # RFC 3339: minutes end at 59
+        "2026-01-02T15:00:00+0160",
+        "2026-01-02T15:00:00+010",
+        "2026-01-02T15:00:00+1:00",
+        "2026-01-02T15:00:00+01 00",
         "2026-01-02T15:00:00 Z",
         "2026-02-30T15:00:00Z",
         "2026-13-01T15:00:00Z",
@@ -78,9 +87,11 @@ def test_anything_else_is_not_a_timestamp(written: str) -> None:
 def test_timestamp_names_the_same_moment_in_every_zone(moment: datetime, minutes: int, fraction: str) -> None:
     zoned = moment.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=minutes)))
     point = f".{fraction}" if fraction else ""
-    written = zoned.replace(tzinfo=None).isoformat() + point + zoned.isoformat()[-6:]
+    zone = zoned.isoformat()[-6:]
 
-    assert utc_timestamp(written) == zoned.astimezone(UTC).replace(tzinfo=None).isoformat() + point + "Z"
+    for offset in (zone, zone.replace(":", "")):
+        written = zoned.replace(tzinfo=None).isoformat() + point + offset
+        assert utc_timestamp(written) == zoned.astimezone(UTC).replace(tzinfo=None).isoformat() + point + "Z"
 
 
 def test_fraction_may_be_as_long_as_it_likes_but_is_not_kept() -> None:
@@ -93,7 +104,7 @@ def test_fraction_may_be_as_long_as_it_likes_but_is_not_kept() -> None:
 
 @pytest.mark.parametrize("number", ["+33601020304", "+333123", "+123456789012345", "+19999999"])
 def test_e164_is_accepted(number: str) -> None:
-    assert TypeAdapter(E164).validate_python(number) == number
+    assert TypeAdapter(CalledNumber).validate_python(number) == number
 
 
 @pytest.mark.parametrize(
@@ -116,13 +127,24 @@ def test_e164_is_accepted(number: str) -> None:
         "tel:+33601020304",
         "anonymous",
         "",
+        "1234567",
+        "sip:",
+        "sips:a@b",
+        "12a",
     ],
 )
 def test_anything_else_is_not_e164(number: str) -> None:
     with pytest.raises(ValidationError) as refusal:
-        TypeAdapter(E164).validate_python(number)
+        TypeAdapter(CalledNumber).validate_python(number)
 
     assert refusal.value.errors()[0]["type"] == "invalid_number"
+
+
+@pytest.mark.parametrize("number", ["1", "000123", "sip:a", "Sip:a@b.example;x=y"])
+def test_extension_and_sip_address_are_accepted_as_received(number: str) -> None:
+    caller: TypeAdapter[str | None] = TypeAdapter(CallerNumber)
+
+    assert TypeAdapter(CalledNumber).validate_python(number) == caller.validate_python(number) == number
 
 
 def test_anonymous_caller_is_no_number_at_all() -> None:

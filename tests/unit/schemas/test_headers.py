@@ -51,6 +51,8 @@ def test_raw_headers_survive_the_round_trip(headers: RawHeaders) -> None:
         idempotency_key=TEXT.map(IdempotencyKey),
         source_offset=TEXT,
         traceparent=st.none() | st.binary(max_size=60),
+        from_number=st.none() | TEXT,
+        to_number=st.none() | TEXT,
     )
 )
 def test_event_headers_survive_the_round_trip(headers: EventHeaders) -> None:
@@ -102,7 +104,7 @@ def test_encoding_does_not_share_what_one_caller_might_change() -> None:
 
 
 def test_independent_cloudevents_reader_finds_every_attribute() -> None:
-    headers = dict(SPECIFICATION.encode())
+    headers = dict(SPECIFICATION._replace(from_number="204", to_number="sip:é@voix.example").encode())
 
     event = from_kafka_event(KafkaMessage(headers=headers, key=b"ro_call_123", value=b'{"call_id":"ro_call_123"}'))
 
@@ -116,6 +118,7 @@ def test_independent_cloudevents_reader_finds_every_attribute() -> None:
     assert event.get_datacontenttype() == "application/json"
     assert event.get_extension("idempotencykey") == "ringover:call.started:ro_call_123"
     assert event.get_extension("sourceoffset") == "ringover.raw.v1/3/42"
+    assert (event.get_extension("fromnumber"), event.get_extension("tonumber")) == ("204", "sip:é@voix.example")
     assert event.get_data() == {"call_id": "ro_call_123"}
 
 

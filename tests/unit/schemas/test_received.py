@@ -77,10 +77,16 @@ def test_transcript_text_may_be_empty() -> None:
     assert received["transcript"] == {"text": ""}
 
 
-@pytest.mark.parametrize("duration", ["312", 312.0, 312.5, True, None, [312]])
+@pytest.mark.parametrize("duration", ["312", "312.0", 312.5, True, None, [312], float("nan"), float("inf")])
 def test_nothing_is_converted_to_an_integer(duration: object) -> None:
     with pytest.raises(ValidationError):
         ENDED_CALLS.validate_python(ENDED | {"call": ENDED["call"] | {"duration_sec": duration}})
+
+
+def test_a_float_that_is_an_integer_becomes_one() -> None:
+    received = ENDED_CALLS.validate_python(ENDED | {"call": ENDED["call"] | {"duration_sec": 312.0}})
+
+    assert type(received["call"]["duration_sec"]) is int
 
 
 @pytest.mark.parametrize("value", [123, b"bytes", 1.5, True])
