@@ -1,5 +1,6 @@
 """The state table on PostgreSQL: each claim is one autocommit statement, so no lock outlives a frozen process."""
 
+import asyncio
 import functools
 import ipaddress
 import re
@@ -15,24 +16,32 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from processors.model import Claim, Conflict, Owner, Owners
-from runtime.errors import RefusedError, StateBehindError, StateUnavailableError
+from runtime.errors import PipelineError, RefusedError, StateBehindError, StateUnavailableError
 from runtime.logs import logger
+from runtime.postgres import PARAMETERS, connect, prepare
 from schemas.identity import ClaimKey
 
 SCHEMA_VERSION = 3  # the newest file in processors/migrations
 WAIT_FOR_CONNECTION_SECONDS = 5.0
+ANSWER_SECONDS = 10.0  # a check waits for a connection, then for statements that end after 5 s
 
 # A statement that hangs must end before the group gives up on us; a session that dies must free its locks.
-_SESSION = (
-    "SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '5s'; "
-    "SET application_name = 'ringover-processor'"
-)
-CONNECTION: dict[str, Any] = {
-    "connect_timeout": 5,
-    "tcp_user_timeout": 10_000,
-    "keepalives_idle": 10,
-    "autocommit": True,
+_SETTINGS = {
+    "statement_timeout": "5s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "5s",
+    "application_name": "ringover-processor",
 }
+# Errors of one statement, after which the session is as good as before. Any other closes it: a node that has become
+# read-only, a lost right or prepared statement, an encoding that does not fit would fail every statement to come.
+_OF_A_STATEMENT = (
+    PipelineError,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.DiskFull,
+)
 
 
 def load_queries(text: str) -> dict[str, LiteralString]:
@@ -58,14 +67,14 @@ def make_pool(database_url: str, *, connections: int) -> Pool:
         if not warned and exposed(connection.info.hostaddr, encrypted=bool(connection.pgconn.ssl_in_use)):
             warned = True
             log.warning("database.unencrypted", advice="sslmode=verify-full in DATABASE_URL")
-        await connection.execute(_SESSION)
+        await prepare(connection, database_url, _SETTINGS)
 
     return AsyncConnectionPool(
         database_url,
         min_size=1,
         max_size=connections,
         timeout=WAIT_FOR_CONNECTION_SECONDS,
-        kwargs=dict(CONNECTION),
+        kwargs=dict(PARAMETERS),
         configure=configure,
         open=False,
     )
@@ -85,27 +94,36 @@ class PostgresState:
         self._log_id: int | None = None
 
     async def check(self) -> None:
-        """Ask for the schema's version, and learn the log's number.
+        """See that the schema is ours and that a write works, and learn the log's number.
 
         Raises:
-            StateUnavailableError: PostgreSQL does not answer.
-            RefusedError: the schema is not the one this code was written for.
+            StateUnavailableError: PostgreSQL does not answer, or takes no writes.
+            RefusedError: the schema or the server is not one that this code was written for.
         """
         try:
-            rows = await self.execute("schema_version", {})
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._check()
+        except TimeoutError as error:
+            raise StateUnavailableError(f"PostgreSQL: no answer within {ANSWER_SECONDS:g} s") from error
         except StateUnavailableError as error:
             if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
                 raise RefusedError("the database has no schema yet: run `ringover-ops migrate`") from error
             if isinstance(error.__cause__, PoolTimeout):
                 raise StateUnavailableError(f"PostgreSQL: {await _why_no_connection(self._pool)}") from error
             raise
-        version = rows[0][0] or 0
+
+    async def _check(self) -> None:
+        version = (await self.execute("schema_version", {}))[0][0] or 0
         if version < SCHEMA_VERSION:
             raise RefusedError(f"the database's schema is version {version}, run `ringover-ops migrate`")
-        if self._log_id is None:
-            name = {"name": self._log_name}
-            rows = await self.execute("find_log", name) or await self.execute("add_log", name)
-            self._log_id = rows[0][0]
+        name = {"name": self._log_name}
+        number = (await self.execute("lock_log", name) or await self.execute("add_log", name))[0][0]
+        if self._log_id not in (None, number):
+            raise RefusedError(
+                f"{self._log_name} was log {self._log_id} in the database and is log {number} now: it is another "
+                "database than the one that this process began with"
+            )
+        self._log_id = number
 
     def partition(self, partition: int) -> "PartitionState":
         """The claims of one partition; `check()` must have succeeded."""
@@ -114,14 +132,26 @@ class PostgresState:
 
     async def execute(self, query: str, parameters: Mapping[str, object]) -> list[TupleRow]:
         """Run one named statement; raises StateUnavailableError whatever PostgreSQL's objection is."""
-        async with _converted(), self._pool.connection() as connection:
+        async with _converted(), self._session() as connection:
             return await _run(connection, query, parameters)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Execute]:
         """Several statements, all or none; raises as `execute`. A process that freezes inside loses it after 5 s."""
-        async with _converted(), self._pool.connection() as connection, connection.transaction():
+        async with _converted(), self._session() as connection, connection.transaction():
             yield functools.partial(_run, connection)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
+        """One of the pool's; closed after an error that may be the session's, so that the pool opens another one."""
+        async with self._pool.connection() as connection:
+            try:
+                yield connection
+            except _OF_A_STATEMENT:
+                raise
+            except BaseException:
+                await connection.close()
+                raise
 
 
 class PartitionState:
@@ -223,12 +253,14 @@ async def _run(
 
 
 async def _why_no_connection(pool: Pool) -> str:
-    """What a connection of our own is told: the pool only says that it has none in time."""
+    """What a connection of our own is told: the pool only says that it has none in time. Raises as `connect`."""
     assert isinstance(pool.conninfo, str), "make_pool gives the URL itself"
     try:
-        async with await psycopg.AsyncConnection.connect(pool.conninfo, **CONNECTION):
+        async with asyncio.timeout(WAIT_FOR_CONNECTION_SECONDS), await connect(pool.conninfo):
             return "no connection in time"
-    except psycopg.OperationalError as error:
+    except TimeoutError:
+        return "no connection in time"
+    except psycopg.Error as error:
         return str(error).split("\n", 1)[0].removeprefix("connection failed: ")
 
 
@@ -238,6 +270,8 @@ async def _converted() -> AsyncIterator[None]:
         yield
     except PoolTimeout as error:
         raise StateUnavailableError("PostgreSQL: no connection in time") from error
+    except UnicodeError as error:
+        raise StateUnavailableError("PostgreSQL: a text cannot be encoded for it") from error
     except psycopg.Error as error:
         # The server's sentence names tables and limits; its DETAIL line would name keys.
         reason = error.diag.message_primary or type(error).__name__

@@ -1,8 +1,9 @@
--- name: find_log
-SELECT log_id FROM log WHERE name = %(name)s;
+-- name: lock_log
+-- Fails wherever a claim would (a read-only server or session), and waits for the disk at its commit; leaves no dead row.
+SELECT log_id FROM log WHERE name = %(name)s FOR NO KEY UPDATE;
 
 -- name: add_log
--- Only after find_log found nothing: every try takes a number, and numbers are few.
+-- Only after lock_log found nothing: every try takes a number, and numbers are few.
 INSERT INTO log (name) VALUES (%(name)s) ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name RETURNING log_id;
 
 -- name: progress
@@ -66,6 +67,9 @@ ON CONFLICT DO NOTHING;
 
 -- name: schema_version
 SELECT max(version) FROM schema_migration;
+
+-- name: read_only
+SELECT current_setting('transaction_read_only')::boolean;
 
 -- name: pause
 SELECT extract(epoch FROM until - now())::float8, reason FROM pause WHERE group_name = %(group)s AND until > now();

@@ -32,6 +32,7 @@ ADAPTERS = {
     "runtime.kafka": {"aiokafka"},
     "runtime.lifecycle": {"uvloop"},
     "runtime.otel": {"opentelemetry"},
+    "runtime.postgres": {"psycopg"},
     "runtime.refusal": {"aiokafka"},
     "ingress.answering": {"aiohttp"},
     "ingress.app": {"aiohttp"},
