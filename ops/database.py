@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from ops.errors import DiffersError, NotAuthorizedError, OpsError, UnreachableError, UsageError
+from ops.errors import DiffersError, NotAuthorizedError, OpsError, UnreachableError
 from runtime.errors import RefusedError
 from runtime.postgres import connect, server_of
 from runtime.settings import DatabaseSettings
@@ -47,8 +47,8 @@ def database_errors(connection: psycopg.BaseConnection[Any] | None = None) -> It
     except psycopg.errors.ReadOnlySqlTransaction as error:
         where = f"PostgreSQL at {server_of(connection)}" if connection is not None else _BEFORE
         raise UnreachableError(
-            f"{where} takes no writes now ({words(error)}): a standby, or default_transaction_read_only is on; with all "
-            "hosts and target_session_attrs=read-write, DATABASE_URL finds the one that does"
+            f"{where} takes no writes now ({words(error)}): a standby, or default_transaction_read_only is on; with "
+            "all hosts and target_session_attrs=read-write, DATABASE_URL finds the one that does"
         ) from error
     except psycopg.errors.UndefinedTable as error:
         raise OpsError("the database lacks our tables, or some of them: run `ringover-ops migrate`") from error
@@ -56,8 +56,6 @@ def database_errors(connection: psycopg.BaseConnection[Any] | None = None) -> It
         raise UnreachableError(f"{_BEFORE} does not answer: {words(error)}") from error
     except psycopg.Error as error:
         raise OpsError(f"PostgreSQL: {words(error)}") from error
-    except UnicodeEncodeError as error:
-        raise UsageError("a text given here cannot be written as UTF-8, which PostgreSQL keeps") from error
 
 
 def words(error: psycopg.Error) -> str:

@@ -82,9 +82,7 @@ def _set(settings: Mapping[str, str], version: int) -> sql.Composed:
     if version >= _IDLE_SINCE:
         wanted["idle_session_timeout"] = "0"
     one = sql.SQL("SET {} = {}")
-    return sql.SQL("; ").join(
-        one.format(sql.Identifier(name), sql.Literal(value)) for name, value in wanted.items()
-    )
+    return sql.SQL("; ").join(one.format(sql.Identifier(name), sql.Literal(value)) for name, value in wanted.items())
 
 
 async def _refuse_shared_sessions(connection: psycopg.AsyncConnection[Any], url: str) -> None:
@@ -104,9 +102,9 @@ async def _refuse_shared_sessions(connection: psycopg.AsyncConnection[Any], url:
             for _ in range(_LOOKS):
                 if await _server_process(other) == first or await _server_process(connection) != first:
                     raise RefusedError(
-                        f"the connection pooler at {server_of(connection)} lends PostgreSQL's sessions by the transaction "
-                        "or statement; this needs sessions of its own: use pool_mode = session (PgBouncer), or "
-                        "PostgreSQL's own address in DATABASE_URL"
+                        f"the connection pooler at {server_of(connection)} lends PostgreSQL's sessions by the "
+                        "transaction or statement; this needs sessions of its own: use pool_mode = session "
+                        "(PgBouncer), or PostgreSQL's own address in DATABASE_URL"
                     )
     except TimeoutError as error:
         raise psycopg.OperationalError(
