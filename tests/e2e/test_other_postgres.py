@@ -1,4 +1,4 @@
-"""PostgreSQL as operators have it: other encodings, a pooler in between, read-only for a while, ending idle sessions."""
+"""PostgreSQL as operators have it: other encodings, a pooler before it, read-only for a while, ending idle sessions."""
 
 import time
 from collections.abc import Iterator, Sequence
