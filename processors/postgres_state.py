@@ -2,46 +2,27 @@
 
 import asyncio
 import functools
-import ipaddress
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
 from itertools import repeat
-from typing import Any, LiteralString, cast
+from typing import LiteralString, cast
 
 import orjson
 import psycopg
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from processors.model import Claim, Conflict, Owner, Owners
-from runtime.errors import PipelineError, RefusedError, StateBehindError, StateUnavailableError
-from runtime.logs import logger
-from runtime.postgres import PARAMETERS, connect, prepare
+from processors.postgres_pool import Pool, session, why_no_connection
+from runtime.errors import RefusedError, StateBehindError, StateUnavailableError
 from schemas.identity import ClaimKey
 
 SCHEMA_VERSION = 3  # the newest file in processors/migrations
-WAIT_FOR_CONNECTION_SECONDS = 5.0
+FULL_SECONDS = 10.0  # after a claim met a full disk; it is tried again sooner
 ANSWER_SECONDS = 10.0  # a check waits for a connection, then for statements that end after 5 s
-
-# A statement that hangs must end before the group gives up on us; a session that dies must free its locks.
-_SETTINGS = {
-    "statement_timeout": "5s",
-    "lock_timeout": "2s",
-    "idle_in_transaction_session_timeout": "5s",
-    "application_name": "ringover-processor",
-}
-# Errors of one statement, after which the session is as good as before. Any other closes it: a node that has become
-# read-only, a lost right or prepared statement, an encoding that does not fit would fail every statement to come.
-_OF_A_STATEMENT = (
-    PipelineError,
-    psycopg.errors.LockNotAvailable,
-    psycopg.errors.QueryCanceled,
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.DeadlockDetected,
-    psycopg.errors.DiskFull,
-)
 
 
 def load_queries(text: str) -> dict[str, LiteralString]:
@@ -52,37 +33,7 @@ def load_queries(text: str) -> dict[str, LiteralString]:
 
 QUERIES = load_queries(resources.files("processors").joinpath("queries.sql").read_text(encoding="utf-8"))
 
-log = logger(__name__)
-
 Execute = Callable[[str, Mapping[str, object]], Awaitable[list[TupleRow]]]
-Pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
-
-
-def make_pool(database_url: str, *, connections: int) -> Pool:
-    """A closed pool of autocommit connections; opening it does not wait for the database."""
-    warned = False
-
-    async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
-        nonlocal warned
-        if not warned and exposed(connection.info.hostaddr, encrypted=bool(connection.pgconn.ssl_in_use)):
-            warned = True
-            log.warning("database.unencrypted", advice="sslmode=verify-full in DATABASE_URL")
-        await prepare(connection, database_url, _SETTINGS)
-
-    return AsyncConnectionPool(
-        database_url,
-        min_size=1,
-        max_size=connections,
-        timeout=WAIT_FOR_CONNECTION_SECONDS,
-        kwargs=dict(PARAMETERS),
-        configure=configure,
-        open=False,
-    )
-
-
-def exposed(address: str, *, encrypted: bool) -> bool:
-    """Whether others could read a connection; an empty address is a socket of this machine."""
-    return not encrypted and bool(address) and not ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 class PostgresState:
@@ -92,6 +43,7 @@ class PostgresState:
         self._pool = pool
         self._log_name = log_name
         self._log_id: int | None = None
+        self._full: tuple[float, str] | None = None  # until when claims meet a full disk, and in which words
 
     async def check(self) -> None:
         """See that the schema is ours and that a write works, and learn the log's number.
@@ -109,7 +61,7 @@ class PostgresState:
             if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
                 raise RefusedError("the database has no schema yet: run `ringover-ops migrate`") from error
             if isinstance(error.__cause__, PoolTimeout):
-                raise StateUnavailableError(f"PostgreSQL: {await _why_no_connection(self._pool)}") from error
+                raise StateUnavailableError(f"PostgreSQL: {await why_no_connection(self._pool)}") from error
             raise
 
     async def _check(self) -> None:
@@ -124,6 +76,8 @@ class PostgresState:
                 "database than the one that this process began with"
             )
         self._log_id = number
+        if self._full is not None and time.monotonic() < self._full[0]:
+            raise StateUnavailableError(self._full[1])  # no write this small needs more room
 
     def partition(self, partition: int) -> "PartitionState":
         """The claims of one partition; `check()` must have succeeded."""
@@ -132,26 +86,24 @@ class PostgresState:
 
     async def execute(self, query: str, parameters: Mapping[str, object]) -> list[TupleRow]:
         """Run one named statement; raises StateUnavailableError whatever PostgreSQL's objection is."""
-        async with _converted(), self._session() as connection:
+        async with self._session() as connection:
             return await _run(connection, query, parameters)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Execute]:
         """Several statements, all or none; raises as `execute`. A process that freezes inside loses it after 5 s."""
-        async with _converted(), self._session() as connection, connection.transaction():
+        async with self._session() as connection, connection.transaction():
             yield functools.partial(_run, connection)
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
-        """One of the pool's; closed after an error that may be the session's, so that the pool opens another one."""
-        async with self._pool.connection() as connection:
-            try:
+        try:
+            async with session(self._pool) as connection:
                 yield connection
-            except _OF_A_STATEMENT:
-                raise
-            except BaseException:
-                await connection.close()
-                raise
+        except StateUnavailableError as error:
+            if isinstance(error.__cause__, psycopg.errors.DiskFull):
+                self._full = (time.monotonic() + FULL_SECONDS, str(error))
+            raise
 
 
 class PartitionState:
@@ -250,29 +202,3 @@ async def _run(
 ) -> list[TupleRow]:
     cursor = await connection.execute(QUERIES[query], parameters)
     return await cursor.fetchall() if cursor.description else []
-
-
-async def _why_no_connection(pool: Pool) -> str:
-    """What a connection of our own is told: the pool only says that it has none in time. Raises as `connect`."""
-    assert isinstance(pool.conninfo, str), "make_pool gives the URL itself"
-    try:
-        async with asyncio.timeout(WAIT_FOR_CONNECTION_SECONDS), await connect(pool.conninfo):
-            return "no connection in time"
-    except TimeoutError:
-        return "no connection in time"
-    except psycopg.Error as error:
-        return str(error).split("\n", 1)[0].removeprefix("connection failed: ")
-
-
-@asynccontextmanager
-async def _converted() -> AsyncIterator[None]:
-    try:
-        yield
-    except PoolTimeout as error:
-        raise StateUnavailableError("PostgreSQL: no connection in time") from error
-    except UnicodeError as error:
-        raise StateUnavailableError("PostgreSQL: a text cannot be encoded for it") from error
-    except psycopg.Error as error:
-        # The server's sentence names tables and limits; its DETAIL line would name keys.
-        reason = error.diag.message_primary or type(error).__name__
-        raise StateUnavailableError(f"PostgreSQL: {reason}") from error

@@ -1,6 +1,7 @@
 -- name: lock_log
--- Fails wherever a claim would (a read-only server or session), and waits for the disk at its commit; leaves no dead row.
-SELECT log_id FROM log WHERE name = %(name)s FOR NO KEY UPDATE;
+-- A write that leaves no dead row and that processors need not wait with for each other: refused by a read-only server
+-- or session as a claim is, and its commit waits for the disk.
+SELECT log_id FROM log WHERE name = %(name)s FOR KEY SHARE;
 
 -- name: add_log
 -- Only after lock_log found nothing: every try takes a number, and numbers are few.

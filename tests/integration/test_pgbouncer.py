@@ -13,10 +13,11 @@ from ops.database import database
 from ops.devstack.stack import Devstack, DevstackConfig
 from ops.errors import DiffersError
 from ops.migrate import migrate, packaged_migrations
-from processors import postgres_state
+from processors import postgres_pool
 from processors.gate import CHANNEL, Gate
 from processors.model import Claim
-from processors.postgres_state import PostgresState, make_pool
+from processors.postgres_pool import make_pool
+from processors.postgres_state import PostgresState
 from runtime.errors import RefusedError, StateUnavailableError
 from runtime.metrics import ProcessorMetrics
 from runtime.settings import DatabaseSettings
@@ -48,7 +49,7 @@ def server_url(stack: Devstack) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def quick_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_state, "WAIT_FOR_CONNECTION_SECONDS", 2)
+    monkeypatch.setattr(postgres_pool, "WAIT_FOR_CONNECTION_SECONDS", 2)
 
 
 @asynccontextmanager

@@ -18,9 +18,10 @@ from ops.devstack.stack import Devstack, DevstackConfig
 from ops.errors import DiffersError, UnreachableError
 from ops.migrate import migrate, packaged_migrations
 from ops.pause import Lease, Timing
-from processors import postgres_state
+from processors import postgres_pool, postgres_state
 from processors.model import Claim
-from processors.postgres_state import Pool, PostgresState, make_pool
+from processors.postgres_pool import Pool, make_pool
+from processors.postgres_state import PostgresState
 from runtime.errors import RefusedError, StateUnavailableError
 from runtime.postgres import connect
 from runtime.settings import DatabaseSettings
@@ -50,7 +51,7 @@ def other_stack() -> Iterator[Devstack]:
 
 @pytest.fixture(autouse=True)
 def quick_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_state, "WAIT_FOR_CONNECTION_SECONDS", 1)
+    monkeypatch.setattr(postgres_pool, "WAIT_FOR_CONNECTION_SECONDS", 1)
 
 
 def execute(url: str, *statements: str) -> None:
@@ -247,6 +248,27 @@ async def test_an_error_of_one_statement_keeps_the_session(url: str) -> None:
                 await state.partition(0).claim(0, 1, CLAIMS)
 
         assert await process() == before
+
+
+async def test_a_full_disk_that_claims_meet_is_no_available_state(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_state, "FULL_SECONDS", 1)
+    async with pool_at(url) as pool:
+        state = PostgresState(pool, LOG)
+        await state.check()
+        execute(
+            url,
+            "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$BEGIN RAISE 'No space left on device' USING ERRCODE = 'disk_full'; END$$",
+            "CREATE TRIGGER full_disk BEFORE INSERT ON claim EXECUTE FUNCTION full_disk()",
+        )
+        await state.partition(0).open(0)
+        with pytest.raises(StateUnavailableError, match="No space left"):
+            await state.partition(0).claim(0, 1, CLAIMS)
+
+        with pytest.raises(StateUnavailableError, match="No space left"):
+            await state.check()
+        execute(url, "DROP TRIGGER full_disk ON claim")
+        await until(lambda: works(state), seconds=30, what="the state")
 
 
 async def test_a_check_leaves_no_dead_row(url: str) -> None:

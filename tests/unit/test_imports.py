@@ -53,6 +53,7 @@ ADAPTERS = {
     "processors.kafka_output": {"aiokafka"},
     "processors.member": {"aiokafka"},
     "processors.otel": {"opentelemetry"},
+    "processors.postgres_pool": {"psycopg", "psycopg_pool"},
     "processors.postgres_state": {"psycopg", "psycopg_pool"},
     "processors.service": {"aiokafka"},
 }
