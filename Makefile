@@ -7,7 +7,7 @@ READY := .venv/.ready
 SOURCES := schemas runtime ingress processors ops benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres tools image verify-compose verify-kubernetes check unit simulate mutations format fuzz audit lock schemas deploy-files clean
+.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres pgbouncer tools image verify-compose verify-kubernetes check unit simulate mutations format fuzz audit lock schemas deploy-files clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,15 @@ tls-postgres:
 			{ apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; } >/dev/null 2>&1 || true; \
 		else echo "test: the tests of TLS need a PostgreSQL of this machine: apt install postgresql"; fi; fi
 
+# Debian's PgBouncer and its libraries, taken out of their packages, so that nothing is installed and started.
+pgbouncer:
+	@if ! command -v pgbouncer >/dev/null && [ ! -x .tools/pgbouncer/usr/sbin/pgbouncer ] && command -v apt-get >/dev/null; then \
+		echo "test: fetching Debian's PgBouncer"; mkdir -p .tools/deb .tools/pgbouncer; \
+		if [ "$$(id -u)" = 0 ]; then apt-get update -qq >/dev/null 2>&1 || true; fi; \
+		(cd .tools/deb && apt-get download -qq pgbouncer $$(apt-cache depends pgbouncer | grep -oE 'libc-?ares2|libevent-2[^ ]*' | sort -u) \
+			&& for deb in *.deb; do dpkg-deb -x "$$deb" ../pgbouncer; done) >/dev/null 2>&1 \
+			|| echo "test: no PgBouncer; the tests of poolers need it: apt install pgbouncer"; rm -rf .tools/deb; fi
+
 # Programs that only tests of deploy/ need. promtool is taken out of Debian's package, so that no Prometheus is installed
 # and started; kustomize is built only where no kubectl has it.
 KUSTOMIZE := sigs.k8s.io/kustomize/kustomize/v5@v5.8.1
@@ -50,7 +59,7 @@ tools:
 		echo "tools: building kustomize (a minute)"; \
 		GOBIN="$$PWD/.tools" go install $(KUSTOMIZE) >/dev/null 2>&1 || echo "tools: no kustomize; the tests of deploy/k8s need it, or kubectl"; fi
 
-test: servers tls-postgres tools ## every test, on real servers (but for mutations, and outages of a minute)
+test: servers tls-postgres pgbouncer tools ## every test, on real servers (but for mutations, and outages of a minute)
 	@$(BIN)/pytest -m "not mutation"
 
 outages: servers ## the broker killed, the broker frozen, PostgreSQL killed: a minute each, under load

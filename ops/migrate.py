@@ -5,9 +5,10 @@ from importlib import resources
 
 import psycopg
 
-from ops.database import CONNECT_SECONDS, database_errors, words
+from ops.database import database_errors, words
 from ops.errors import DiffersError, OpsError
 from ops.migration import Applied, Migration, Refusal, parse, plan
+from runtime.postgres import connect_blocking
 
 # Any number that nobody else uses: held to the end of each transaction, so only one runner is in one at a time.
 ADVISORY_LOCK = 0x52494E47  # "RING"
@@ -40,10 +41,9 @@ def migrate(
         OpsError: the database is away, refuses, or a file fails (its transaction is undone, the ones before stay).
     """
     done = []
-    with (
-        database_errors(),
-        psycopg.connect(database_url, connect_timeout=CONNECT_SECONDS, autocommit=True) as connection,
-    ):
+    with database_errors():
+        opened = connect_blocking(database_url)
+    with opened as connection, database_errors(connection):
         while (migration := _apply_next(connection, migrations)) is not None:
             done.append(migration)
             applied(migration)

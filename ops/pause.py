@@ -57,7 +57,7 @@ class Holder:
 
 async def holder_of(connection: psycopg.AsyncConnection, group: str) -> Holder | None:
     """The pause that the processors keep now, as they see it."""
-    with database_errors():
+    with database_errors(connection):
         row = await (await connection.execute(QUERIES["pause"], {"group": group})).fetchone()
     return None if row is None else Holder(reason=row[1], seconds_left=row[0])
 
@@ -119,7 +119,7 @@ class Lease:
         """Whether it did anything; with `notify` the processors look at once."""
         parameters = {"group": self._group, "reason": self._reason, "seconds": seconds}
         async with self._connect() as connection:
-            with database_errors():
+            with database_errors(connection):
                 done = (await connection.execute(statement.encode(), parameters)).rowcount > 0
                 if notify:
                     await connection.execute(f"NOTIFY {CHANNEL}")

@@ -10,9 +10,10 @@ import time
 
 import psycopg
 
-from processors.postgres_state import CONNECTION, QUERIES
+from processors.postgres_state import QUERIES
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics
+from runtime.postgres import connect
 
 CHANNEL = "ringover_pause"
 LOOK_EVERY_SECONDS = 1.0
@@ -45,7 +46,7 @@ class Gate:
         """Keep the gate as operators want it, for ever. PostgreSQL being away is no error."""
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(self._database_url, **CONNECTION) as connection:
+                async with await connect(self._database_url) as connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     while True:
                         await self._look(connection)
@@ -58,6 +59,8 @@ class Gate:
 
     async def _look(self, connection: psycopg.AsyncConnection) -> None:
         async with asyncio.timeout(ANSWER_SECONDS):
+            if await (await connection.execute(QUERIES["read_only"])).fetchone() == (True,):
+                raise psycopg.errors.ReadOnlySqlTransaction("a server that is read-only may not know of a new pause")
             cursor = await connection.execute(QUERIES["pause"], {"group": self._group})
             row = await cursor.fetchone()
         if row is None:

@@ -1,38 +1,28 @@
 """The state table on PostgreSQL: each claim is one autocommit statement, so no lock outlives a frozen process."""
 
+import asyncio
 import functools
-import ipaddress
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from importlib import resources
 from itertools import repeat
-from typing import Any, LiteralString, cast
+from typing import LiteralString, cast
 
 import orjson
 import psycopg
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
 from processors.model import Claim, Conflict, Owner, Owners
+from processors.postgres_pool import Pool, session, why_no_connection
 from runtime.errors import RefusedError, StateBehindError, StateUnavailableError
-from runtime.logs import logger
 from schemas.identity import ClaimKey
 
 SCHEMA_VERSION = 3  # the newest file in processors/migrations
-WAIT_FOR_CONNECTION_SECONDS = 5.0
-
-# A statement that hangs must end before the group gives up on us; a session that dies must free its locks.
-_SESSION = (
-    "SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '5s'; "
-    "SET application_name = 'ringover-processor'"
-)
-CONNECTION: dict[str, Any] = {
-    "connect_timeout": 5,
-    "tcp_user_timeout": 10_000,
-    "keepalives_idle": 10,
-    "autocommit": True,
-}
+FULL_SECONDS = 10.0  # after a claim met a full disk; it is tried again sooner
+ANSWER_SECONDS = 10.0  # a check waits for a connection, then for statements that end after 5 s
 
 
 def load_queries(text: str) -> dict[str, LiteralString]:
@@ -43,37 +33,7 @@ def load_queries(text: str) -> dict[str, LiteralString]:
 
 QUERIES = load_queries(resources.files("processors").joinpath("queries.sql").read_text(encoding="utf-8"))
 
-log = logger(__name__)
-
 Execute = Callable[[str, Mapping[str, object]], Awaitable[list[TupleRow]]]
-Pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
-
-
-def make_pool(database_url: str, *, connections: int) -> Pool:
-    """A closed pool of autocommit connections; opening it does not wait for the database."""
-    warned = False
-
-    async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
-        nonlocal warned
-        if not warned and exposed(connection.info.hostaddr, encrypted=bool(connection.pgconn.ssl_in_use)):
-            warned = True
-            log.warning("database.unencrypted", advice="sslmode=verify-full in DATABASE_URL")
-        await connection.execute(_SESSION)
-
-    return AsyncConnectionPool(
-        database_url,
-        min_size=1,
-        max_size=connections,
-        timeout=WAIT_FOR_CONNECTION_SECONDS,
-        kwargs=dict(CONNECTION),
-        configure=configure,
-        open=False,
-    )
-
-
-def exposed(address: str, *, encrypted: bool) -> bool:
-    """Whether others could read a connection; an empty address is a socket of this machine."""
-    return not encrypted and bool(address) and not ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 class PostgresState:
@@ -83,29 +43,41 @@ class PostgresState:
         self._pool = pool
         self._log_name = log_name
         self._log_id: int | None = None
+        self._full: tuple[float, str] | None = None  # until when claims meet a full disk, and in which words
 
     async def check(self) -> None:
-        """Ask for the schema's version, and learn the log's number.
+        """See that the schema is ours and that a write works, and learn the log's number.
 
         Raises:
-            StateUnavailableError: PostgreSQL does not answer.
-            RefusedError: the schema is not the one this code was written for.
+            StateUnavailableError: PostgreSQL does not answer, or takes no writes.
+            RefusedError: the schema or the server is not one that this code was written for.
         """
         try:
-            rows = await self.execute("schema_version", {})
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._check()
+        except TimeoutError as error:
+            raise StateUnavailableError(f"PostgreSQL: no answer within {ANSWER_SECONDS:g} s") from error
         except StateUnavailableError as error:
             if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
                 raise RefusedError("the database has no schema yet: run `ringover-ops migrate`") from error
             if isinstance(error.__cause__, PoolTimeout):
-                raise StateUnavailableError(f"PostgreSQL: {await _why_no_connection(self._pool)}") from error
+                raise StateUnavailableError(f"PostgreSQL: {await why_no_connection(self._pool)}") from error
             raise
-        version = rows[0][0] or 0
+
+    async def _check(self) -> None:
+        version = (await self.execute("schema_version", {}))[0][0] or 0
         if version < SCHEMA_VERSION:
             raise RefusedError(f"the database's schema is version {version}, run `ringover-ops migrate`")
-        if self._log_id is None:
-            name = {"name": self._log_name}
-            rows = await self.execute("find_log", name) or await self.execute("add_log", name)
-            self._log_id = rows[0][0]
+        name = {"name": self._log_name}
+        number = (await self.execute("lock_log", name) or await self.execute("add_log", name))[0][0]
+        if self._log_id not in (None, number):
+            raise RefusedError(
+                f"{self._log_name} was log {self._log_id} in the database and is log {number} now: it is another "
+                "database than the one that this process began with"
+            )
+        self._log_id = number
+        if self._full is not None and time.monotonic() < self._full[0]:
+            raise StateUnavailableError(self._full[1])  # no write this small needs more room
 
     def partition(self, partition: int) -> "PartitionState":
         """The claims of one partition; `check()` must have succeeded."""
@@ -114,14 +86,24 @@ class PostgresState:
 
     async def execute(self, query: str, parameters: Mapping[str, object]) -> list[TupleRow]:
         """Run one named statement; raises StateUnavailableError whatever PostgreSQL's objection is."""
-        async with _converted(), self._pool.connection() as connection:
+        async with self._session() as connection:
             return await _run(connection, query, parameters)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Execute]:
         """Several statements, all or none; raises as `execute`. A process that freezes inside loses it after 5 s."""
-        async with _converted(), self._pool.connection() as connection, connection.transaction():
+        async with self._session() as connection, connection.transaction():
             yield functools.partial(_run, connection)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
+        try:
+            async with session(self._pool) as connection:
+                yield connection
+        except StateUnavailableError as error:
+            if isinstance(error.__cause__, psycopg.errors.DiskFull):
+                self._full = (time.monotonic() + FULL_SECONDS, str(error))
+            raise
 
 
 class PartitionState:
@@ -220,25 +202,3 @@ async def _run(
 ) -> list[TupleRow]:
     cursor = await connection.execute(QUERIES[query], parameters)
     return await cursor.fetchall() if cursor.description else []
-
-
-async def _why_no_connection(pool: Pool) -> str:
-    """What a connection of our own is told: the pool only says that it has none in time."""
-    assert isinstance(pool.conninfo, str), "make_pool gives the URL itself"
-    try:
-        async with await psycopg.AsyncConnection.connect(pool.conninfo, **CONNECTION):
-            return "no connection in time"
-    except psycopg.OperationalError as error:
-        return str(error).split("\n", 1)[0].removeprefix("connection failed: ")
-
-
-@asynccontextmanager
-async def _converted() -> AsyncIterator[None]:
-    try:
-        yield
-    except PoolTimeout as error:
-        raise StateUnavailableError("PostgreSQL: no connection in time") from error
-    except psycopg.Error as error:
-        # The server's sentence names tables and limits; its DETAIL line would name keys.
-        reason = error.diag.message_primary or type(error).__name__
-        raise StateUnavailableError(f"PostgreSQL: {reason}") from error

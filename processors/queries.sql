@@ -1,8 +1,10 @@
--- name: find_log
-SELECT log_id FROM log WHERE name = %(name)s;
+-- name: lock_log
+-- A write that leaves no dead row and that processors need not wait with for each other: refused by a read-only server
+-- or session as a claim is, and its commit waits for the disk.
+SELECT log_id FROM log WHERE name = %(name)s FOR KEY SHARE;
 
 -- name: add_log
--- Only after find_log found nothing: every try takes a number, and numbers are few.
+-- Only after lock_log found nothing: every try takes a number, and numbers are few.
 INSERT INTO log (name) VALUES (%(name)s) ON CONFLICT (name) DO UPDATE SET name = EXCLUDED.name RETURNING log_id;
 
 -- name: progress
@@ -66,6 +68,9 @@ ON CONFLICT DO NOTHING;
 
 -- name: schema_version
 SELECT max(version) FROM schema_migration;
+
+-- name: read_only
+SELECT current_setting('transaction_read_only')::boolean;
 
 -- name: pause
 SELECT extract(epoch FROM until - now())::float8, reason FROM pause WHERE group_name = %(group)s AND until > now();

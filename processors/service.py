@@ -16,7 +16,8 @@ from processors.lag import LagWatch, Place
 from processors.member import Assignment, Member, MemberConfig, OutputFactory
 from processors.pipeline import stopped_within
 from processors.ports import Tracer
-from processors.postgres_state import PostgresState, make_pool
+from processors.postgres_pool import make_pool
+from processors.postgres_state import PostgresState
 from processors.settings import ProcessorSettings
 from runtime import tracing
 from runtime.admin import admin_server

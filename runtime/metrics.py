@@ -189,7 +189,7 @@ class ProcessorMetrics(ProcessMetrics):
         for cause in RETRY_CAUSES:
             self.retries.labels(cause)
         #: 1 while the state table answers.
-        self.state_available = Gauge("ringover_state_available", "Whether PostgreSQL answers", registry=registry)
+        self.state_available = Gauge("ringover_state_available", "Whether PostgreSQL takes a write", registry=registry)
         #: 1 while the brokers answer.
         self.kafka_available = Gauge("ringover_kafka_available", "Whether Kafka answers", registry=registry)
         #: 1 while operators have paused the group.

@@ -92,7 +92,10 @@ class KafkaSettings(Settings):
 class DatabaseSettings(Settings):
     """How to reach PostgreSQL."""
 
-    database_url: SecretStr = Field(description="PostgreSQL connection URI of the state table")
+    database_url: SecretStr = Field(
+        description="PostgreSQL connection URI of the state table; with several hosts, end it with "
+        "`target_session_attrs=read-write`"
+    )
 
     @field_validator("database_url")
     @classmethod

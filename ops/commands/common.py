@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ops.errors import OpsError
+from ops.errors import EXIT_USAGE, OpsError
 from ops.output import OutputFormat, stderr
 
 OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="Table for people, JSON for scripts.")]
@@ -20,3 +20,6 @@ def reported() -> Iterator[None]:
     except OpsError as error:
         stderr().print(f"error: {error}", style="red", markup=False)
         raise typer.Exit(error.exit_code) from None
+    except UnicodeEncodeError:  # an argument of other bytes: Kafka and PostgreSQL hold nothing of that name
+        stderr().print("error: an argument is not UTF-8", style="red", markup=False)
+        raise typer.Exit(EXIT_USAGE) from None

@@ -1,6 +1,8 @@
 # ruff: noqa: PLC0415 - a command imports what it works with when it runs: --help must be quick
 """`ringover-ops migrate`: brings the state table's schema up to date."""
 
+import asyncio
+
 from ops.commands.common import OutputOption, reported
 from ops.output import OutputFormat, write_json, write_text
 
@@ -9,8 +11,10 @@ def migrate(output: OutputOption = OutputFormat.TABLE) -> None:
     """Apply the numbered SQL files of processors/migrations to DATABASE_URL.
 
     Safe to run again, and from several places at once (advisory lock). Each file is one transaction. A file that was
-    changed after it was applied, or a database newer than this version, is refused with exit code 3.
+    changed after it was applied, a database newer than this version or in another encoding than UTF8, and a connection
+    pooler that does not give sessions of their own are refused with exit code 3.
     """
+    from ops.database import reach
     from ops.migrate import migrate as apply_migrations
     from ops.migrate import packaged_migrations
     from runtime.settings import DatabaseSettings, load
@@ -18,6 +22,7 @@ def migrate(output: OutputOption = OutputFormat.TABLE) -> None:
     settings = load(DatabaseSettings)
     in_words = output is OutputFormat.TABLE
     with reported():
+        asyncio.run(reach(settings))
         done = apply_migrations(
             settings.database_url.get_secret_value(),
             packaged_migrations(),

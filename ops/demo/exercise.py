@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
-import psycopg
-
 from ops.database import database_errors
 from ops.demo.observed import Observed, Seen, StateRow
 from ops.demo.progress import Steps
@@ -17,6 +15,7 @@ from ops.demo.workload import Step, expected, flatten
 from ops.errors import OpsError
 from ops.lag_kafka import read_lag
 from ops.tail import TailOptions, follow
+from runtime.postgres import connect_blocking
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames
 
@@ -106,7 +105,7 @@ async def _lag(settings: KafkaSettings, topics: TopicNames) -> int:
 
 
 def _read_state(database_url: str) -> tuple[list[StateRow], list[str]]:
-    with database_errors(), psycopg.connect(database_url, connect_timeout=10) as connection:
+    with database_errors(), connect_blocking(database_url) as connection:
         claims = connection.execute("SELECT idempotency_key, records FROM claim ORDER BY idempotency_key").fetchall()
         conflicts = connection.execute(
             "SELECT idempotency_key FROM conflict ORDER BY partition, record_offset"

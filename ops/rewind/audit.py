@@ -89,6 +89,6 @@ def _entry(row: TupleRow) -> Entry:
 
 
 async def _execute(connection: Connection, query: str, parameters: Mapping[str, object]) -> list[TupleRow]:
-    with database_errors():
+    with database_errors(connection):
         cursor = await connection.execute(query.encode(), parameters)
         return await cursor.fetchall() if cursor.description else []

@@ -20,7 +20,8 @@ from processors.decide import claims_of, decide
 from processors.model import Batch, Conflict, Owners, Verdict
 from processors.normalize import normalize
 from processors.pipeline import SLICE_RECORDS
-from processors.postgres_state import PartitionState, PostgresState, make_pool
+from processors.postgres_pool import make_pool
+from processors.postgres_state import PartitionState, PostgresState
 from processors.service import GC_OBJECTS
 from runtime.errors import PipelineError
 from runtime.kafka import fetch_bare_records

@@ -9,6 +9,8 @@ from pathlib import Path
 from ops.devstack.postgres import PostgresServer, children_of
 from ops.devstack.processes import Surroundings
 
+SETTINGS = "postgresql.auto.conf"  # of ALTER SYSTEM, which faults use
+
 
 class Database:
     """See units.Unit."""
@@ -76,10 +78,12 @@ class Database:
         _copy(self._data, self._older)
 
     def restore(self) -> None:
-        """Put the older copy in the place of the data; it must not run."""
+        """Put the older copy in the place of the data; it must not run. Its settings are those of now."""
         assert self.pid is None
+        settings = (self._data / SETTINGS).read_bytes()
         shutil.rmtree(self._data)
         _copy(self._older, self._data)
+        (self._data / SETTINGS).write_bytes(settings)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -1,9 +1,11 @@
-"""PostgreSQL stopped, killed, frozen, slow, locked, full of others' connections, and back from an older copy."""
+"""PostgreSQL stopped, killed, frozen, slow, locked, read-only, full of connections, and back from an older copy."""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import LiteralString
 
 import psycopg
 from psycopg.errors import AdminShutdown, CrashShutdown
@@ -18,6 +20,9 @@ SLOW_SECONDS = 0.3
 OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ringover-processor'"
 TAKE_AGAIN_SECONDS = 0.1
 CONNECT_SECONDS = 5
+READ_ONLY = ("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+WRITABLE = ("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
+STATEMENTS_SECONDS = 60  # another fault may have ended the server
 END_SECONDS = 10  # of PostgreSQL, from the end of a session to that of its process
 
 
@@ -79,6 +84,15 @@ async def take_connections(world: World, chance: random.Random, seconds: float) 
         world.note(f"{taken} connections to PostgreSQL taken")
 
 
+async def read_only(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
+    """Sessions stay and only read, as on a node that a switch-over left behind."""
+    try:
+        await thoroughly(_surely, world.database_url, READ_ONLY)
+        await asyncio.sleep(seconds)
+    finally:
+        await thoroughly(_surely, world.database_url, WRITABLE)
+
+
 async def restore(world: World, chance: random.Random, seconds: float) -> None:  # noqa: ARG001
     """A copy is taken, work goes on for a while, then PostgreSQL crashes and the copy is what is left."""
     database = world.database
@@ -89,6 +103,22 @@ async def restore(world: World, chance: random.Random, seconds: float) -> None: 
     async with world.supervisor.hold(database):
         await thoroughly(database.stop_immediately)
         await thoroughly(database.restore)
+
+
+def _surely(url: str, statements: Sequence[LiteralString]) -> None:
+    """Carried out, also when the server is away at first."""
+    deadline = time.monotonic() + STATEMENTS_SECONDS
+    while True:
+        try:
+            with psycopg.connect(url, connect_timeout=CONNECT_SECONDS, autocommit=True) as connection:
+                for statement in statements:
+                    connection.execute(statement)
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(TAKE_AGAIN_SECONDS)
+        else:
+            return
 
 
 @asynccontextmanager
@@ -115,6 +145,7 @@ FAULTS = (
     Fault("postgres-frozen", "postgres", freeze),
     Fault("postgres-slow", "postgres", slow),
     Fault("postgres-locked", "postgres", lock),
+    Fault("postgres-read-only", "postgres", read_only),
     Fault("postgres-full-of-connections", "postgres", take_connections),
     Fault("postgres-older-copy", "postgres", restore),
 )

@@ -11,7 +11,8 @@ import pytest
 
 from processors.model import Claim, Conflict, Owner, Owners
 from processors.ports import State
-from processors.postgres_state import Pool, PostgresState, make_pool
+from processors.postgres_pool import Pool, make_pool
+from processors.postgres_state import PostgresState
 from runtime.errors import StateBehindError
 from schemas.identity import ClaimKey
 from tests.support.memory import Hooks, MemoryDatabase, MemoryState

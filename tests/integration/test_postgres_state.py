@@ -8,9 +8,10 @@ import pytest
 
 from ops.devstack.stack import Devstack, DevstackConfig
 from ops.migrate import migrate, packaged_migrations
-from processors import postgres_state
+from processors import postgres_pool
 from processors.model import Claim
-from processors.postgres_state import PostgresState, make_pool
+from processors.postgres_pool import make_pool
+from processors.postgres_state import PostgresState
 from runtime.errors import RefusedError, StateUnavailableError
 from schemas.identity import ClaimKey
 from tests.support.waiting import until
@@ -27,7 +28,7 @@ def stack() -> Iterator[Devstack]:
 
 @pytest.fixture(autouse=True)
 def quick_pool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres_state, "WAIT_FOR_CONNECTION_SECONDS", 0.5)
+    monkeypatch.setattr(postgres_pool, "WAIT_FOR_CONNECTION_SECONDS", 0.5)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ ADAPTERS = {
     "runtime.kafka": {"aiokafka"},
     "runtime.lifecycle": {"uvloop"},
     "runtime.otel": {"opentelemetry"},
+    "runtime.postgres": {"psycopg"},
     "runtime.refusal": {"aiokafka"},
     "ingress.answering": {"aiohttp"},
     "ingress.app": {"aiohttp"},
@@ -52,6 +53,7 @@ ADAPTERS = {
     "processors.kafka_output": {"aiokafka"},
     "processors.member": {"aiokafka"},
     "processors.otel": {"opentelemetry"},
+    "processors.postgres_pool": {"psycopg", "psycopg_pool"},
     "processors.postgres_state": {"psycopg", "psycopg_pool"},
     "processors.service": {"aiokafka"},
 }

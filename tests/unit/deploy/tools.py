@@ -14,7 +14,7 @@ TOOLS = ROOT / ".tools"
 
 def found(name: str) -> Path | None:
     """The program, from .tools or from the machine."""
-    path = shutil.which(name, path=f"{TOOLS}:{os.environ.get('PATH', '')}")
+    path = shutil.which(name, path=f"{TOOLS}:{TOOLS}/pgbouncer/usr/sbin:{os.environ.get('PATH', '')}")
     return Path(path) if path else None
 
 

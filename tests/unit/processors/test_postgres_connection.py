@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.postgres_state import exposed
+from processors.postgres_pool import exposed
 
 
 @pytest.mark.parametrize(
