@@ -19,7 +19,7 @@ from runtime.errors import RefusedError, StateBehindError, StateUnavailableError
 from runtime.logs import logger
 from schemas.identity import ClaimKey
 
-SCHEMA_VERSION = 3  # the newest file in processors/migrations
+SCHEMA_VERSION = 4  # the newest file in processors/migrations
 WAIT_FOR_CONNECTION_SECONDS = 5.0
 
 # A statement that hangs must end before the group gives up on us; a session that dies must free its locks.

@@ -50,6 +50,7 @@ ADAPTERS = {
     "processors.kafka_log": {"aiokafka"},
     "processors.kafka_offsets": {"aiokafka"},
     "processors.kafka_output": {"aiokafka"},
+    "processors.kafka_transactions": {"aiokafka"},
     "processors.member": {"aiokafka"},
     "processors.otel": {"opentelemetry"},
     "processors.postgres_state": {"psycopg", "psycopg_pool"},
