@@ -13,7 +13,7 @@ Told: TypeAlias = set[tuple[int, str]]
 log = logger(__name__)
 
 
-def tell_failure(number: int, error: Exception, wait: float, told: Told) -> PartitionProblem:
+def tell_failure(number: int, error: BaseException, wait: float, told: Told) -> PartitionProblem:
     """Log the error of a partition that is tried again in `wait` seconds: the lines that it passed, but once."""
     problem = PartitionProblem(problem_of(error), kind_of(error))
     fields = {"partition": number, "reason": problem.words, "retry_in": wait}
@@ -27,7 +27,7 @@ def tell_failure(number: int, error: Exception, wait: float, told: Told) -> Part
     return problem
 
 
-def kind_of(error: Exception) -> ProblemKind:
+def kind_of(error: BaseException) -> ProblemKind:
     """Who must do something about it."""
     match error:
         case TransientError():

@@ -179,13 +179,12 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             began = clock()
             try:
                 await self._attempt(partition, standing, let_go)
-            except FencedError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other partitions go on
+            except (Exception, asyncio.CancelledError) as error:  # whatever it is, the others go on
+                if isinstance(error, FencedError) or _cancels(error):
+                    raise
                 longest = RETRY_SECONDS[1] if isinstance(error, TransientError) else STANDSTILL_SECONDS
-                wait = (
-                    RETRY_SECONDS[0] if clock() - began > longest else min(wait, longest)
-                )  # it had worked for a while
+                worked = clock() - began > longest  # for a while
+                wait = RETRY_SECONDS[0] if worked else min(wait, longest)
                 self._metrics.retries.labels(retry_cause(error)).inc()
                 standing.problem = tell_failure(partition.partition, error, wait, self._assignment.told)
                 await stopped_within(let_go, wait)
@@ -257,3 +256,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             fetch_max_bytes=FETCH_BYTES,
             fetch_max_wait_ms=200,
         )
+
+
+def _cancels(error: BaseException) -> bool:
+    """Whether we are cancelled from outside; the client lets inner cancellations out (aiokafka issue 647)."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

@@ -139,11 +139,8 @@ class ProcessorService:
         if self._problems:
             return "; ".join(self._problems.values())
         if self._assignment.joined:
-            standings = self._assignment.standings.items()
-            stuck = [
-                f"partition {place.partition}: {found.problem.words}" for place, found in standings if found.problem
-            ]
-            return "; ".join(stuck) or None
+            problems = [(place.partition, found.problem) for place, found in self._assignment.standings.items()]
+            return "; ".join(f"partition {number}: {found.words}" for number, found in problems if found) or None
         if self._gate.closed.is_set():
             return f"paused: {self._gate.reason}"
         return "not yet in the consumer group" + (f": {self._setback}" if self._setback else "")

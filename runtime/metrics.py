@@ -38,7 +38,7 @@ RETRY_CAUSES = (
 )
 
 
-def retry_cause(error: Exception) -> str:
+def retry_cause(error: BaseException) -> str:
     """The label of `ringover_retries_total` for this error."""
     return type(error).__name__ if isinstance(error, errors.PipelineError) else UNEXPECTED
 

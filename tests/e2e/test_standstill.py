@@ -21,7 +21,10 @@ FAILS = 0
 LOOKS = 4  # tries that fail, while the others go on
 
 
-@pytest.mark.parametrize(("step", "error"), [("record", "UnicodeEncodeError"), ("claim", "KeyError")])
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [("record", "UnicodeEncodeError"), ("claim", "KeyError"), ("cancelled", "CancelledError")],
+)
 async def test_an_unexpected_error_stays_in_its_partition(
     place: Place, programs: Programs, tmp_path: Path, step: str, error: str
 ) -> None:

@@ -1,11 +1,12 @@
 """The real processor, of which one partition fails for as long as a file exists.
 
 FAILING_PARTITION: its number. FAILING_FILE: the file. FAILING_STEP: `start` (of a takeover) or `commit` (of events)
-raise what is expected of them; `record` (each one, when it is judged) and `claim` what nobody expects, and what quotes
-the record; `probe` and `member` raise beside the partitions. It tries again, and looks at the lag, more often than the
-real one.
+raise what is expected of them; `record` (each one, when it is judged), `claim` and `cancelled` what nobody expects, and
+what quotes the record; `probe` and `member` raise beside the partitions. It tries again, and looks at the lag, more
+often than the real one.
 """
 
+import asyncio
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -60,6 +61,8 @@ def install() -> None:
     def normalize(record: RawRecord, *, source: str) -> Verdict:
         if fails(int(source.rpartition("/")[2]), "record"):
             raise UnicodeEncodeError("latin-1", (record.key or b"").decode(), 0, 1, "ordinal not in range(256)")
+        if fails(int(source.rpartition("/")[2]), "cancelled"):
+            raise asyncio.CancelledError
         return judge(record, source=source)
 
     async def claim(
