@@ -17,7 +17,7 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 from ingress.answers import Answer, Problem
 from ingress.problems import DISPLACED, INTERNAL, TIMED_OUT, UNREADABLE
 from ingress.requests import Request
-from runtime.logs import logger
+from runtime.failures import report
 
 #: Answers a request; never raises but to be cancelled.
 Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
@@ -25,8 +25,6 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
 AnswerUnreadable: TypeAlias = Callable[[Problem], Answer]
 
 _PROBLEMS = {400: UNREADABLE, 408: TIMED_OUT, 503: DISPLACED}
-
-log = logger(__name__)
 
 
 class DisplacedError(Exception):
@@ -95,8 +93,8 @@ class Answering(RequestHandler):
                 if not payload.is_eof():
                     await self._linger(payload)
                     goes_on = goes_on and payload.is_eof()
-            except Exception:
-                log.exception("connection.failed")
+            except Exception as error:  # noqa: BLE001 - one connection's
+                report("connection.failed", error)
                 self.force_close()
                 return
             except BaseException:

@@ -21,7 +21,7 @@ from ingress.requests import Request
 from ingress.tracing import Tracer
 from ingress.turns import Turns
 from runtime.errors import PublishError, SpoolFullError
-from runtime.logs import logger
+from runtime.failures import report
 from runtime.metrics import IngressMetrics
 from schemas.endpoints import ENDPOINTS, PATH_PREFIX
 from schemas.headers import Headers, encode_raw, valid_traceparent
@@ -36,9 +36,6 @@ _BYTES_PER_TURN = 2 * 1024 * 1024
 _LEAST_BYTES = 32 * 1024
 # A query is ignored, and a proxy may send an absolute URI.
 _SLUG_OF_PATH = {PATH_PREFIX + slug: slug for slug in ENDPOINTS}
-
-
-log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +86,8 @@ class WebhookHandler:
                 body = await self._awaited(request)
             judged = body if isinstance(body, Problem) else self._judge(request, body, exchange)
             outcome = judged if isinstance(judged, Problem) else await self._stored(*judged)
-        except Exception:
-            log.exception("webhook.failed", request_id=exchange.request_id, endpoint=exchange.endpoint)
+        except Exception as error:  # noqa: BLE001 - one webhook's
+            report("webhook.failed", error, request_id=exchange.request_id, endpoint=exchange.endpoint)
             outcome = problems.INTERNAL
         except asyncio.CancelledError:
             if exchange.trace is not None:

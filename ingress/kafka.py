@@ -18,12 +18,14 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
+    UnknownError,
     UnknownTopicOrPartitionError,
 )
 
 from ingress.publisher import Record
 from ingress.sender import Sender
 from runtime.errors import PublishError, RecordRefusedError
+from runtime.failures import problem_of, report
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
 from runtime.refusal import refusal
@@ -109,7 +111,7 @@ class KafkaPublisher:
             while True:
                 client = await self._connect()
                 sender = self._sender_on(client)
-                sending = tasks.create_task(sender.run())
+                sending = tasks.create_task(self._send(sender))
                 self._replace.clear()
                 self._sender = sender
                 self._connected.set()
@@ -125,6 +127,14 @@ class KafkaPublisher:
                 self._metrics.producer_replaced.inc()
                 tasks.create_task(_retire(client, sending))
                 await asyncio.sleep(FIRST_BACKOFF_SECONDS)  # a failure that returns at once must not spin
+
+    async def _send(self, sender: Sender) -> None:
+        """Send until cancelled or abandoned; a sender that fails is replaced with its client."""
+        try:
+            await sender.run()
+        except Exception as error:  # noqa: BLE001 - the process goes on, with another one
+            report("publish.failed", error)
+            self._judge(sender, "", UnknownError(problem_of(error)))
 
     def _sender_on(self, client: AIOKafkaClient) -> Sender:
         def judge(topic: str, error: Exception) -> PublishError:
@@ -170,8 +180,10 @@ class KafkaPublisher:
         for attempt in itertools.count():
             try:
                 client = await _started(self._options, self._timeout)
-            except (KafkaError, OSError) as error:  # TimeoutError is an OSError
-                why = await refusal(self._options) or str(error) or type(error).__name__
+            except Exception as error:  # noqa: BLE001 - whatever a broker answers, it may answer otherwise later
+                expected = isinstance(error, KafkaError | OSError)  # TimeoutError is an OSError
+                words = str(error) or type(error).__name__ if expected else problem_of(error)
+                why = await refusal(self._options) or words
                 self._report(f"Kafka cannot be reached: {why}")
                 await asyncio.sleep(min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 16)))
             else:
@@ -223,7 +235,7 @@ async def _started(options: Mapping[str, Any], seconds: float) -> AIOKafkaClient
 
 async def _reachable(client: AIOKafkaClient) -> bool:
     """Whether a broker answers a metadata request; the answer refreshes the client's view of the topics."""
-    with suppress(TimeoutError):
+    with suppress(Exception):  # an answer that cannot be read is none
         async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
             return bool(await client.force_metadata_update())
     return False
@@ -236,6 +248,6 @@ async def _retire(client: AIOKafkaClient, sending: asyncio.Task[None]) -> None:
 
 
 async def _close(client: AIOKafkaClient) -> None:
-    with suppress(KafkaError, OSError):  # TimeoutError is an OSError
+    with suppress(Exception):  # it is given up, however it goes
         async with asyncio.timeout(STOP_SECONDS):
             await client.close()

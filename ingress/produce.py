@@ -9,6 +9,7 @@ import struct
 from io import BytesIO
 from typing import Any, TypeAlias
 
+from aiokafka.errors import KafkaError, NoError, TopicAuthorizationFailedError, for_code
 from aiokafka.protocol.produce import ProduceRequest, ProduceRequest_v7, ProduceResponse_v7
 
 Topics: TypeAlias = list[tuple[str, list[tuple[int, bytes | bytearray]]]]
@@ -62,3 +63,20 @@ class Produce(ProduceRequest):  # type: ignore[misc]
         if request_struct_class is ProduceRequest_v7:
             return _Request(None, self._required_acks, self._timeout, self._topics)
         return super().build(request_struct_class)
+
+
+def errors_of(response: Any) -> dict[tuple[str, int], KafkaError | None]:
+    """What went wrong, by topic and partition; None where nothing did."""
+    return {
+        (topic, partition): _error(topic, code)
+        for topic, partitions in response.topics
+        for partition, code, *_ in partitions
+    }
+
+
+def _error(topic: str, code: int) -> KafkaError | None:
+    kind = for_code(code)
+    if kind is NoError:
+        return None
+    error: KafkaError = kind(topic) if kind is TopicAuthorizationFailedError else kind()
+    return error

@@ -19,19 +19,18 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
-    NoError,
     TopicAuthorizationFailedError,
     UnknownError,
     UnknownTopicOrPartitionError,
-    for_code,
 )
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from ingress.lanes import Batch, Lane, Lanes
 from ingress.partition import partition_of
-from ingress.produce import Produce
+from ingress.produce import Produce, errors_of
 from ingress.publisher import Record
 from runtime.errors import PublishError
+from runtime.failures import problem_of, report
 from runtime.metrics import IngressMetrics
 from schemas.topics import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 
@@ -207,18 +206,18 @@ class Sender:
     ) -> dict[tuple[str, int], KafkaError | None]:
         """Send one request; what went wrong, by topic and partition."""
         topics: dict[str, list[tuple[int, bytes | bytearray]]] = defaultdict(list)
-        for lane, batch in batches:
-            topics[lane.place.topic].append((lane.place.partition, batch.encode()))
-        request = Produce(ALL_IN_SYNC, int(self._retry * 1000), list(topics.items()))
         try:
+            for lane, batch in batches:
+                topics[lane.place.topic].append((lane.place.partition, batch.encode()))
+            request = Produce(ALL_IN_SYNC, int(self._retry * 1000), list(topics.items()))
             response = await self._client.send(broker, request)
+            return errors_of(response)
         except KafkaError as error:
             return {lane.place: error for lane, _ in batches}
-        return {
-            (topic, partition): _error(topic, code)
-            for topic, partitions in response.topics
-            for partition, code, *_ in partitions
-        }
+        except Exception as error:  # noqa: BLE001 - it fails this request, and no other
+            report("publish.failed", error)
+            unexpected = UnknownError(problem_of(error))
+            return {lane.place: unexpected for lane, _ in batches}
 
     def _again(self, lanes: list[Lane]) -> None:
         """Try again a little later, by when the brokers may tell another leader."""
@@ -259,11 +258,3 @@ class Sender:
                 failure = type(judged)(*judged.args)  # an error that is raised in many places grows with each
                 failure.__cause__ = error
                 future.set_exception(failure)
-
-
-def _error(topic: str, code: int) -> KafkaError | None:
-    kind = for_code(code)
-    if kind is NoError:
-        return None
-    error: KafkaError = kind(topic) if kind is TopicAuthorizationFailedError else kind()
-    return error

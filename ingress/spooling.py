@@ -73,8 +73,8 @@ class SpoolingPublisher:
             self._turns[key] = None
         try:
             if self._may_go_direct(key):
-                self._direct += 1
                 future = self._broker.publish(record)
+                self._direct += 1
                 self._soon.watch(future)
                 try:
                     await future

@@ -27,7 +27,7 @@ from aiokafka.errors import (
 )
 
 from ops.errors import NotAuthorizedError, NotFoundError, OpsError, UnreachableError, UsageError
-from runtime.errors import RefusedError
+from runtime.errors import OpenTransactionError, RefusedError
 from runtime.kafka import client_options, close_consumer, hear_coordinators
 from runtime.refusal import refusal
 from runtime.settings import KafkaSettings
@@ -58,6 +58,8 @@ def kafka_errors(settings: KafkaSettings) -> Iterator[None]:
         yield
     except _NOT_AUTHORIZED as error:
         raise NotAuthorizedError(f"Kafka refuses: {words(error)}; check KAFKA_SASL_* and the ACLs") from error
+    except OpenTransactionError as error:
+        raise OpsError(f"Kafka: {error}") from error
     except UnknownTopicOrPartitionError as error:
         raise NotFoundError("a topic is missing on the broker: run `ringover-ops topics apply`") from error
     except _UNREACHABLE as error:

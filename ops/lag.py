@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 BAR_CELLS = 20
 
@@ -22,11 +23,20 @@ class PartitionOffsets:
 
 
 @dataclass(frozen=True, slots=True)
+class Standstill:
+    """What a processor told of a partition that does not get on, in words, and since when."""
+
+    since: datetime
+    problem: str
+    processor: str
+
+
+@dataclass(frozen=True, slots=True)
 class PartitionLag:
     """The lag of one partition.
 
     `seconds` is the age of the oldest record not yet processed: 0 without lag, None if unknown. `expired` counts
-    records that retention deleted before the group processed them.
+    records that retention deleted before the group processed them. `standstill` is None where none was told.
     """
 
     partition: int
@@ -35,6 +45,7 @@ class PartitionLag:
     records: int
     seconds: float | None
     expired: int
+    standstill: Standstill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +137,14 @@ def as_json(lag: GroupLag) -> dict[str, object]:
                 "lag_records": partition.records,
                 "lag_seconds": partition.seconds,
                 "expired_records": partition.expired,
+                "standstill": _standstill_json(partition.standstill),
             }
             for partition in partitions
         ],
     }
+
+
+def _standstill_json(found: Standstill | None) -> dict[str, str] | None:
+    if found is None:
+        return None
+    return {"since": found.since.isoformat(), "problem": found.problem, "processor": found.processor}

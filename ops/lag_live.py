@@ -1,4 +1,4 @@
-"""`lag --watch`: looks at the lag again and again."""
+"""`lag`: looks at the lag once; `lag --watch`: again and again."""
 
 from datetime import UTC, datetime
 
@@ -8,15 +8,29 @@ from rich.text import Text
 from ops.errors import UnreachableError
 from ops.lag import GroupLag
 from ops.lag_kafka import read_lag
-from ops.lag_table import expired_line, lag_table, total_line
+from ops.lag_table import expired_line, lag_table, standstill_lines, total_line
 from ops.lag_watch import paces, total_pace, watch_json
 from ops.live import pictures, stopped, ticks
 from ops.output import say, write_line
+from ops.settings import LagSettings
+from ops.standstill import StandstillReader
 from runtime.settings import KafkaSettings
 
 
+async def look(
+    reader: StandstillReader, settings: KafkaSettings, group: str, topic: str, own_topic: str | None
+) -> GroupLag:
+    """The lag now; `own_topic`: see `committed_offsets`. Of the processors with what they tell of their partitions.
+
+    Raises:
+        OpsError: Kafka is away or refuses, or there is no such group or topic.
+    """
+    found = await read_lag(settings, group=group, topic=topic, own_topic=own_topic)
+    return found if own_topic is None else await reader.add_to(found)
+
+
 async def watch_lag(
-    settings: KafkaSettings, group: str, topic: str, own_topic: str | None, *, every: float, as_lines: bool
+    settings: LagSettings, group: str, topic: str, own_topic: str | None, *, every: float, as_lines: bool
 ) -> None:
     """Until SIGINT or SIGTERM; `as_lines`: one JSON object per look. A broker that is away is waited for.
 
@@ -26,11 +40,12 @@ async def watch_lag(
         OpsError: the first look failed, or the group or topic is gone.
     """
     stop = stopped()
+    reader = StandstillReader(settings)
     last: tuple[float, GroupLag] | None = None
     with pictures(wanted=not as_lines) as draw:
         async for now in ticks(stop, every):
             try:
-                found = await read_lag(settings, group=group, topic=topic, own_topic=own_topic)
+                found = await look(reader, settings, group, topic, own_topic)
             except UnreachableError as error:
                 if last is None:
                     raise
@@ -42,5 +57,6 @@ async def watch_lag(
             if as_lines:
                 write_line(watch_json(found, pace, total, at=datetime.now(UTC).isoformat(timespec="milliseconds")))
             else:
-                lines = [Text(line) for line in (total_line(found, total), expired_line(found)) if line]
+                words = (total_line(found, total), *standstill_lines(found), expired_line(found))
+                lines = [Text(line) for line in words if line]
                 draw(Group(lag_table(found, pace), *lines))

@@ -1,14 +1,16 @@
 """Lag as a table for people: pure."""
 
 from collections.abc import Sequence
+from datetime import UTC
 
 from rich.table import Table
 
 from ops.lag import GroupLag, bar, duration
 from ops.lag_watch import Pace
-from ops.output import table
+from ops.output import shorten, table
 
 COLUMNS = ("partition", "committed", "log end", "lag (records)", "lag (time)")
+MAX_WORDS = 500
 PACE_COLUMNS = ("records/s", "caught up in")
 
 
@@ -43,6 +45,16 @@ def total_line(lag: GroupLag, pace: Pace | None = None) -> str:
     worst = f", worst: partition {lag.worst.partition}" if lag.worst else ""
     moving = "" if pace is None else ", {} records/s, caught up in {}".format(*pace_cells(pace))
     return f"total: {lag.records} records, {duration(lag.seconds)}{moving}{worst}"
+
+
+def standstill_lines(lag: GroupLag) -> list[str]:
+    """Each partition that stands still, with the reason and who told it."""
+    return [
+        f"partition {partition.partition} stands still since {found.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: "
+        f"{shorten(found.problem, MAX_WORDS)} ({shorten(found.processor, MAX_WORDS)})"
+        for partition in lag.partitions
+        if (found := partition.standstill) is not None
+    ]
 
 
 def expired_line(lag: GroupLag) -> str | None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from ops.errors import UnreachableError
+from ops.errors import OpsError, UnreachableError
+from processors.kafka_transactions import open_transaction
 
 POLL_MS = 250
 SILENCE_SECONDS = 15.0  # without any progress, a broker counts as gone
@@ -53,6 +54,7 @@ async def scan(
 
     Raises:
         UnreachableError: nothing came for 15 s although there is something to read.
+        OpsError: another producer's open transaction hides it.
     """
     left = {partition: wanted for partition, wanted in ranges.items() if len(wanted)}
     if not left:
@@ -76,6 +78,9 @@ async def scan(
         if fetched or done:
             heard = time.monotonic()
         elif time.monotonic() - heard > SILENCE_SECONDS:
+            for partition in left:
+                if (hidden := open_transaction(consumer, partition)) is not None:
+                    raise OpsError(f"Kafka: {hidden}")
             raise UnreachableError("the broker stopped answering in the middle of a topic")
 
 

@@ -5,7 +5,7 @@ import re
 from pydantic import Field, SecretStr
 
 from ops.errors import UsageError
-from runtime.settings import Settings
+from runtime.settings import KafkaSettings, Settings
 
 _SEPARATOR = re.compile(r"[,\r\n]")  # as the ingress reads its credentials
 
@@ -14,6 +14,12 @@ class GroupSettings(Settings):
     """Which consumer group the processors are."""
 
     processor_group: str = Field(default="ringover-normalizer", description="Consumer group of the processors")
+
+
+class LagSettings(KafkaSettings, GroupSettings):
+    """What `lag` reads; without the database it names no partition that stands still."""
+
+    database_url: SecretStr | None = Field(default=None, description="PostgreSQL connection URI of the state table")
 
 
 class SenderSettings(Settings):

@@ -11,6 +11,7 @@ import time
 import psycopg
 
 from processors.postgres_state import QUERIES
+from runtime.failures import problem_of
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics
 from runtime.postgres import connect
@@ -52,8 +53,9 @@ class Gate:
                         await self._look(connection)
                         async for _ in connection.notifies(timeout=LOOK_EVERY_SECONDS, stop_after=1):
                             pass
-            except (psycopg.Error, TimeoutError) as error:
-                log.debug("gate.unavailable", reason=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - the last known word holds, whatever happened
+                told = log.debug if isinstance(error, psycopg.Error | TimeoutError) else log.warning
+                told("gate.unavailable", reason=problem_of(error))
                 self._expire()
                 await asyncio.sleep(RETRY_SECONDS)
 

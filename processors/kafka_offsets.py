@@ -14,6 +14,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 
+from processors.kafka_transactions import open_transaction
+from runtime.errors import OpenTransactionError
 from runtime.kafka import close_consumer
 
 READ_SECONDS = 60.0
@@ -47,7 +49,8 @@ async def read_offsets(
     Without it, the answer is that of a moment ago.
 
     Raises:
-        KafkaError: the broker reported an error, there is no such topic or partition, or a transaction stayed open.
+        KafkaError: the broker reported an error, or there is no such topic or partition.
+        OpenTransactionError: a transaction stayed open.
         TimeoutError: it did not answer in time.
     """
     sources = list(sources)
@@ -109,7 +112,10 @@ async def _read(
         if found:
             moved = time.monotonic()
         elif time.monotonic() > moved + STALLED_SECONDS:
-            raise KafkaTimeoutError(f"no answer, or an open transaction on {unread[0].topic}/{unread[0].partition}")
+            for place in unread:
+                if (hidden := open_transaction(consumer, place)) is not None:
+                    raise OpenTransactionError(hidden)
+            raise KafkaTimeoutError(f"no answer for {unread[0].topic}/{unread[0].partition}")
     return values
 
 

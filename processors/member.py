@@ -1,7 +1,8 @@
 """One stay in the consumer group: joins, runs a pipeline per assigned partition, lets go of them, leaves.
 
-The group only decides who owns a partition; a takeover makes it so. Whatever ends a stay (stop, fenced, an error that
-is no partition's own), the next stay begins from nothing but what Kafka and PostgreSQL hold.
+The group only decides who owns a partition; a takeover makes it so. Whatever a partition's pipeline raises stays in
+that partition, which is taken over again after a while; only being fenced ends the stay. Whatever ends a stay, the next
+one begins from nothing but what Kafka and PostgreSQL hold.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
+from processors.failing import Told, tell_failure
 from processors.kafka_log import KafkaLog
 from processors.kafka_offsets import read_offsets
 from processors.kafka_output import KafkaOutput
@@ -19,13 +21,14 @@ from processors.ports import Output, Tracer
 from processors.postgres_state import PostgresState
 from processors.standing import Standing
 from runtime.errors import FencedError, LogUnavailableError, TransientError
-from runtime.kafka import close_consumer, reading
+from runtime.kafka import close_consumer, raise_if_fetching_ended, reading
 from runtime.logs import logger
-from runtime.metrics import ProcessorMetrics
+from runtime.metrics import ProcessorMetrics, retry_cause
 from schemas.topics import MAX_MESSAGE_BYTES, TopicNames
 
 START_SECONDS = 30.0
 RETRY_SECONDS = (0.2, 5.0)  # first and longest wait between takeovers of a partition that fails
+STANDSTILL_SECONDS = 30.0  # the longest, when waiting alone may not help: it refuses, or met the unexpected
 RELEASE_SECONDS = 5.0  # to finish a transaction when the group takes partitions away
 # Of one partition at once, and of all: bounds memory, and with it a batch.
 PARTITION_BYTES = MAX_MESSAGE_BYTES
@@ -51,10 +54,15 @@ class MemberConfig:
 
 @dataclass(slots=True)
 class Assignment:
-    """What this member owns now; read by lag metrics and readiness."""
+    """What this member owns now; read by lag metrics and readiness.
+
+    `told` outlives a stay; `fetcher` is the stay's.
+    """
 
     joined: bool = False
     standings: dict[TopicPartition, Standing] = field(default_factory=dict)
+    told: Told = field(default_factory=set)
+    fetcher: AIOKafkaConsumer | None = None
 
 
 class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no type information
@@ -86,7 +94,6 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         Raises:
             TransientError: Kafka is away; stay again later.
             FencedError: another process owns one of our partitions; stay again.
-            RefusedError: a partition cannot go on without breaking the guarantee.
         """
         try:
             with reading():
@@ -104,6 +111,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             self._leaving = True
             await self._release(self._config.drain_seconds)
             self._assignment.joined = False
+            self._assignment.fetcher = None
             await close_consumer(self.member)
             await close_consumer(self.fetcher)
             if self._failed.done() and not self._failed.cancelled():
@@ -119,13 +127,19 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         """The group has decided: take over what is ours."""
         if self._leaving:
             return
-        partitions = sorted(assigned)
+        try:
+            self._begin(sorted(assigned))
+        except Exception as error:  # noqa: BLE001 - the client only logs it, and we would own what nobody works on
+            self._fail(error)
+
+    def _begin(self, partitions: list[TopicPartition]) -> None:
         log.info("partitions.assigned", partitions=[partition.partition for partition in partitions])
         self._let_go = asyncio.Event()
         if partitions:
             self.member.pause(*partitions)  # the fetcher fetches
             self.fetcher.assign(partitions)
         self._assignment.standings = {partition: Standing() for partition in partitions}
+        self._assignment.fetcher = self.fetcher
         for partition in partitions:
             task = asyncio.create_task(self._keep(partition, self._assignment.standings[partition], self._let_go))
             task.add_done_callback(self._note_end)
@@ -153,25 +167,35 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         while True:
             with reading():
                 await self.member.getmany(timeout_ms=1000)
+                raise_if_fetching_ended(self.fetcher)
 
     async def _keep(self, partition: TopicPartition, standing: Standing, let_go: asyncio.Event) -> None:
-        """Run the partition's pipeline, again after whatever passes, until it is let go."""
-        wait, longest = RETRY_SECONDS
+        """Run the partition's pipeline, again after whatever it raises, until it is let go.
+
+        Only being fenced leaves the partition: it says that the group has another owner for it.
+        """
+        wait, clock = RETRY_SECONDS[0], asyncio.get_running_loop().time
         while not let_go.is_set():
-            output = self._make_output(partition)
-            began = asyncio.get_running_loop().time()
+            began = clock()
             try:
-                await self._pipeline(partition, output, standing).run(let_go)
-            except TransientError as error:
-                self._metrics.retries.labels(type(error).__name__).inc()
-                standing.problem = str(error)
-                log.warning("partition.retry", partition=partition.partition, reason=str(error), retry_in=wait)
-                if asyncio.get_running_loop().time() - began > longest:
-                    wait = RETRY_SECONDS[0]  # it had worked for a while
+                await self._attempt(partition, standing, let_go)
+            except (Exception, asyncio.CancelledError) as error:  # whatever it is, the others go on
+                if isinstance(error, FencedError) or _cancels(error):
+                    raise
+                longest = RETRY_SECONDS[1] if isinstance(error, TransientError) else STANDSTILL_SECONDS
+                worked = clock() - began > longest  # for a while
+                wait = RETRY_SECONDS[0] if worked else min(wait, longest)
+                self._metrics.retries.labels(retry_cause(error)).inc()
+                standing.problem = tell_failure(partition.partition, error, wait, self._assignment.told)
                 await stopped_within(let_go, wait)
                 wait = min(wait * 2, longest)
-            finally:
-                await output.stop()
+
+    async def _attempt(self, partition: TopicPartition, standing: Standing, let_go: asyncio.Event) -> None:
+        output = self._make_output(partition)
+        try:
+            await self._pipeline(partition, output, standing).run(let_go)
+        finally:
+            await output.stop()
 
     def _pipeline(self, partition: TopicPartition, output: Output, standing: Standing) -> PartitionPipeline:
         lane = Lane(partition.partition, self._config.group, self._config.topics, self._config.batch_records)
@@ -180,12 +204,16 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         return PartitionPipeline(lane, ports, self._metrics, standing, self._config.tracer)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
-        """A partition's task ends without error only when it is let go; an error ends the stay."""
+        """A partition's task ends when it is let go; by an error when it is fenced, which ends the stay."""
         error = None if task.cancelled() else task.exception()
         if isinstance(error, FencedError):
             self._metrics.fenced.inc()
             log.warning("partition.fenced", reason=str(error))
-        if error is not None and not self._failed.done():
+        if error is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed.done():
             self._failed.set_exception(error)
 
     async def _release(self, seconds: float) -> None:
@@ -228,3 +256,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             fetch_max_bytes=FETCH_BYTES,
             fetch_max_wait_ms=200,
         )
+
+
+def _cancels(error: BaseException) -> bool:
+    """Whether we are cancelled from outside; the client lets inner cancellations out (aiokafka issue 647)."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

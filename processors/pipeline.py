@@ -15,7 +15,7 @@ from processors.decide import claims_of, count_by_labels, decide
 from processors.model import Batch, Conflict, DeadLettered, Decision, Emit, Owners, RawRecord, Steps, Verdict
 from processors.normalize import normalize
 from processors.ports import Output, RawLog, State, Tracer
-from processors.standing import Standing
+from processors.standing import PartitionProblem, Standing
 from processors.takeover import take_over
 from processors.traced import traced
 from runtime.errors import RefusedError, StateUnavailableError
@@ -98,8 +98,7 @@ class PartitionPipeline:
                     await committing  # nothing to do beside it
                     committing = None
                 else:
-                    self._standing.problem = None
-                    self._standing.reach(await self._ports.raw.position())  # past markers, which are no lag
+                    self._standing.rest(await self._ports.raw.position())  # past markers, which are no lag
             if committing is not None:
                 await committing
         finally:
@@ -191,7 +190,7 @@ class PartitionPipeline:
                 return await ask()
             except StateUnavailableError as error:
                 self._metrics.retries.labels("state").inc()
-                self._standing.problem = str(error)
+                self._standing.problem = PartitionProblem(str(error))
                 log.warning("state.unavailable", partition=self._lane.partition, reason=str(error), retry_in=wait)
                 if await stopped_within(self._stop, wait):
                     raise

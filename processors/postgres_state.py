@@ -20,7 +20,7 @@ from processors.postgres_pool import Pool, session, why_no_connection
 from runtime.errors import RefusedError, StateBehindError, StateUnavailableError
 from schemas.identity import ClaimKey
 
-SCHEMA_VERSION = 3  # the newest file in processors/migrations
+SCHEMA_VERSION = 4  # the newest file in processors/migrations
 FULL_SECONDS = 10.0  # after a claim met a full disk; it is tried again sooner
 ANSWER_SECONDS = 10.0  # a check waits for a connection, then for statements that end after 5 s
 

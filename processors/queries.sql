@@ -74,3 +74,19 @@ SELECT current_setting('transaction_read_only')::boolean;
 
 -- name: pause
 SELECT extract(epoch FROM until - now())::float8, reason FROM pause WHERE group_name = %(group)s AND until > now();
+
+-- name: tell_problems
+-- `well` are partitions that work, whatever an earlier owner said of them. What is known already is not written again.
+WITH solved AS (
+    DELETE FROM partition_problem
+    WHERE group_name = %(group)s AND topic = %(topic)s AND partition = ANY(%(well)s::integer[])
+)
+INSERT INTO partition_problem AS p (group_name, topic, partition, problem, processor)
+SELECT %(group)s, %(topic)s, r.partition, r.problem, %(processor)s
+FROM unnest(%(partitions)s::integer[], %(problems)s::text[]) AS r (partition, problem)
+ON CONFLICT (group_name, topic, partition) DO UPDATE SET problem = EXCLUDED.problem, processor = EXCLUDED.processor
+WHERE (p.problem, p.processor) IS DISTINCT FROM (EXCLUDED.problem, EXCLUDED.processor);
+
+-- name: problems
+SELECT partition, since, problem, processor FROM partition_problem
+WHERE group_name = %(group)s AND topic = %(topic)s;

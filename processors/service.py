@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from processors.gate import Gate
+from processors.kafka_transactions import name_unread
 from processors.lag import LagWatch, Place
 from processors.member import Assignment, Member, MemberConfig, OutputFactory
 from processors.pipeline import stopped_within
@@ -19,13 +20,15 @@ from processors.ports import Tracer
 from processors.postgres_pool import make_pool
 from processors.postgres_state import PostgresState
 from processors.settings import ProcessorSettings
+from processors.standstill import StandstillBoard
 from runtime import tracing
 from runtime.admin import admin_server
-from runtime.errors import FencedError, LogUnavailableError, StateUnavailableError, TransientError
+from runtime.errors import LogUnavailableError, PipelineError, RefusedError
+from runtime.failures import problem_of, shown_traceback
 from runtime.kafka import client_options, close_consumer, fetch_bare_records, reading
 from runtime.lifecycle import watch_loop_lag
 from runtime.logs import logger
-from runtime.metrics import ProcessorMetrics
+from runtime.metrics import ProcessorMetrics, retry_cause
 from runtime.refusal import refusal
 from schemas.topics import TopicNames
 
@@ -77,7 +80,7 @@ class ProcessorService:
         """Process until `stop` is set.
 
         Raises:
-            RefusedError: going on would break the guarantee, or traces are wanted and cannot be (alone or in an
+            RefusedError: the database's schema is not ours, or traces are wanted and cannot be (alone or in an
                 exception group).
         """
         self._stopping = stop
@@ -86,6 +89,13 @@ class ProcessorService:
         pool = make_pool(settings.database_url.get_secret_value(), connections=settings.processor_database_connections)
         await pool.open()
         state = PostgresState(pool, settings.log_name)
+        board = StandstillBoard(
+            self._assignment,
+            self._metrics,
+            state,
+            group=settings.processor_group,
+            processor=self._options["client_id"],
+        )
         try:
             async with (
                 self._tracing(),
@@ -103,6 +113,7 @@ class ProcessorService:
                     group.create_task(self._probe_state(state)),
                     group.create_task(self._probe_kafka()),
                     group.create_task(self._gate.watch()),
+                    group.create_task(board.run()),
                 ]
                 await self._stay(state, stop)
                 for task in background:
@@ -129,8 +140,8 @@ class ProcessorService:
         if self._problems:
             return "; ".join(self._problems.values())
         if self._assignment.joined:
-            stuck = ((p.partition, s.problem) for p, s in self._assignment.standings.items() if s.problem)
-            return next((f"partition {partition}: {problem}" for partition, problem in stuck), None)
+            problems = [(place.partition, found.problem) for place, found in self._assignment.standings.items()]
+            return "; ".join(f"partition {number}: {found.words}" for number, found in problems if found) or None
         if self._gate.closed.is_set():
             return f"paused: {self._gate.reason}"
         return "not yet in the consumer group" + (f": {self._setback}" if self._setback else "")
@@ -145,12 +156,20 @@ class ProcessorService:
                 if not stop.is_set():
                     await self._stay_once(state, stop)
                 wait, self._setback = RETRY_SECONDS[0], None
-            except (TransientError, FencedError) as error:
-                self._setback = str(error)
-                self._metrics.retries.labels(type(error).__name__).inc()
-                log.warning("member.retry", reason=str(error), retry_in=wait)
+            except RefusedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever another member or a server does, it may pass
+                self._set_back(error, wait)
                 await stopped_within(stop, wait)
                 wait = min(wait * 2, longest)
+
+    def _set_back(self, error: Exception, wait: float) -> None:
+        """Note what ended a stay; of an unexpected error that is a new one the lines that it passed, too."""
+        before, self._setback = self._setback, problem_of(error)
+        self._metrics.retries.labels(retry_cause(error)).inc()
+        new = not isinstance(error, PipelineError) and self._setback != before
+        passed = {"exception": shown_traceback(error)} if new else {}
+        log.warning("member.retry", reason=self._setback, retry_in=wait, **passed)
 
     async def _stay_once(self, state: PostgresState, stop: asyncio.Event) -> None:
         """One stay in the group, until the process is stopped or operators pause it."""
@@ -184,8 +203,10 @@ class ProcessorService:
             try:
                 await state.check()
                 self._answers("state", self._metrics.state_available)
-            except StateUnavailableError as error:
-                self._silent("state", self._metrics.state_available, str(error))
+            except RefusedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a probe looks on, and ends nothing
+                self._silent("state", self._metrics.state_available, problem_of(error))
             await asyncio.sleep(PROBE_EVERY_SECONDS)
 
     async def _probe_kafka(self) -> None:
@@ -204,6 +225,8 @@ class ProcessorService:
                 why = await refusal(self._options)
                 self._silent("kafka", self._metrics.kafka_available, f"Kafka: {why}" if why else str(error))
                 self._show_lag()  # what is known to wait becomes older all the same
+            except Exception as error:  # noqa: BLE001 - a probe looks on, and ends nothing
+                self._silent("kafka", self._metrics.kafka_available, f"Kafka: {problem_of(error)}")
             finally:
                 await close_consumer(client)
             await asyncio.sleep(PROBE_EVERY_SECONDS)
@@ -215,6 +238,9 @@ class ProcessorService:
                 if self._topics.raw not in await client.topics():
                     raise LogUnavailableError(f"Kafka: topic {self._topics.raw} does not exist or may not be seen")
                 self._ends = await client.end_offsets(standings) if standings else {}
+        for partition, standing in self._assignment.standings.items():
+            standing.end = self._ends.get(partition)
+        name_unread(self._assignment.standings, self._assignment.fetcher, time.monotonic())
         self._show_lag()
 
     def _show_lag(self) -> None:

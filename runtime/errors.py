@@ -5,12 +5,13 @@ PipelineError
 │   ├── StateUnavailableError    PostgreSQL does not answer: wait outside any transaction
 │   ├── StateBehindError         PostgreSQL lost commits: take over again, which heals
 │   ├── LogUnavailableError      Kafka does not answer a read: try again
+│   │   └── OpenTransactionError     another producer's open transaction hides records: it ends by itself, or by hand
 │   └── PublishError             Kafka did not take it: replace the producer
 │       ├── RecordRefusedError       it is the record or its topic, not the producer
 │       ├── SpoolFullError           the spool has no room for it either
 │       └── SpoolUnavailableError    the spool's disk does not take it or give it back
 ├── FencedError              another process owns the partition now: go back to the group
-└── RefusedError             going on would break the guarantee: stop and page
+└── RefusedError             going on would break the guarantee: stand still and page
 """
 
 
@@ -34,6 +35,10 @@ class LogUnavailableError(TransientError):
     """Kafka does not answer a read, or refuses for a passing reason."""
 
 
+class OpenTransactionError(LogUnavailableError):
+    """A transaction of another producer is open: records behind its first one cannot be read until it ends."""
+
+
 class PublishError(TransientError):
     """Kafka did not acknowledge in time or reported an error: the producer that saw it must not be used again."""
 
@@ -55,4 +60,7 @@ class FencedError(PipelineError):
 
 
 class RefusedError(PipelineError):
-    """Going on would lose or repeat events. The message says what was found and what an operator can do."""
+    """Going on would lose or repeat events. The message says what was found and what an operator can do.
+
+    Raised of one partition, that one stands still; raised of the whole process, it ends with exit code 78.
+    """

@@ -25,6 +25,7 @@ from aiokafka.producer.sender import AddOffsetsToTxnHandler, AddPartitionsToTxnH
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from runtime.errors import LogUnavailableError, RefusedError
+from runtime.failures import problem_of
 from runtime.logs import logger
 from runtime.settings import KafkaSettings
 
@@ -194,6 +195,17 @@ def fetch_bare_records() -> None:
     and five more fields, which takes half as long again as decoding it.
     """
     PartitionRecords._consumer_record = lambda _records, _partition, record: record  # noqa: SLF001 - nowhere else
+
+
+def raise_if_fetching_ended(consumer: AIOKafkaConsumer) -> None:
+    """Notice that the task which fetches for `consumer` has failed: nothing would come any more, without a word.
+
+    Raises:
+        LogUnavailableError: it has; only another consumer helps.
+    """
+    fetching = consumer._fetcher.error_future  # noqa: SLF001 - the client looks at it nowhere (aiokafka 0.14)
+    if fetching.done() and not fetching.cancelled() and (error := fetching.exception()) is not None:
+        raise LogUnavailableError(f"the client fetches no more: {problem_of(error.__cause__ or error)}") from error
 
 
 @contextmanager

@@ -17,20 +17,30 @@ _SLOW = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600)
 DISTRIBUTION = "ringover-events"
 #: What becomes of a raw record that has an event type; a dead letter has none, and counts as `unknown`.
 OUTCOMES = ("emitted", "duplicate", "conflict")
+#: The cause of a retry after an error that is none of ours.
+UNEXPECTED = "unexpected"
 #: Why the processor tries a step again: PostgreSQL was away in the middle of a batch, or by the name of the error.
 RETRY_CAUSES = (
     "state",
+    UNEXPECTED,
     *(
         error.__name__
         for error in (
             errors.StateUnavailableError,
             errors.StateBehindError,
             errors.LogUnavailableError,
+            errors.OpenTransactionError,
             errors.PublishError,
             errors.FencedError,
+            errors.RefusedError,
         )
     ),
 )
+
+
+def retry_cause(error: BaseException) -> str:
+    """The label of `ringover_retries_total` for this error."""
+    return type(error).__name__ if isinstance(error, errors.PipelineError) else UNEXPECTED
 
 
 def running_version() -> str:
@@ -184,7 +194,7 @@ class ProcessorMetrics(ProcessMetrics):
         self.healed = Counter("ringover_healed_records", "Records re-claimed in healing", registry=registry)
         #: Times another process took a partition from under us.
         self.fenced = Counter("ringover_fenced", "Producers fenced", registry=registry)
-        #: Steps tried again because Kafka or PostgreSQL was away, by which.
+        #: Steps tried again, by the error before: Kafka or PostgreSQL was away, a partition refuses, or `unexpected`.
         self.retries = Counter("ringover_retries", "Steps tried again", ["cause"], registry=registry)
         for cause in RETRY_CAUSES:
             self.retries.labels(cause)
@@ -198,6 +208,10 @@ class ProcessorMetrics(ProcessMetrics):
         self.pauses = Counter("ringover_pauses", "Pauses of the group", registry=registry)
         #: Partitions owned now.
         self.partitions = Gauge("ringover_partitions", "Partitions owned", registry=registry)
+        #: 1 for a partition that does not get on, by kind: it `waits` for a server, `refused` or met the `unexpected`.
+        self.partition_problem = Gauge(
+            "ringover_partition_problem", "Partitions that stand still", ["partition", "kind"], registry=registry
+        )
         #: Raw records not yet processed, by partition; missing while that is not known.
         self.lag = Gauge("ringover_consumer_lag", "Lag in records", ["partition"], registry=registry)
         #: Age of the oldest raw record not yet processed, by partition; of one that cannot be read, the time since it

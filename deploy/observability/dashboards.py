@@ -291,6 +291,12 @@ PARTITIONS = Dashboard(
                     "Every rebalance takes each partition over once. Healing: PostgreSQL had lost commits.",
                 ),
                 Panel(
+                    "Partitions that stand still",
+                    "short",
+                    [("max by (partition, kind) (ringover_partition_problem)", "{{partition}} {{kind}}")],
+                    "Empty is well. `waits` passes by itself; `ringover-ops lag` has the reason of each.",
+                ),
+                Panel(
                     "Paused by operators",
                     "short",
                     [

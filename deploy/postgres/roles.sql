@@ -9,7 +9,7 @@
 -- | login role         | may                                                                                       |
 -- |--------------------|-------------------------------------------------------------------------------------------|
 -- | ringover_migrator  | everything in the schema: `ringover-ops migrate`. Owns nothing itself: becomes the owner  |
--- | ringover_processor | read claims, add some, advance progress; change no owner, delete nothing                  |
+-- | ringover_processor | read claims, add some, advance progress; change no owner, delete no claim                 |
 -- | ringover_operator  | read all; pause, note rewinds and replays; rebuild and compact the claims. No DDL         |
 -- | ringover_reader    | read all                                                                                  |
 --
@@ -92,6 +92,7 @@ BEGIN
             ('progress',         'ringover_processors', 'SELECT, INSERT, UPDATE (next_offset)'),
             ('claim',            'ringover_processors', 'SELECT, INSERT, UPDATE (records)'),
             ('conflict',         'ringover_processors', 'INSERT'),
+            ('partition_problem', 'ringover_processors', 'SELECT, INSERT, UPDATE (problem, processor), DELETE'),
             -- state rebuild claims as a processor does, and empties the tables before when it is told to.
             ('log',              'ringover_operators',  'SELECT, INSERT, UPDATE (name)'),
             ('progress',         'ringover_operators',  'SELECT, INSERT, UPDATE (next_offset), DELETE'),
@@ -102,6 +103,7 @@ BEGIN
             ('rewind',           'ringover_operators',  'SELECT, INSERT, UPDATE (committed_at, outcome)'),
             ('replay',           'ringover_operators',  'SELECT, INSERT, UPDATE (raw_offset), DELETE'),
             ('erasure',          'ringover_operators',  'SELECT, INSERT, UPDATE'),
+            ('partition_problem', 'ringover_operators', 'SELECT'),
             ('log',              'ringover_readers',    'SELECT'),
             ('progress',         'ringover_readers',    'SELECT'),
             ('claim',            'ringover_readers',    'SELECT'),
@@ -110,7 +112,8 @@ BEGIN
             ('pause',            'ringover_readers',    'SELECT'),
             ('rewind',           'ringover_readers',    'SELECT'),
             ('replay',           'ringover_readers',    'SELECT'),
-            ('erasure',          'ringover_readers',    'SELECT')
+            ('erasure',          'ringover_readers',    'SELECT'),
+            ('partition_problem', 'ringover_readers',   'SELECT')
         ) AS rules (table_name, role_name, privileges)
         WHERE to_regclass('public.' || table_name) IS NOT NULL
     LOOP

@@ -13,6 +13,7 @@ from ingress.publisher import Record
 from ingress.spool.model import Row
 from ingress.spool.spool import Spool
 from runtime.errors import PublishError, RecordRefusedError, SpoolUnavailableError
+from runtime.failures import problem_of
 from runtime.logs import logger
 
 # Records under way at once: few at first, since all of them are repeated when Kafka is not back after all.
@@ -125,7 +126,7 @@ class Drain:
             began = clock()
             try:
                 await self._broker.publish(rows[0].record)
-            except PublishError as error:
+            except Exception as error:  # noqa: BLE001 - it is this key's, and the others are sent
                 self._park(chain, rows, error)
                 break
             self._done.append(rows.popleft())
@@ -134,7 +135,7 @@ class Drain:
             self._changed.set()
         del self._chains[chain]
 
-    def _park(self, chain: Chain, rows: deque[Row], error: PublishError) -> None:
+    def _park(self, chain: Chain, rows: deque[Row], error: Exception) -> None:
         """Leave a key alone until the next attempt."""
         self._loaded.difference_update(row.id for row in rows)
         if not self._parked:
@@ -143,9 +144,10 @@ class Drain:
         self._changed.set()
         row = rows[0]
         new = row.id not in self._stuck and len(self._stuck) < MAX_STUCK_REPORTS
-        if isinstance(error, RecordRefusedError) and new:
+        passing = isinstance(error, PublishError) and not isinstance(error, RecordRefusedError)
+        if new and not passing:
             self._stuck.add(row.id)
-            log.error("spool.record_stuck", id=row.id, topic=row.record.topic, reason=str(error))
+            log.error("spool.record_stuck", id=row.id, topic=row.record.topic, reason=problem_of(error))
 
     def _retry_if_due(self) -> None:
         """Begin at the oldest record again, when something was left behind and its time has come."""

@@ -13,14 +13,12 @@ from ingress.spool.files import DamagedError, set_aside
 from ingress.spool.requests import Append, Request, Result
 from ingress.spool.store import DISK_FULL, Store
 from runtime.errors import RefusedError, SpoolUnavailableError
-from runtime.logs import logger
+from runtime.failures import report
 
 # Bounds of one transaction. 2,000 rows take about 20 ms to write.
 GROUP_REQUESTS = 2000
 GROUP_BYTES = 4 * 1024 * 1024
 REOPEN_SECONDS = 1.0
-
-log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +110,8 @@ class Writer:
         """The edge of the thread: a fault of ours fails one group, and the file is opened anew for the next."""
         try:
             return self._carry_out(group)
-        except Exception as error:
-            log.exception("spool.failed")
+        except Exception as error:  # noqa: BLE001 - one group's
+            report("spool.failed", error)
             if self._store is not None:
                 self._store.close()
                 self._store = None

@@ -26,24 +26,25 @@ def lag(
     The time is the age of the oldest record not yet processed, by the broker's clock. A partition without a commit
     counts as a whole. Of the processors it is their own record, from which they begin: what the broker shows of their
     group may be outdated after a crash. A group or topic that does not exist ends with exit code 4.
+    With DATABASE_URL, partitions of the processors that stand still are named, with the reason.
     With --watch also the pace of each partition and the time until it has caught up; `-o json` is one line per look.
     """
     from ops.lag import as_json
-    from ops.lag_kafka import read_lag
-    from ops.lag_live import watch_lag
-    from ops.settings import GroupSettings
-    from runtime.settings import KafkaSettings, load
+    from ops.lag_live import look, watch_lag
+    from ops.settings import LagSettings
+    from ops.standstill import StandstillReader
+    from runtime.settings import load
     from schemas.topics import TopicNames
 
-    settings = load(KafkaSettings)
-    ours, names = load(GroupSettings).processor_group, TopicNames(settings.kafka_topic_prefix)
+    settings = load(LagSettings)
+    ours, names = settings.processor_group, TopicNames(settings.kafka_topic_prefix)
     group, topic = group or ours, topic or names.raw
     own_topic = names.offset if (group, topic) == (ours, names.raw) else None
     with reported():
         if watch:
             asyncio.run(watch_lag(settings, group, topic, own_topic, every=every, as_lines=output is OutputFormat.JSON))
             return
-        found = asyncio.run(read_lag(settings, group=group, topic=topic, own_topic=own_topic))
+        found = asyncio.run(look(StandstillReader(settings), settings, group, topic, own_topic))
     if output is OutputFormat.JSON:
         write_json(as_json(found))
     else:
@@ -51,11 +52,12 @@ def lag(
 
 
 def print_lag(lag: "GroupLag") -> None:
-    """The table, the sum and what retention took."""
-    from ops.lag_table import expired_line, lag_table, total_line
+    """The table, the sum, what stands still and what retention took."""
+    from ops.lag_table import expired_line, lag_table, standstill_lines, total_line
 
     stdout().print(lag_table(lag))
-    stdout().print(total_line(lag), markup=False)
+    for words in (total_line(lag), *standstill_lines(lag)):
+        stdout().print(words, markup=False)
     line = expired_line(lag)
     if line:
         say(line)

@@ -4,7 +4,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ops.lag_table import expired_line, lag_table, total_line
+from ops.lag_table import expired_line, lag_table, standstill_lines, total_line
 from ops.lag_watch import paces, total_pace
 from ops.output import table
 from ops.top.look import Look, Rates
@@ -18,11 +18,8 @@ def picture(before: Look | None, look: Look, found: Rates | None) -> Group:
     seconds = 0.0 if before is None else look.at - before.at
     earlier = look if before is None else before
     parts.append(lag_table(look.lag, paces(earlier.lag, look.lag, seconds)))
-    parts += [
-        Text(line)
-        for line in (total_line(look.lag, total_pace(earlier.lag, look.lag, seconds)), expired_line(look.lag))
-        if line
-    ]
+    total = total_line(look.lag, total_pace(earlier.lag, look.lag, seconds))
+    parts += [Text(line) for line in (total, *standstill_lines(look.lag), expired_line(look.lag)) if line]
     return Group(*parts)
 
 

@@ -16,6 +16,7 @@ from ops.groups import Group, GroupMember
 from ops.lag_kafka import lag_of_commits
 from ops.pause import holder_of
 from ops.scan import Range, scan
+from ops.standstill import standstills, with_standstills
 from ops.state.place import StateSettings
 from ops.top.look import Look, Pause, Process, Written
 from ops.topics_kafka import partitions_of
@@ -54,6 +55,7 @@ class Observer:
         committed = await committed_offsets(self.settings, found, self.raw, own_topic=own_topic)
         written = await self._written()
         lag = await lag_of_commits(self.log, self.raw, committed, group=group, state=now.state)
+        lag = with_standstills(lag, await standstills(self.connection, group, self.settings.raw_topic))
         holder = await holder_of(self.connection, group)
         return Look(
             at=at,

@@ -6,6 +6,7 @@ from tests.chaos import (
     faults_disk,
     faults_group,
     faults_network,
+    faults_partition,
     faults_point,
     faults_postgres,
     faults_process,
@@ -17,6 +18,7 @@ __all__ = ["FAULTS", "Fault"]
 FAULTS: tuple[Fault, ...] = (
     *faults_process.FAULTS,
     *faults_point.FAULTS,
+    *faults_partition.FAULTS,
     *faults_group.FAULTS,
     *faults_broker.FAULTS,
     *faults_postgres.FAULTS,

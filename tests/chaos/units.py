@@ -12,7 +12,15 @@ from typing import Protocol
 from ops.devstack.processes import Child, Surroundings, User
 
 ROOT = Path(__file__).parents[2]
-_OURS = ("KAFKA_", "DATABASE_", "INGRESS_", "PROCESSOR_", "LOG_", "FAULT_")  # the caller's settings must not leak in
+_OURS = (
+    "KAFKA_",
+    "DATABASE_",
+    "INGRESS_",
+    "PROCESSOR_",
+    "LOG_",
+    "FAULT_",
+    "FAILING_",
+)  # the caller's settings must not leak in
 
 
 class Unit(Protocol):

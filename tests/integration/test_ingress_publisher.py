@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from ingress.kafka import KafkaPublisher
 from ingress.publisher import Record
+from ingress.sender import Sender
 from runtime.errors import PublishError
 from runtime.metrics import IngressMetrics
 from schemas.topics import TopicNames
@@ -261,3 +262,19 @@ async def test_stop_flushes_within_its_bound_while_the_broker_is_silent(
         began = loop.time()
 
     assert loop.time() - began < 10
+
+
+async def test_sender_that_fails_unexpectedly_is_replaced(
+    kafka_bootstrap_servers: str, topics: TopicNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(publisher_on(kafka_bootstrap_servers, topics)) as publisher:
+        await healthy(publisher)
+        with monkeypatch.context() as patched:
+            patched.setattr(Sender, "_due_by_broker", lambda _sender: 1 // 0)
+            with pytest.raises(PublishError):
+                await publisher.publish(Record(topics.raw, b"k", b"1", []))
+
+        await healthy(publisher)
+        await publisher.publish(Record(topics.raw, b"k", b"2", []))
+
+        assert [record.value for record in await read_topic(kafka_bootstrap_servers, topics.raw)] == [b"2"]

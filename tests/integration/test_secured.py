@@ -59,6 +59,10 @@ STATEMENTS = {
     "forge a rewind": "UPDATE rewind SET who = 'somebody else'",
     "read replays": "SELECT * FROM replay",
     "note a replay": "INSERT INTO replay VALUES ('t', 0, 0, 0, 0, 0, 'w')",
+    "read problems": "SELECT * FROM partition_problem",
+    "tell a problem": "INSERT INTO partition_problem (group_name, topic, partition, problem, processor) "
+    "VALUES ('g', 't', 0, 'p', 'w') ON CONFLICT (group_name, topic, partition) DO UPDATE SET problem = 'q'",
+    "solve a problem": "DELETE FROM partition_problem WHERE partition = 0",
     "know the version": "SELECT max(version) FROM schema_migration",
     "change the version": "DELETE FROM schema_migration",
     "make a table": "CREATE TABLE other ()",
@@ -74,7 +78,7 @@ READABLE = {name for name in STATEMENTS if name.startswith("read ")} - {"read pr
 IN_DATABASE = {
     "ringover_processor": {
         *("read claims", "claim", "read progress", "advance", "note a conflict", "add a log"),
-        *("look for a pause", "know the version"),
+        *("look for a pause", "know the version", "read problems", "tell a problem", "solve a problem"),
     },
     "ringover_reader": {*READABLE, "look for a pause", "know the version"},
     "ringover_operator": {

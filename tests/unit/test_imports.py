@@ -51,6 +51,7 @@ ADAPTERS = {
     "processors.kafka_log": {"aiokafka"},
     "processors.kafka_offsets": {"aiokafka"},
     "processors.kafka_output": {"aiokafka"},
+    "processors.kafka_transactions": {"aiokafka"},
     "processors.member": {"aiokafka"},
     "processors.otel": {"opentelemetry"},
     "processors.postgres_pool": {"psycopg", "psycopg_pool"},

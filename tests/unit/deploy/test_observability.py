@@ -19,6 +19,7 @@ from ingress.settings import IngressSettings
 from processors.decide import labels as labels_of_outcome
 from processors.model import DeadLettered, Duplicate, Emit
 from processors.settings import ProcessorSettings
+from processors.standing import ProblemKind
 from runtime.errors import PipelineError, TransientError
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.endpoints import ENDPOINTS
@@ -119,6 +120,7 @@ def values_known() -> dict[str, set[str]]:
         "outcome": {labels_of_outcome(outcome)[1] for outcome in outcomes},
         "class": {f"{status // 100}xx" for status in statuses},
         "result": {"loaded", "refused"},
+        "kind": {kind.value for kind in ProblemKind},
         "job": {scrape["job_name"] for scrape in read(DIRECTORY / "prometheus.yml")["scrape_configs"]},
         "alertstate": {"firing"},
     }
@@ -172,7 +174,13 @@ def test_what_is_counted_has_its_series_before_the_first_event() -> None:
 
 def test_every_error_that_a_processor_tries_again_after_has_its_series() -> None:
     of_the_ingress = {"RecordRefusedError", "SpoolFullError", "SpoolUnavailableError"}
-    known = {"state", "FencedError", *(error.__name__ for error in below(TransientError))} - of_the_ingress
+    known = {
+        "state",
+        "unexpected",
+        "FencedError",
+        "RefusedError",
+        *(error.__name__ for error in below(TransientError)),
+    } - of_the_ingress
 
     assert series_at_start()["ringover_retries_total"] == each(known)
 

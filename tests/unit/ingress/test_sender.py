@@ -243,6 +243,26 @@ async def test_refusal_fails_its_batch_and_no_other() -> None:
         assert [type(error) for _, error in run.judged] == [TopicAuthorizationFailedError]
 
 
+async def test_unexpected_error_fails_its_request_and_the_sender_goes_on() -> None:
+    async with sending({0: 7, 1: 8, 2: 8}) as run:
+        failed, fine = run.sender.add(record(b"1", 0)), run.sender.add(record(b"2", 1))
+        requests = [await run.brokers.request(number) for number in range(2)]
+        for request in requests:
+            if request.broker == 7:
+                request.outcome.set_exception(ValueError(b"1"))
+            else:
+                request.answer()
+
+        await fine
+        with pytest.raises(PublishError):
+            await failed
+        [(_, judged)] = run.judged
+        assert "unexpected ValueError at " in str(judged)
+        again = run.sender.add(record(b"3", 0))
+        (await run.brokers.request(2)).answer()
+        await again
+
+
 async def test_too_large_record_joins_no_batch() -> None:
     async with sending({0: 7, 1: 7, 2: 7}) as run:
         fine = run.sender.add(record(b"1"))

@@ -40,6 +40,7 @@ class MemoryBroker:
     plan: list[str] = field(default_factory=list)
     away: bool = False
     refused: set[bytes] = field(default_factory=set)
+    refusal: type[Exception] = RecordRefusedError
     attempts: int = 0
     timeout: float = 60
     _ghosts: list[Record] = field(default_factory=list)
@@ -75,7 +76,7 @@ class MemoryBroker:
     async def _publish(self, record: Record) -> None:
         self.attempts += 1
         if record.value in self.refused:
-            raise RecordRefusedError("too large")
+            raise self.refusal("too large")
         if self.away:
             raise PublishError("away")
         match self.plan.pop(0) if self.plan else "ok":
@@ -222,8 +223,9 @@ async def test_key_with_spooled_records_goes_behind_them_and_others_do_not(tmp_p
         assert broker.values() == [3, 1, 2]
 
 
-async def test_refused_record_does_not_hold_up_the_drain_and_stays(tmp_path: Path) -> None:
-    broker = MemoryBroker(refused={b"0"})
+@pytest.mark.parametrize("refusal", [RecordRefusedError, ValueError])
+async def test_record_that_fails_does_not_hold_up_the_drain_and_stays(tmp_path: Path, refusal: type[Exception]) -> None:
+    broker = MemoryBroker(refused={b"0"}, refusal=refusal)
     broker.leave()
     async with spooling(broker, tmp_path) as running:
         keys = [b"stuck", *(b"call-%d" % number for number in range(1, 300))]

@@ -64,6 +64,7 @@ def test_a_look_as_json_has_rates_of_partitions_and_group() -> None:
             "lag_records": 50,
             "lag_seconds": None,
             "expired_records": 0,
+            "standstill": None,
             "processed_per_second": 25.0,
             "eta_seconds": None,
         }

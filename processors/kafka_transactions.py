@@ -1,0 +1,36 @@
+"""Transactions of other producers that are open on a partition: nothing behind their first record can be read."""
+
+from collections.abc import Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from processors.standing import PartitionProblem, Standing
+from runtime.logs import logger
+
+UNREAD_SECONDS = 10.0  # records that wait so long without one that could be read are a problem
+
+log = logger(__name__)
+
+
+def open_transaction(consumer: AIOKafkaConsumer, place: TopicPartition) -> str | None:
+    """Why a consumer of committed records gets nothing more of `place`, as its last fetch saw it; None if not so.
+
+    `place` must be assigned to it.
+    """
+    stable, end = consumer.last_stable_offset(place), consumer.highwater(place)
+    if stable is None or end is None or stable >= end:
+        return None
+    return (
+        f"another producer's transaction is open on {place.topic}/{place.partition} since offset {stable}; it ends by "
+        "itself at its transaction.timeout.ms, or by hand: kafka-transactions.sh find-hanging, then abort"
+    )
+
+
+def name_unread(standings: Mapping[TopicPartition, Standing], fetcher: AIOKafkaConsumer | None, now: float) -> None:
+    """Make a problem of records that wait and cannot be read; `now` in seconds of any clock that goes forward."""
+    for partition, standing in standings.items():
+        if standing.unread_for(now) >= UNREAD_SECONDS and fetcher is not None:
+            hidden = open_transaction(fetcher, partition) if partition in fetcher.assignment() else None
+            words = hidden or f"records wait since offset {standing.position}, and Kafka gives none of them"
+            standing.problem = PartitionProblem(words)
+            log.warning("partition.unread", partition=partition.partition, reason=words)
