@@ -21,7 +21,7 @@ TAGS = ("tags", TaggedFields)  # ends every structure of these versions
 NO_TAGS: dict[int, bytes] = {}
 
 
-class Uuid(AbstractType[bytes]):
+class Uuid(AbstractType[bytes]):  # type: ignore[misc] # the client is untyped
     """16 bytes, which the client's types lack."""
 
     @classmethod
@@ -61,7 +61,7 @@ _MEMBER = (
 )
 
 
-class ConsumerGroupDescribeResponse0(Response):
+class ConsumerGroupDescribeResponse0(Response):  # type: ignore[misc] # the client is untyped
     """ConsumerGroupDescribeResponse.json."""
 
     API_KEY = 69
@@ -87,7 +87,7 @@ class ConsumerGroupDescribeResponse0(Response):
     )
 
 
-class ConsumerGroupDescribeRequest0(RequestStruct):
+class ConsumerGroupDescribeRequest0(RequestStruct):  # type: ignore[misc] # the client is untyped
     """ConsumerGroupDescribeRequest.json."""
 
     FLEXIBLE_VERSION = True
@@ -99,7 +99,7 @@ class ConsumerGroupDescribeRequest0(RequestStruct):
     )
 
 
-class ConsumerGroupDescribe(Request[ConsumerGroupDescribeRequest0]):
+class ConsumerGroupDescribe(Request[ConsumerGroupDescribeRequest0]):  # type: ignore[misc] # the client is untyped
     """The question for one group of the newer protocol."""
 
     API_KEY = 69
@@ -109,10 +109,10 @@ class ConsumerGroupDescribe(Request[ConsumerGroupDescribeRequest0]):
 
     def build(self, request_struct_class: type[ConsumerGroupDescribeRequest0]) -> ConsumerGroupDescribeRequest0:
         """The message for the broker's version."""
-        return request_struct_class([self._group], False, NO_TAGS)  # noqa: FBT003 - fields by position
+        return request_struct_class([self._group], False, NO_TAGS)
 
 
-class ListGroupsResponse5(Response):
+class ListGroupsResponse5(Response):  # type: ignore[misc] # the client is untyped
     """ListGroupsResponse.json."""
 
     API_KEY = 16
@@ -128,7 +128,7 @@ class ListGroupsResponse5(Response):
     )
 
 
-class ListGroupsRequest5(RequestStruct):
+class ListGroupsRequest5(RequestStruct):  # type: ignore[misc] # the client is untyped
     """ListGroupsRequest.json."""
 
     FLEXIBLE_VERSION = True
@@ -142,7 +142,7 @@ class ListGroupsRequest5(RequestStruct):
     )
 
 
-class ListTypedGroups(Request[ListGroupsRequest5]):
+class ListTypedGroups(Request[ListGroupsRequest5]):  # type: ignore[misc] # the client is untyped
     """The question for every group that a broker coordinates, with its type."""
 
     API_KEY = 16
@@ -194,4 +194,3 @@ async def _ask(admin: AIOKafkaAdminClient, request: Request[Any], coordinator: i
         return await admin._send_request(request, coordinator)  # noqa: SLF001
     except (IncompatibleBrokerVersion, NotImplementedError):  # it does not know the request, or not in this version
         return None
-

@@ -66,7 +66,7 @@ async def _commands_work(programs: Programs) -> None:
     env = programs.env
     shown = await asyncio.gather(*(cli.run(env, "calls", "show", codec, "-o", "json", expect=0) for codec in CODECS))
     assert [[webhook["verdict"] for webhook in ran.json["webhooks"]] for ran in shown] == [["event", "duplicate"]] * 4
-    lag, letters, verified, tail, applied = await asyncio.gather(
+    lag, letters, _verified, tail, applied = await asyncio.gather(
         cli.run(env, "lag", "-o", "json", expect=0),
         cli.run(env, "dead-letters", "list", "--each", "-o", "json", expect=0),
         cli.run(env, "state", "verify", "-o", "json", expect=0),

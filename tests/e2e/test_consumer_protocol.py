@@ -9,7 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from confluent_kafka import Consumer, ShareConsumer
 
-from ops.groups import Group
+from ops.groups import Group, GroupState
 from tests.support import cli
 from tests.support.kafka import connect, store
 from tests.support.processes import Programs
@@ -166,7 +166,7 @@ async def _assigned(member: Consumer) -> bool:
     return bool(member.assignment())
 
 
-async def _group(place: Place, group: str) -> Any:
+async def _group(place: Place, group: str) -> GroupState:
     admin = AIOKafkaAdminClient(**connect(place.bootstrap_servers))
     await admin.start()
     try:
@@ -177,6 +177,6 @@ async def _group(place: Place, group: str) -> Any:
 
 async def _empty(place: Place, group: str) -> None:
     async def empty() -> bool:
-        return bool((await _group(place, group)).empty)
+        return (await _group(place, group)).empty
 
     await until(empty, what=f"nobody in {group}")

@@ -48,4 +48,14 @@ def test_webhooks_are_answered_with_the_lowest_aiohttp_that_is_asked_for(lowest:
 
 
 def test_the_lowest_versions_pass_what_needs_no_server(lowest: Path) -> None:
-    run(lowest, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not server", *(f"tests/unit/{one}" for one in OURS))
+    run(
+        lowest,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not server",
+        *(f"tests/unit/{one}" for one in OURS),
+    )

@@ -76,7 +76,7 @@ def test_wheel_has_code_and_data_and_no_tests(tmp_path: Path) -> None:
 
 
 # Least versions, each with the reason: nothing below may ever be locked or asked for again.
-# CVE-2026-69243 (request smuggling by Upgrade) is fixed in 3.14.3; with that one, no webhook is answered (tests/floors).
+# CVE-2026-69243 (request smuggling by Upgrade) is fixed in 3.14.3, with which no webhook is answered (tests/floors).
 FLOORS = {"aiohttp": (3, 14, 4)}
 
 

@@ -21,15 +21,15 @@ from ops.groups import Group, GroupMember, GroupState
 
 GROUP = "billing"
 NOT_FOUND, NOT_AVAILABLE, NO_RIGHT = 69, 15, 29
-ASSIGNED = [(b"0123456789abcdef", "call", [2, 0], {})]
-MEMBER = ("m-1", None, None, 3, "billing-1", "/10.0.0.1", ["call"], None, (ASSIGNED, {}), ([], {}), {})
+ASSIGNED: list[Any] = [(b"0123456789abcdef", "call", [2, 0], {})]
+MEMBER: tuple[Any, ...] = ("m-1", None, None, 3, "billing-1", "/10.0.0.1", ["call"], None, (ASSIGNED, {}), ([], {}), {})
 
 
 class Broker:
     """Answers an admin client's questions about one group; `newer` and `listed` None: it does not know the request."""
 
     def __init__(self, *, classic: Any = None, newer: list[Any] | None = None, listed: Any = None) -> None:
-        self.classic = classic or (0, GROUP, "Dead", "", "", [])
+        self.classic: Any = classic or (0, GROUP, "Dead", "", "", [])
         self.newer = newer
         self.listed = listed
 

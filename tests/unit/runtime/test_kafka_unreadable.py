@@ -2,13 +2,13 @@
 
 import struct
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record import memory_records
-from aiokafka.record._protocols import MemoryRecordsProtocol
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 from aiokafka.record.util import calc_crc32c
@@ -22,7 +22,15 @@ from runtime.settings import KafkaSettings
 GZIP, SNAPPY, LZ4, ZSTD, UNKNOWN = range(1, 6)
 BASE_OFFSET, ATTRIBUTES, CRC, AFTER_CRC, PAYLOAD = 0, 22, 17, 21, 61  # where they are in a batch
 RECORDS = 20
-Damage = Callable[[bytearray], bytearray]
+Decoder = Callable[[bytes], Any]
+
+
+def _decode_by_extension(data: bytes) -> Any:
+    return MemoryRecords(data)
+
+
+def _decode_by_python(data: bytes) -> Any:
+    return _MemoryRecordsPy(data)
 
 
 @pytest.fixture(autouse=True)
@@ -33,13 +41,13 @@ def _named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["extension", "python"])
-def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[MemoryRecordsProtocol]:
+def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Decoder:
     """The client's decoder in C and the one that it falls back to."""
     if request.param == "extension":
         assert MemoryRecords is not _MemoryRecordsPy, "the client has been installed without its extensions"
-        return MemoryRecords
+        return _decode_by_extension
     monkeypatch.setattr(memory_records, "DefaultRecordBatch", _DefaultRecordBatchPy)
-    return _MemoryRecordsPy
+    return _decode_by_python
 
 
 def batch(codec: int, *, base: int = 0, header: str = "name") -> bytearray:
@@ -80,7 +88,7 @@ def with_right_crc(found: bytearray) -> bytes:
     return bytes(found)
 
 
-def records(data: bytes, decoder: type[MemoryRecordsProtocol]) -> PartitionRecords:
+def records(data: bytes, decoder: Decoder) -> PartitionRecords:
     return PartitionRecords(TopicPartition("raw", 3), decoder(data), [], 0, None, None, True, READ_COMMITTED)
 
 
@@ -95,14 +103,14 @@ def cases() -> Iterator[object]:
 
 
 @pytest.mark.parametrize("damaged", [*cases()])
-def test_a_batch_that_cannot_be_read_is_named_by_topic_partition_and_offset(
-    damaged: bytes, decoder: type[MemoryRecordsProtocol]
-) -> None:
+def test_a_batch_that_cannot_be_read_is_named_by_topic_partition_and_offset(damaged: bytes, decoder: Decoder) -> None:
     found = records(bytes(batch(LZ4)) + damaged, decoder)
 
     assert [next(found).offset for _ in range(RECORDS)] == list(range(RECORDS))
     with (
-        pytest.raises(LogUnavailableError, match=rf"raw/3: the batch at offset {RECORDS} cannot be read: \S+") as caught,
+        pytest.raises(
+            LogUnavailableError, match=rf"raw/3: the batch at offset {RECORDS} cannot be read: \S+"
+        ) as caught,
         reading(),
     ):
         next(found)
@@ -110,9 +118,7 @@ def test_a_batch_that_cannot_be_read_is_named_by_topic_partition_and_offset(
 
 
 @pytest.mark.parametrize("damaged", [*cases()])
-def test_operators_are_told_of_the_batch_and_not_that_no_broker_answers(
-    damaged: bytes, decoder: type[MemoryRecordsProtocol]
-) -> None:
+def test_operators_are_told_of_the_batch_and_not_that_no_broker_answers(damaged: bytes, decoder: Decoder) -> None:
     with (
         pytest.raises(OpsError, match=r"raw/3: the batch at offset 0 cannot be read") as caught,
         kafka_errors(KafkaSettings(kafka_bootstrap_servers="nowhere:1")),
