@@ -7,7 +7,7 @@ READY := .venv/.ready
 SOURCES := schemas runtime ingress processors ops benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres pgbouncer tools image verify-compose verify-kubernetes check unit simulate mutations format fuzz audit lock schemas deploy-files clean
+.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres pgbouncer tools image verify-compose verify-kubernetes check unit simulate mutations floors format fuzz audit lock schemas deploy-files clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -60,7 +60,7 @@ tools:
 		GOBIN="$$PWD/.tools" go install $(KUSTOMIZE) >/dev/null 2>&1 || echo "tools: no kustomize; the tests of deploy/k8s need it, or kubectl"; fi
 
 test: servers tls-postgres pgbouncer tools ## every test, on real servers (but for mutations, and outages of a minute)
-	@$(BIN)/pytest -m "not mutation"
+	@$(BIN)/pytest -m "not mutation and not floors"
 
 outages: servers ## the broker killed, the broker frozen, PostgreSQL killed: a minute each, under load
 	@OUTAGE_SECONDS=60 $(BIN)/pytest -rP tests/e2e/outages -k "no_webhook or under_load"
@@ -85,16 +85,19 @@ check: setup tools ## format, lint, types, import rules, and every test that nee
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -m "not server and not mutation"
+	@$(BIN)/pytest -m "not server and not mutation and not floors"
 
 unit: setup tools ## the tests that need no server
-	@$(BIN)/pytest -m "not server and not mutation"
+	@$(BIN)/pytest -m "not server and not mutation and not floors"
 
 simulate: setup ## the processor's cycle against 50,000 schedules of faults, each longer than in `make check`
 	@SIMULATION_SCHEDULES=$${SIMULATION_SCHEDULES:-50000} SIMULATION_BYTES=$${SIMULATION_BYTES:-300} $(BIN)/pytest --timeout=0 tests/simulation
 
 mutations: servers ## take each safety rule out of the code: some test must fail
 	@$(BIN)/pytest tests/mutations
+
+floors: setup ## the tests that need no server, with the lowest versions that pyproject.toml allows
+	@$(BIN)/pytest tests/floors
 
 format: setup ## format and fix what can be fixed
 	@$(BIN)/ruff format .

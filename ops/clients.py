@@ -28,7 +28,7 @@ from aiokafka.errors import (
 
 from ops.errors import NotAuthorizedError, NotFoundError, OpsError, UnreachableError, UsageError
 from runtime.errors import OpenTransactionError, RefusedError
-from runtime.kafka import client_options, close_consumer, hear_coordinators
+from runtime.kafka import client_options, close_consumer, hear_coordinators, name_unreadable_batches
 from runtime.refusal import refusal
 from runtime.settings import KafkaSettings
 from schemas.topics import MAX_OUTPUT_BYTES
@@ -82,6 +82,7 @@ async def admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminCl
     """An admin client; errors inside the context are converted as in `kafka_errors`."""
     _quiet()
     hear_coordinators()
+    name_unreadable_batches()
     with kafka_errors(settings):
         with _setting_errors():
             options = client_options(settings, client_id=CLIENT_ID)
@@ -99,6 +100,7 @@ async def reader(
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without group or assignment; it commits nothing. Errors are converted as in `kafka_errors`."""
     _quiet()
+    name_unreadable_batches()
     with kafka_errors(settings):
         with _setting_errors():
             options = client_options(settings, client_id=CLIENT_ID)

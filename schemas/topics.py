@@ -30,7 +30,10 @@ class Topic:
     partitions: int = DEFAULT_PARTITIONS
 
 
-_COMMON = {
+# Batches stay as they were written. Any codec is read; one that a topic or the broker sets lets every broker compress
+# everything anew, and what it makes larger than `max.message.bytes` is refused.
+AS_PRODUCED = {"compression.type": "producer"}
+_COMMON = AS_PRODUCED | {
     "cleanup.policy": "delete",
     "retention.ms": str(30 * DAY_MS),
     "max.message.bytes": str(MAX_OUTPUT_BYTES),
@@ -58,7 +61,8 @@ OFFSET = Topic(
     name="ringover.offset.v1",
     # The last record of a key counts. Small segments and a quick cleaner keep what a takeover may have to read small;
     # transaction markers go with `delete.retention.ms`, and there is one for each batch of the processors.
-    config={
+    config=AS_PRODUCED
+    | {
         "cleanup.policy": "compact",
         "segment.ms": str(HOUR_MS),
         "segment.bytes": str(16 * 1024 * 1024),

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
 from ops.clients import admin_client, reader
 from ops.committed import committed_offsets
@@ -87,11 +86,8 @@ def _name(process: Process) -> tuple[str, str]:
 
 
 def process(member: GroupMember, topic: str) -> Process:
-    """A member of the group with its partitions of `topic`, as the client's assignment protocol has them."""
-    partitions: tuple[int, ...] = ()
-    if member.assignment is not None:
-        decoded = ConsumerProtocolMemberAssignment.decode(member.assignment)
-        partitions = tuple(sorted(p.partition for p in decoded.partitions() if p.topic == topic))
+    """A member of the group with its partitions of `topic`."""
+    partitions = tuple(sorted(p.partition for p in member.partitions if p.topic == topic))
     return Process(member.client_id, member.host.removeprefix("/"), partitions)
 
 

@@ -11,7 +11,7 @@ from tests.chaos.world import World
 
 POLL_SECONDS = 0.05
 
-Kind = Literal["process", "broker", "postgres", "network", "disk", "group", "clock"]
+Kind = Literal["process", "broker", "postgres", "network", "disk", "group", "clock", "topic"]
 Run = Callable[[World, random.Random, float], Awaitable[None]]
 
 

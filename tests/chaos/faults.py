@@ -10,6 +10,7 @@ from tests.chaos import (
     faults_point,
     faults_postgres,
     faults_process,
+    faults_topic,
 )
 from tests.chaos.fault import Fault
 
@@ -25,4 +26,5 @@ FAULTS: tuple[Fault, ...] = (
     *faults_network.FAULTS,
     *faults_disk.FAULTS,
     *faults_clock.FAULTS,
+    *faults_topic.FAULTS,
 )

@@ -4,7 +4,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka import TopicPartition
 from rich.console import Console
 
 from ops.groups import GroupMember
@@ -117,7 +117,7 @@ def test_picture_and_json_tell_the_pause_and_an_empty_group() -> None:
 
 
 def test_partitions_of_a_member_are_those_of_the_raw_topic() -> None:
-    assignment = ConsumerProtocolMemberAssignment(0, [("raw", [3, 1]), ("other", [9])], b"").encode()
+    assigned = (TopicPartition("raw", 3), TopicPartition("raw", 1), TopicPartition("other", 9))
 
-    assert process(GroupMember("p", "/10.0.0.1", assignment), "raw") == Process("p", "10.0.0.1", (1, 3))
-    assert process(GroupMember("p", "/10.0.0.1", None), "raw") == Process("p", "10.0.0.1", ())
+    assert process(GroupMember("p-1", "p", "/10.0.0.1", assigned), "raw") == Process("p", "10.0.0.1", (1, 3))
+    assert process(GroupMember("p-1", "p", "/10.0.0.1", ()), "raw") == Process("p", "10.0.0.1", ())
