@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 
 from runtime.logs import logger
-from schemas.topics import DAY_MS, RAW, TOPICS, Topic
+from schemas.topics import DAY_MS, RAW, Topic, topic_named
 
 LOOK_SECONDS = 60.0  # between two questions for the settings
 ASK_SECONDS = 3.0
@@ -33,11 +33,6 @@ class Setting(NamedTuple):
 
 
 Settings: TypeAlias = Mapping[str, Setting]
-
-
-def topic_named(name: str) -> Topic | None:
-    """The registry's topic behind a full name, whatever the prefix."""
-    return next((topic for topic in TOPICS if name.endswith(topic.name)), None)
 
 
 def harm(name: str, topic: Topic, found: Settings) -> Iterator[str]:

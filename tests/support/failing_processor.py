@@ -12,7 +12,7 @@ from pathlib import Path
 from aiokafka import TopicPartition
 
 from processors import member, service
-from processors.kafka_output import KafkaOutput
+from processors.kafka_output import KafkaOutput, OffsetPlace
 from processors.model import Written
 from processors.settings import ProcessorSettings
 from runtime import lifecycle, logs
@@ -50,8 +50,8 @@ def main() -> None:
     service.PROBE_EVERY_SECONDS = 0.5
     options, topics = client_options(settings, client_id="failing-processor"), TopicNames(settings.kafka_topic_prefix)
 
-    def make_output(source: TopicPartition) -> FailingOutput:
-        output = FailingOutput(options, group=settings.processor_group, source=source, offset_topic=topics.offset)
+    def make_output(source: TopicPartition, place: OffsetPlace) -> FailingOutput:
+        output = FailingOutput(options, group=settings.processor_group, source=source, place=place)
         output.fails = source.partition == PARTITION
         return output
 

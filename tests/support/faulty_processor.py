@@ -18,7 +18,7 @@ from aiokafka.protocol.transaction import EndTxnRequest
 
 from processors import member, postgres_state
 from processors.kafka_log import KafkaLog
-from processors.kafka_output import KafkaOutput
+from processors.kafka_output import KafkaOutput, OffsetPlace
 from processors.member import Member
 from processors.model import RawRecord, Written
 from processors.service import ProcessorService
@@ -154,9 +154,9 @@ def main() -> None:
     options = client_options(settings, client_id="faulty-processor")
     install()
 
-    def make_output(source: TopicPartition) -> FaultyOutput:
+    def make_output(source: TopicPartition, place: OffsetPlace) -> FaultyOutput:
         group, topics = settings.processor_group, TopicNames(settings.kafka_topic_prefix)
-        return FaultyOutput(options, group=group, source=source, offset_topic=topics.offset)
+        return FaultyOutput(options, group=group, source=source, place=place)
 
     async def run(stop: lifecycle.Stop) -> None:
         await ProcessorService(settings, make_output=make_output).run(stop)
