@@ -134,9 +134,7 @@ async def _last_values(
     return values
 
 
-async def _read(
-    consumer: AIOKafkaConsumer, wanted: Wanted, ends: Mapping[TopicPartition, int]
-) -> dict[bytes, bytes]:
+async def _read(consumer: AIOKafkaConsumer, wanted: Wanted, ends: Mapping[TopicPartition, int]) -> dict[bytes, bytes]:
     """As `_last_values`, from where the consumer stands to the ends."""
     values: dict[bytes, bytes] = {}
     moved = time.monotonic()

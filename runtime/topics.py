@@ -136,7 +136,9 @@ async def read_settings(options: Mapping[str, Any], names: Sequence[str]) -> dic
     finally:
         await admin.close()
     return {
-        name: {key: Setting(value, _own(response.API_VERSION, source)) for key, value, _, source, *_ in entries if value}
+        name: {
+            key: Setting(value, _own(response.API_VERSION, source)) for key, value, _, source, *_ in entries if value
+        }
         for response in responses
         for code, _message, _type, name, entries in response.resources
         if code == 0

@@ -72,7 +72,6 @@ OFFSET = Topic(
 TOPICS: tuple[Topic, ...] = (RAW, CALL, RECORDING, DEAD_LETTER, OFFSET)
 
 
-
 def topic_named(name: str) -> Topic | None:
     """The registry's topic behind a full name, whatever the prefix; None if it is none of ours."""
     return next((topic for topic in TOPICS if name.endswith(topic.name)), None)

@@ -19,7 +19,6 @@ from runtime import lifecycle, logs
 from runtime.errors import PublishError
 from runtime.kafka import client_options
 from runtime.settings import load
-from schemas.topics import TopicNames
 
 PARTITION = int(os.environ.get("FAILING_PARTITION", "0"))
 STEP = os.environ.get("FAILING_STEP", "")
@@ -48,7 +47,7 @@ def main() -> None:
     logs.configure(service="processor", level=settings.log_level, style=settings.log_format)
     member.RETRY_SECONDS = (0.2, 0.4)
     service.PROBE_EVERY_SECONDS = 0.5
-    options, topics = client_options(settings, client_id="failing-processor"), TopicNames(settings.kafka_topic_prefix)
+    options = client_options(settings, client_id="failing-processor")
 
     def make_output(source: TopicPartition, place: OffsetPlace) -> FailingOutput:
         output = FailingOutput(options, group=settings.processor_group, source=source, place=place)

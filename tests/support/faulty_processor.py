@@ -26,7 +26,6 @@ from processors.settings import ProcessorSettings
 from runtime import lifecycle, logs
 from runtime.kafka import client_options
 from runtime.settings import load
-from schemas.topics import TopicNames
 
 POINTS = {
     "revoked": "the group takes partitions away, nothing is finished yet",
@@ -155,8 +154,7 @@ def main() -> None:
     install()
 
     def make_output(source: TopicPartition, place: OffsetPlace) -> FaultyOutput:
-        group, topics = settings.processor_group, TopicNames(settings.kafka_topic_prefix)
-        return FaultyOutput(options, group=group, source=source, place=place)
+        return FaultyOutput(options, group=settings.processor_group, source=source, place=place)
 
     async def run(stop: lifecycle.Stop) -> None:
         await ProcessorService(settings, make_output=make_output).run(stop)
