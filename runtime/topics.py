@@ -119,7 +119,7 @@ class TopicWatch:
     def _grown(self) -> Iterator[str]:
         for name, count in self._counts.items():
             if count != self._first[name]:
-                yield f"topic {name} had {self._first[name]} partitions when this process started and has {count}: {GROWN}"
+                yield f"topic {name} has {count} partitions and had {self._first[name]} at the start: {GROWN}"
 
 
 async def read_settings(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Settings]:

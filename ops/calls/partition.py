@@ -25,6 +25,14 @@ def raw_partitions(
     return list(range(counts[names.raw])) if grown else here
 
 
+def outputs_of(source: int, count: int, *, raw: int) -> Sequence[int]:
+    """The partitions of a topic of `count` that may have what came out of one partition of the raw topic of `raw`.
+
+    One, unless one of the two has grown: then any, for it was written before or after.
+    """
+    return [source] if count == raw else range(count)
+
+
 def output_partitions(sources: Sequence[int], count: int, *, raw: int) -> list[int]:
     """The partitions of a topic of `count` that may have what came out of these partitions of the raw topic of `raw`.
 

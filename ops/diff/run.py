@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from psycopg import AsyncConnection
 
 from ops.calls.claims import log_number, owners_of
+from ops.calls.partition import outputs_of
 from ops.calls.progress import OnProgress
 from ops.calls.story import source_of
 from ops.clients import admin_client, reader
@@ -128,7 +129,11 @@ async def _partition(run: _Run, raw: TopicPartition, wanted: Range) -> None:
 async def _index(run: _Run, raw: TopicPartition, wanted: Range, since_ms: int) -> OutputIndex:
     """What the topics hold of a range: everything from its first record's time on, for passes come at any time."""
     names = run.names
-    outputs = _outputs(run, raw.partition)
+    outputs = [
+        TopicPartition(topic, number)
+        for topic in (names.call, names.recording, names.dead_letter)
+        for number in outputs_of(raw.partition, run.counts[topic], raw=run.counts[names.raw])
+    ]
     index = OutputIndex(wanted, await _horizons(run, outputs))
     ranges = await since(run.lookups, outputs, max(0, since_ms))
     run.total += sum(len(part) for part in ranges.values())
@@ -145,15 +150,6 @@ async def _index(run: _Run, raw: TopicPartition, wanted: Range, since_ms: int) -
                 index.add_event(source.offset, Place(record.topic, record.partition, record.offset), content)
         run.advance(len(chunk))
     return index
-
-
-def _outputs(run: _Run, number: int) -> list[TopicPartition]:
-    """Where what came out of a partition of raw may be: in one of each topic, unless some topic has grown."""
-    counts = dict(run.counts)
-    raw = counts.pop(run.names.raw)
-    if any(count != raw for count in counts.values()):
-        return [TopicPartition(topic, partition) for topic, count in counts.items() for partition in range(count)]
-    return [TopicPartition(topic, number) for topic in counts]
 
 
 async def _horizons(run: _Run, outputs: Sequence[TopicPartition]) -> dict[str, float]:

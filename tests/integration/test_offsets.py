@@ -6,13 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 from processors.kafka_offsets import LOOK_BACK, LOOK_BACK_FURTHER, offset_key, offset_value, read_offsets
 from schemas.topics import TopicNames
-from tests.support.kafka import producer
-from tests.support.waiting import until
+from tests.support.kafka import grow, producer
 
 
 class Place:
@@ -85,21 +83,6 @@ async def test_a_topic_that_is_missing_is_an_error_at_once(place: Place) -> None
         await place.read()
 
 
-async def grow(place: Place, partitions: int) -> None:
-    admin = AIOKafkaAdminClient(**place.options)
-    await admin.start()
-    try:
-        await admin.create_partitions({place.topic: NewPartitions(partitions)})
-
-        async def grown() -> bool:
-            found = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
-            return len(found[place.topic]) == partitions and all(p["leader"] >= 0 for p in found[place.topic])
-
-        await until(grown, what=f"{partitions} partitions of {place.topic}")
-    finally:
-        await admin.close()
-
-
 async def test_records_about_partitions_that_the_topic_lacks_are_in_partition_0_and_stay_there(place: Place) -> None:
     """Whatever grows when: a place that moved could be missed by who asks a broker that does not know of it yet."""
     first, surplus = place.sources[0], TopicPartition(place.sources[0].topic, 5)
@@ -112,7 +95,7 @@ async def test_records_about_partitions_that_the_topic_lacks_are_in_partition_0_
         await place.write(client, 1, 7, partition=0)
     assert await place.records() == {first: (shared, 3), surplus: (shared, 7)}
 
-    await grow(place, 6)
+    await grow(place.options["bootstrap_servers"], [place.topic], partitions=6)
     assert await place.records() == {first: (shared, 3), surplus: (shared, 7)}
 
     place.group += ".new"

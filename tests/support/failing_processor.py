@@ -1,7 +1,7 @@
 """The real processor, of which one partition fails for as long as a file exists.
 
 FAILING_PARTITION: its number. FAILING_STEP: `start` (of a takeover) or `commit` (of events). FAILING_FILE: the file.
-It tries again, and looks at the lag, more often than the real one.
+It tries again, and looks at the lag and at the topics, more often than the real one.
 """
 
 import os
@@ -15,7 +15,7 @@ from processors import member, service
 from processors.kafka_output import KafkaOutput, OffsetPlace
 from processors.model import Written
 from processors.settings import ProcessorSettings
-from runtime import lifecycle, logs
+from runtime import kafka, lifecycle, logs
 from runtime.errors import PublishError
 from runtime.kafka import client_options
 from runtime.settings import load
@@ -46,6 +46,7 @@ def main() -> None:
     settings = load(ProcessorSettings)
     logs.configure(service="processor", level=settings.log_level, style=settings.log_format)
     member.RETRY_SECONDS = (0.2, 0.4)
+    kafka.METADATA_MAX_AGE_MS = 1000
     service.PROBE_EVERY_SECONDS = 0.5
     options = client_options(settings, client_id="failing-processor")
 
