@@ -29,6 +29,8 @@ from runtime.failures import problem_of, report
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
 from runtime.refusal import refusal
+from runtime.topics import TopicWatch
+from schemas.placement import spread
 
 PROBE_INTERVAL_SECONDS = 2.0
 PROBE_TIMEOUT_SECONDS = 1.5
@@ -63,7 +65,7 @@ class KafkaPublisher:
     """Publishes while `run` runs beside it.
 
     `problem` says why webhooks cannot be stored now, in words for an operator, or is None; it follows a probe that
-    asks the brokers for the topics every 2 s.
+    asks the brokers for the topics every 2 s. Topics that would lose records get none: publishing fails.
     """
 
     def __init__(
@@ -80,6 +82,8 @@ class KafkaPublisher:
             "request_timeout_ms": int(timeout_seconds * CLIENT_SHARE * 1000),
         }
         self._topics = list(topics)
+        self._watched = TopicWatch(self._options, self._topics, metrics.topic_partitions)
+        self._spread: int | None = None  # once known it stays: a key must not move while this process lives
         self._timeout = timeout_seconds
         self._metrics = metrics
         self._sender: Sender | None = None
@@ -89,8 +93,13 @@ class KafkaPublisher:
 
     @property
     def connected(self) -> bool:
-        """Whether there is a client that is not known to be broken."""
-        return self._sender is not None
+        """Whether there is a client that is not known to be broken, and topics that keep what they are given."""
+        return self._sender is not None and self._watched.problem is None
+
+    @property
+    def note(self) -> str | None:
+        """What is not as it should be with the topics and keeps no webhook out, in words, or None."""
+        return self._watched.note
 
     async def reconnected(self) -> None:
         """Return once there is one."""
@@ -98,7 +107,7 @@ class KafkaPublisher:
 
     def publish(self, record: Record) -> asyncio.Future[None]:
         """See `Publisher.publish`. Fails at once while there is no client."""
-        if self._sender is not None:
+        if self._sender is not None and self._watched.problem is None:
             return self._sender.add(record)
         self._metrics.publish_failures.inc()
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -113,8 +122,9 @@ class KafkaPublisher:
                 sender = self._sender_on(client)
                 sending = tasks.create_task(self._send(sender))
                 self._replace.clear()
+                await self._look(client)  # at the topics, before the first record
                 self._sender = sender
-                self._connected.set()
+                self._tell_connected()
                 try:
                     await self._watch(client)
                 except asyncio.CancelledError:
@@ -145,6 +155,7 @@ class KafkaPublisher:
             timeout_seconds=self._timeout,
             retry_seconds=self._timeout * CLIENT_SHARE,
             judge=judge,
+            spread=self._spread_over,
             metrics=self._metrics,
         )
         return sender
@@ -195,19 +206,36 @@ class KafkaPublisher:
         """Probe until the client is to be replaced."""
         silent = 0
         while silent < PROBES_BEFORE_REPLACEMENT and not self._replace.is_set():
-            if await _reachable(client):
-                silent = 0
-                self._report(self._missing_topic(client))
-            else:
-                silent += 1
-                self._report("Kafka does not answer")
+            silent = 0 if await self._look(client) else silent + 1
+            self._tell_connected()
             with suppress(TimeoutError):
                 async with asyncio.timeout(PROBE_INTERVAL_SECONDS):
                     await self._replace.wait()
 
+    async def _look(self, client: AIOKafkaClient) -> bool:
+        """Whether the brokers answer; what they say of our topics is reported."""
+        if not await _reachable(client):
+            self._report("Kafka does not answer")
+            return False
+        await self._watched.look({topic: _partitions(client, topic) for topic in self._topics})
+        self._report(self._missing_topic(client) or self._watched.problem)
+        return True
+
+    def _tell_connected(self) -> None:
+        if self.connected:
+            self._connected.set()
+        else:
+            self._connected.clear()
+
+    def _spread_over(self, client: AIOKafkaClient) -> int | None:
+        """See `ingress.sender.Spread`."""
+        if self._spread is None and all(counts := [_partitions(client, topic) for topic in self._topics]):
+            self._spread = spread(counts)
+        return self._spread
+
     def _missing_topic(self, client: AIOKafkaClient) -> str | None:
         for topic in self._topics:
-            if not client.cluster.partitions_for_topic(topic):
+            if not _partitions(client, topic):
                 return f"topic {topic} does not exist or may not be seen"
         return None
 
@@ -231,6 +259,11 @@ async def _started(options: Mapping[str, Any], seconds: float) -> AIOKafkaClient
         await _close(client)
         raise
     return client
+
+
+def _partitions(client: AIOKafkaClient, topic: str) -> int:
+    """How many the topic has; 0 when it is not seen."""
+    return len(client.cluster.partitions_for_topic(topic) or ())
 
 
 async def _reachable(client: AIOKafkaClient) -> bool:

@@ -26,12 +26,12 @@ from aiokafka.errors import (
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from ingress.lanes import Batch, Lane, Lanes
-from ingress.partition import partition_of
 from ingress.produce import Produce, errors_of
 from ingress.publisher import Record
 from runtime.errors import PublishError
 from runtime.failures import problem_of, report
 from runtime.metrics import IngressMetrics
+from schemas.placement import partition_of
 from schemas.topics import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 
 TICK_SECONDS = 0.001
@@ -39,6 +39,8 @@ RETRY_SECONDS = 0.1
 CLOCK_SECONDS = 0.1  # between two looks for records that have waited too long
 ALL_IN_SYNC = -1  # acks: every in-sync replica has it
 
+#: Over how many partitions of a topic keys are spread, as long as the process lives; None while that is not known.
+Spread: TypeAlias = Callable[[AIOKafkaClient], int | None]
 #: Turns what the client says about a topic into what the publisher's caller gets; called once for each failure.
 Judge: TypeAlias = Callable[[str, Exception], PublishError]
 
@@ -57,6 +59,7 @@ class Sender:
         timeout_seconds: float,
         retry_seconds: float,
         judge: Judge,
+        spread: Spread,
         metrics: IngressMetrics,
     ) -> None:
         """A batch is tried for `retry_seconds`; nobody waits for a record longer than `timeout_seconds`."""
@@ -64,6 +67,7 @@ class Sender:
         self._timeout = timeout_seconds
         self._retry = retry_seconds
         self._judge = judge
+        self._spread = spread
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._lanes = Lanes()
@@ -79,7 +83,7 @@ class Sender:
     def add(self, record: Record) -> asyncio.Future[None]:
         """See `KafkaPublisher.publish`. Records of a partition leave in the order of these calls."""
         future: asyncio.Future[None] = self._loop.create_future()
-        lanes = self._lanes_of.get(record.topic) or self._known_lanes(record.topic)
+        lanes = self._lanes_of.get(record.topic) or self._known_lanes(record)
         if not lanes:
             looking = self._loop.create_task(self._look(record, future))
             self._looking.add(looking)
@@ -116,8 +120,12 @@ class Sender:
             self._fail(lane, batch, error)
         self._wake.set()
 
-    def _known_lanes(self, topic: str) -> list[Lane]:
+    def _known_lanes(self, record: Record) -> list[Lane]:
+        """Where the record may go; empty while that is not known. One topic's records have keys, the other's none."""
+        topic = record.topic
         lanes = self._lanes.of(topic, self._client.cluster.partitions_for_topic(topic) or ())
+        if record.key is not None:
+            lanes = lanes[: self._spread(self._client) or 0]
         if lanes:
             self._lanes_of[topic] = lanes
         return lanes
@@ -128,7 +136,7 @@ class Sender:
         error: Exception = UnknownTopicOrPartitionError()
         end = self._loop.time() + self._retry
         while (left := end - self._loop.time()) > 0 and not self._abandoned:
-            if lanes := self._known_lanes(topic):
+            if lanes := self._known_lanes(record):
                 self._put(record, future, lanes)
                 return
             if topic in self._client.cluster.unauthorized_topics:

@@ -88,7 +88,7 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
                 live=lambda: None,
                 ready=ready,
                 registry=registry,
-                note=spooling.note if spooling else lambda: None,
+                note=notes(broker, spooling),
             ),
             asyncio.TaskGroup() as background,
         ):
@@ -191,3 +191,13 @@ def readiness(broker: KafkaPublisher, spooling: SpoolingPublisher | None, stop: 
         return spooling.refusal and f"{broker.problem}; {spooling.refusal}"
 
     return problem
+
+
+def notes(broker: KafkaPublisher, spooling: SpoolingPublisher | None) -> Callable[[], str | None]:
+    """What a ready process says all the same, or None: why webhooks go to the spool, and what is odd."""
+
+    def note() -> str | None:
+        told = [broker.note] if spooling is None else [broker.problem, spooling.note(), broker.note]
+        return "; ".join(filter(None, told)) or None
+
+    return note

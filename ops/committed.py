@@ -33,4 +33,4 @@ async def committed_offsets(
     options = client_options(settings, client_id=CLIENT_ID)
     with kafka_errors(settings):
         found = await read_offsets(options, own_topic, group.name, partitions, wait=wait)
-    return {partition.partition: offset for partition, offset in found.items()}
+    return {partition.partition: record.offset for partition, record in found.items()}

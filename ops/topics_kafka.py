@@ -58,10 +58,20 @@ async def partitions_of(admin: AIOKafkaAdminClient, topic: str) -> int:
     Raises:
         NotFoundError: there is no such topic.
     """
-    found = (await _read_layout(admin, [topic])).get(topic)
-    if found is None:
-        raise NotFoundError(f"no topic {topic}: run `ringover-ops topics apply`, or check KAFKA_TOPIC_PREFIX")
-    return found.partitions
+    return (await partitions_of_all(admin, [topic]))[topic]
+
+
+async def partitions_of_all(admin: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, int]:
+    """How many partitions each topic has.
+
+    Raises:
+        NotFoundError: one of them is missing.
+    """
+    found = await _read_layout(admin, topics)
+    for topic in topics:
+        if topic not in found:
+            raise NotFoundError(f"no topic {topic}: run `ringover-ops topics apply`, or check KAFKA_TOPIC_PREFIX")
+    return {topic: found[topic].partitions for topic in topics}
 
 
 async def _read_layout(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicSpec]:

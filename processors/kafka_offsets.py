@@ -1,5 +1,9 @@
 """How far a group has processed each partition, as records of its own: topic `ringover.offset.v1`.
 
+The record about partition `n` of the raw topic is in partition `n`. If there is no such partition when the record is
+first written it is in partition 0, and stays there, whatever grows later: a place that moved could be looked for in
+vain by a process whose broker does not know of the growth yet, and it would begin at an outdated offset.
+
 The transaction that emits a batch's events also writes the offset at which the next batch begins, and a takeover reads
 it back. The group's committed offset is written beside it, for Kafka's tools; nothing begins from it, because a group
 coordinator that comes back from a crash may show an older one (docs/design.md, "Where a takeover begins").
@@ -7,9 +11,10 @@ coordinator that comes back from a crash may show an older one (docs/design.md, 
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
@@ -23,6 +28,7 @@ STALLED_SECONDS = 10.0  # how long an open transaction of another producer is wa
 LOOK_BACK = 64  # offsets: the last record is nearly always among the partition's last few
 LOOK_BACK_FURTHER = 32  # times as many, if it is not
 FETCH_WAIT_MS = 50
+SHARED = 0  # the partition of the records about partitions that the topic does not have
 
 
 def transactional_id(group: str, source: TopicPartition) -> str:
@@ -42,73 +48,105 @@ def offset_value(next_offset: int) -> bytes:
 
 async def read_offsets(
     options: Mapping[str, Any], topic: str, group: str, sources: Iterable[TopicPartition], *, wait: bool = True
-) -> dict[TopicPartition, int | None]:
-    """The last committed offset of each source on `topic`; None where there never was one.
+) -> dict[TopicPartition, "OwnRecord"]:
+    """The last record about each source on `topic`.
 
     `wait`: for the transactions that are open on these partitions when it begins, so that none that commits is missed.
     Without it, the answer is that of a moment ago.
 
     Raises:
-        KafkaError: the broker reported an error, or there is no such topic or partition.
+        KafkaError: the broker reported an error, or there is no such topic.
         OpenTransactionError: a transaction stayed open.
         TimeoutError: it did not answer in time.
     """
-    sources = list(sources)
-    wanted = {TopicPartition(topic, source.partition): offset_key(group, source) for source in sources}
+    keys = {source: offset_key(group, source) for source in sources}
     async with asyncio.timeout(READ_SECONDS):
-        # Uncommitted: the whole log's, not what is before an open transaction. A new leader waits until it knows it
-        # (KIP-207).
-        isolation_level = "read_uncommitted" if wait else "read_committed"
-        async with _consumer(options, wanted, isolation_level=isolation_level) as consumer:
-            seen = await consumer._client.fetch_all_metadata()  # noqa: SLF001 - `topics()` shows only names
-            _require_partitions(topic, seen.partitions_for_topic(topic), sources)
-            ends = await consumer.end_offsets(list(wanted))
-        async with _consumer(options, wanted, isolation_level="read_committed") as consumer:
-            values = await _last_values(consumer, wanted, ends)
-    found = {place.partition: int(value) for place, value in values.items()}
-    return {source: found.get(source.partition) for source in sources}
+        existing = await _partitions(options, topic)
+        own = {s: TopicPartition(topic, s.partition if s.partition in existing else SHARED) for s in keys}
+        found = await _values(options, _wanted(own, keys), wait=wait)
+        shared = {s: TopicPartition(topic, SHARED) for s in keys if keys[s] not in found and own[s].partition != SHARED}
+        before = await _values(options, _wanted(shared, keys), wait=wait)
+    return {
+        source: OwnRecord((shared if key in before else own)[source], _number(found.get(key, before.get(key))))
+        for source, key in keys.items()
+    }
 
 
-def _require_partitions(topic: str, existing: Collection[int] | None, sources: Iterable[TopicPartition]) -> None:
-    """A partition that does not exist would be waited for."""
-    if existing is None:
+class OwnRecord(NamedTuple):
+    """Where the record about a source is, or goes if there is none yet, and the offset in it."""
+
+    place: TopicPartition
+    offset: int | None
+
+
+def _number(value: bytes | None) -> int | None:
+    return None if value is None else int(value)
+
+
+#: Places, each with the keys that are looked for there.
+Wanted: TypeAlias = Mapping[TopicPartition, Collection[bytes]]
+
+
+def _wanted(places: Mapping[TopicPartition, TopicPartition], keys: Mapping[TopicPartition, bytes]) -> Wanted:
+    wanted: dict[TopicPartition, set[bytes]] = defaultdict(set)
+    for source, place in places.items():
+        wanted[place].add(keys[source])
+    return wanted
+
+
+async def _partitions(options: Mapping[str, Any], topic: str) -> Collection[int]:
+    async with _consumer(options, (), isolation_level="read_committed") as consumer:
+        seen = await consumer._client.fetch_all_metadata()  # noqa: SLF001 - `topics()` shows only names
+    found: Collection[int] | None = seen.partitions_for_topic(topic)
+    if found is None:
         raise UnknownTopicOrPartitionError(topic)
-    missing = {source.partition for source in sources}.difference(existing)
-    if missing:
-        raise UnknownTopicOrPartitionError(
-            f"{topic} has {len(existing)} partitions and needs as many as the raw topic: there is no {min(missing)}"
-        )
+    return found
+
+
+async def _values(options: Mapping[str, Any], wanted: Wanted, *, wait: bool) -> dict[bytes, bytes]:
+    """The value of the last record with each key."""
+    if not wanted:
+        return {}
+    # Uncommitted: the whole log's, not what is before an open transaction. A new leader waits until it knows it
+    # (KIP-207).
+    isolation_level = "read_uncommitted" if wait else "read_committed"
+    async with _consumer(options, wanted, isolation_level=isolation_level) as consumer:
+        ends = await consumer.end_offsets(list(wanted))
+    async with _consumer(options, wanted, isolation_level="read_committed") as consumer:
+        return await _last_values(consumer, wanted, ends)
 
 
 async def _last_values(
-    consumer: AIOKafkaConsumer, wanted: Mapping[TopicPartition, bytes], ends: Mapping[TopicPartition, int]
-) -> dict[TopicPartition, bytes]:
-    """The value of the last record with each partition's key, looked for from the end backwards."""
+    consumer: AIOKafkaConsumer, wanted: Wanted, ends: Mapping[TopicPartition, int]
+) -> dict[bytes, bytes]:
+    """As `_values`, looked for from the ends backwards."""
     starts = await consumer.beginning_offsets(list(wanted))
-    values: dict[TopicPartition, bytes] = {}
+    values: dict[bytes, bytes] = {}
     missing, look_back = set(wanted), LOOK_BACK
     while missing:
         begins = {place: max(starts[place], ends[place] - look_back) for place in missing}
         for place, begin in begins.items():
             consumer.seek(place, begin)
         values |= await _read(consumer, {place: wanted[place] for place in missing}, ends)
-        missing = {place for place, begin in begins.items() if place not in values and begin > starts[place]}
+        missing = {
+            place
+            for place, begin in begins.items()
+            if begin > starts[place] and not values.keys() >= set(wanted[place])
+        }
         look_back *= LOOK_BACK_FURTHER
     return values
 
 
-async def _read(
-    consumer: AIOKafkaConsumer, wanted: Mapping[TopicPartition, bytes], ends: Mapping[TopicPartition, int]
-) -> dict[TopicPartition, bytes]:
+async def _read(consumer: AIOKafkaConsumer, wanted: Wanted, ends: Mapping[TopicPartition, int]) -> dict[bytes, bytes]:
     """As `_last_values`, from where the consumer stands to the ends."""
-    values: dict[TopicPartition, bytes] = {}
+    values: dict[bytes, bytes] = {}
     moved = time.monotonic()
     while unread := [place for place in wanted if await consumer.position(place) < ends[place]]:
         found = await consumer.getmany(*unread, timeout_ms=FETCH_WAIT_MS)
         for place, records in found.items():
             for record in records:
-                if record.key == wanted[place]:
-                    values[place] = record.value
+                if record.key in wanted[place]:
+                    values[record.key] = record.value
         if found:
             moved = time.monotonic()
         elif time.monotonic() > moved + STALLED_SECONDS:

@@ -5,9 +5,9 @@ transactional id per input partition does: the next owner's start() makes every 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -16,6 +16,7 @@ from aiokafka.errors import (
     KafkaError,
     NodeNotReadyError,
     ProducerFenced,
+    UnknownTopicOrPartitionError,
 )
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.protocol.transaction import (
@@ -29,19 +30,34 @@ from processors.kafka_offsets import offset_key, offset_value, transactional_id
 from processors.model import Written
 from runtime.errors import FencedError, PublishError
 from runtime.kafka import close_producer
+from schemas.placement import output_partition
 
 BATCH_BYTES = 1024 * 1024
 TRANSACTION_TIMEOUT_MS = 30_000  # the broker ends an open transaction after this; it holds nothing but sends
 START_SECONDS = 30.0
 COMMIT_SECONDS = 20.0  # below the transaction's timeout, so that we give up before the broker does
 
+#: Where the record of the offset goes.
+OffsetPlace: TypeAlias = Callable[[], TopicPartition]
+
 _OF_TRANSACTIONS = (AddPartitionsToTxnRequest, AddOffsetsToTxnRequest, TxnOffsetCommitRequest, EndTxnRequest)
+
+
+async def require_known(producer: AIOKafkaProducer, place: TopicPartition) -> None:
+    """The client has an assertion for a partition that it does not know, as of a topic that has just grown.
+
+    Raises:
+        UnknownTopicOrPartitionError: it does not know this one; another client, a little later, may.
+    """
+    if place.partition not in await producer.partitions_for(place.topic):
+        raise UnknownTopicOrPartitionError(f"{place.topic} has no partition {place.partition} yet")
 
 
 class KafkaOutput:
     """One producer's life. After any exception nothing but stop() may be called: see docs/design.md."""
 
-    def __init__(self, options: Mapping[str, Any], *, group: str, source: TopicPartition, offset_topic: str) -> None:
+    def __init__(self, options: Mapping[str, Any], *, group: str, source: TopicPartition, place: OffsetPlace) -> None:
+        """`place` tells where the record of the offset goes, once the last one was read."""
         self._producer = AIOKafkaProducer(
             **options,
             transactional_id=transactional_id(group, source),
@@ -52,7 +68,8 @@ class KafkaOutput:
         )
         self._group = group
         self._source = source
-        self._place = TopicPartition(offset_topic, source.partition)
+        self._place = place
+        self._partitions: dict[str, int] = {}  # where each topic's records go, the same for this producer's life
         self._key = offset_key(group, source)
         self._unanswered = False
         self._send = self._producer.client.send
@@ -66,17 +83,20 @@ class KafkaOutput:
     async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
         """See ports.Output. Every acknowledgement is awaited: the client would commit although a send failed."""
         async with self._converted(COMMIT_SECONDS):
+            place = self._place()
+            await require_known(self._producer, place)
             await self._producer.begin_transaction()
             # Now, so that it joins the transaction in the same request as the other partitions do.
-            self._manager.maybe_add_partition_to_txn(self._place)
+            self._manager.maybe_add_partition_to_txn(place)
             acknowledgements = []
             for topic, of_topic in records.items():
+                partition = await self._partition_of(topic)
                 for batch in self._batches(of_topic):
-                    sent = await self._producer.send_batch(batch, topic, partition=self._source.partition)
+                    sent = await self._producer.send_batch(batch, topic, partition=partition)
                     acknowledgements.append(sent)
             await asyncio.gather(*acknowledgements)
             # Last: a torn transaction would then repeat records rather than lose them.
-            written = await self._send_offset(next_offset)
+            written = await self._send_offset(place, next_offset)
             await self._producer.send_offsets_to_transaction({self._source: next_offset}, self._group)
             await written
             await self._producer.commit_transaction()
@@ -107,12 +127,17 @@ class KafkaOutput:
         if self._unanswered:
             raise PublishError("a request of the transaction was sent twice; it may arrive again in the next one")
 
-    async def _send_offset(self, next_offset: int) -> Awaitable[Any]:
+    async def _partition_of(self, topic: str) -> int:
+        if topic not in self._partitions:
+            known = await self._producer.partitions_for(topic)
+            self._partitions[topic] = output_partition(self._source.partition, len(known))
+        return self._partitions[topic]
+
+    async def _send_offset(self, place: TopicPartition, next_offset: int) -> Awaitable[Any]:
         batch = self._producer.create_batch()
         batch.append(key=self._key, value=offset_value(next_offset), timestamp=None)
         batch.close()
-        topic, partition = self._place
-        sent: Awaitable[Any] = await self._producer.send_batch(batch, topic, partition=partition)
+        sent: Awaitable[Any] = await self._producer.send_batch(batch, place.topic, partition=place.partition)
         return sent
 
     @property

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from processors.failing import Told, tell_failure
 from processors.kafka_log import KafkaLog
 from processors.kafka_offsets import read_offsets
-from processors.kafka_output import KafkaOutput
+from processors.kafka_output import KafkaOutput, OffsetPlace
 from processors.pipeline import Lane, PartitionPipeline, Ports, stopped_within
 from processors.ports import Output, Tracer
 from processors.postgres_state import PostgresState
@@ -34,7 +34,7 @@ RELEASE_SECONDS = 5.0  # to finish a transaction when the group takes partitions
 PARTITION_BYTES = MAX_MESSAGE_BYTES
 FETCH_BYTES = 4 * MAX_MESSAGE_BYTES
 
-OutputFactory = Callable[[TopicPartition], Output]
+OutputFactory = Callable[[TopicPartition, OffsetPlace], Output]
 
 log = logger(__name__)
 
@@ -84,6 +84,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self._let_go = asyncio.Event()
         self._leaving = False
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._places: dict[TopicPartition, TopicPartition] = {}  # of the records of offsets, once they were read
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.member = self._consumer(group_id=config.group, auto_offset_reset="earliest")
         self.fetcher = self._consumer(group_id=None, auto_offset_reset="none")
@@ -191,7 +192,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                 wait = min(wait * 2, longest)
 
     async def _attempt(self, partition: TopicPartition, standing: Standing, let_go: asyncio.Event) -> None:
-        output = self._make_output(partition)
+        output = self._make_output(partition, lambda: self._places[partition])
         try:
             await self._pipeline(partition, output, standing).run(let_go)
         finally:
@@ -231,14 +232,15 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         self._assignment.standings = {}
         self._metrics.partitions.set(0)
 
-    def _kafka_output(self, partition: TopicPartition) -> Output:
-        config = self._config
-        return KafkaOutput(config.options, group=config.group, source=partition, offset_topic=config.topics.offset)
+    def _kafka_output(self, partition: TopicPartition, place: OffsetPlace) -> Output:
+        return KafkaOutput(self._config.options, group=self._config.group, source=partition, place=place)
 
     async def _committed(self, partition: TopicPartition) -> int | None:
         config = self._config
         with reading():
-            return (await read_offsets(config.options, config.topics.offset, config.group, [partition]))[partition]
+            found = await read_offsets(config.options, config.topics.offset, config.group, [partition])
+        self._places[partition] = found[partition].place
+        return found[partition].offset
 
     def _consumer(self, *, group_id: str | None, auto_offset_reset: str) -> AIOKafkaConsumer:
         session_ms = int(self._config.session_timeout_seconds * 1000)

@@ -30,7 +30,8 @@ from runtime.lifecycle import watch_loop_lag
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics, retry_cause
 from runtime.refusal import refusal
-from schemas.topics import TopicNames
+from runtime.topics import TopicWatch
+from schemas.topics import TOPICS, TopicNames
 
 SERVICE = "ringover-processor"
 PROBE_EVERY_SECONDS = 2.0
@@ -70,6 +71,8 @@ class ProcessorService:
         self._assignment = Assignment()
         self._ends: dict[TopicPartition, int] = {}  # of the raw log, when Kafka last answered
         self._lag = LagWatch()
+        names = [self._topics.of(topic) for topic in TOPICS]
+        self._watched = TopicWatch(self._options, names, self._metrics.topic_partitions)
         self._setback: str | None = None  # what ended the last stay in the group
         self._problems: dict[str, str] = {"state": "PostgreSQL: not asked yet", "kafka": "Kafka: not asked yet"}
         self._stopping = asyncio.Event()
@@ -106,6 +109,7 @@ class ProcessorService:
                     live=lambda: None,
                     ready=self._not_ready,
                     registry=self._metrics.registry,
+                    note=lambda: self._watched.note,
                 ),
                 asyncio.TaskGroup() as group,
             ):
@@ -138,11 +142,11 @@ class ProcessorService:
     def _not_ready(self) -> str | None:
         if self._stopping.is_set():
             return "stopping"
-        if self._problems:
-            return "; ".join(self._problems.values())
+        if problems := [*self._problems.values(), *filter(None, [self._watched.problem])]:
+            return "; ".join(problems)
         if self._assignment.joined:
-            problems = [(place.partition, found.problem) for place, found in self._assignment.standings.items()]
-            return "; ".join(f"partition {number}: {found.words}" for number, found in problems if found) or None
+            stuck = [(place.partition, found.problem) for place, found in self._assignment.standings.items()]
+            return "; ".join(f"partition {number}: {found.words}" for number, found in stuck if found) or None
         if self._gate.closed.is_set():
             return f"paused: {self._gate.reason}"
         return "not yet in the consumer group" + (f": {self._setback}" if self._setback else "")
@@ -236,13 +240,15 @@ class ProcessorService:
         standings = list(self._assignment.standings)
         with reading():
             async with asyncio.timeout(PROBE_SECONDS):
-                if self._topics.raw not in await client.topics():
+                seen = await client._client.fetch_all_metadata()  # noqa: SLF001 - `topics()` shows only names
+                if self._topics.raw not in seen.topics():
                     raise LogUnavailableError(f"Kafka: topic {self._topics.raw} does not exist or may not be seen")
                 self._ends = await client.end_offsets(standings) if standings else {}
         for partition, standing in self._assignment.standings.items():
             standing.end = self._ends.get(partition)
         name_unread(self._assignment.standings, self._assignment.fetcher, time.monotonic())
         self._show_lag()
+        await self._watched.look({name: len(seen.partitions_for_topic(name) or ()) for name in seen.topics()})
 
     def _show_lag(self) -> None:
         standings = self._assignment.standings

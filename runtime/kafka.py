@@ -24,6 +24,7 @@ from aiokafka.errors import (
 )
 from aiokafka.producer.sender import AddOffsetsToTxnHandler, AddPartitionsToTxnHandler
 from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.metadata import MetadataRequest
 
 from runtime.errors import LogUnavailableError, RefusedError
 from runtime.failures import problem_of
@@ -39,9 +40,12 @@ STOP_SECONDS = 5.0  # a client whose broker is away never ends by itself (aiokaf
 def client_options(settings: KafkaSettings, *, client_id: str) -> dict[str, Any]:
     """Keyword arguments that aiokafka's consumer, producer and admin client share.
 
+    Whoever asks for them gets clients that make no topic by asking for it.
+
     Raises:
         RefusedError: no client could ever be made of these settings.
     """
+    create_no_topics()
     try:
         collect_hosts(settings.kafka_bootstrap_servers)
         return _options(settings, client_id)
@@ -187,6 +191,26 @@ def _error_codes(response: Any) -> set[int]:
     if hasattr(response, "error_code"):
         return {response.error_code}
     return {code for _topic, partitions in response.errors for _partition, code in partitions}
+
+
+def create_no_topics() -> None:
+    """Make every client of this process ask for topics without creating them. Safe to call again.
+
+    A broker with auto.create.topics.enable, Kafka's default, makes a topic that somebody asks for: with its own
+    defaults, 1 partition and 7 days. aiokafka 0.14 always allows that, and has no option against it.
+    """
+    build = MetadataRequest.build
+    if not hasattr(build, "__wrapped__"):
+        MetadataRequest.build = _creating_nothing(build)
+
+
+def _creating_nothing(build: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(build)
+    def build_without_leave(request: Any, request_struct_class: Any) -> Any:
+        request._allow_auto_topic_creation = False  # noqa: SLF001 - the clients leave it open
+        return build(request, request_struct_class)
+
+    return build_without_leave
 
 
 def fetch_bare_records() -> None:

@@ -67,6 +67,10 @@ class ProcessMetrics:
         )
         #: 1 when /readyz answers 200.
         self.ready = Gauge("ringover_ready", "Whether the process is ready", registry=registry)
+        #: Partitions of each topic that the process uses and sees, by its name without prefix.
+        self.topic_partitions = Gauge(
+            "ringover_topic_partitions", "Partitions of a topic", ["topic"], registry=registry
+        )
         #: Always 1; its label says what runs.
         self.build = Gauge("ringover_build_info", "The version that runs", ["version"], registry=registry)
         self.build.labels(running_version()).set(1)

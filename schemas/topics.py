@@ -75,6 +75,12 @@ OFFSET = Topic(
 
 TOPICS: tuple[Topic, ...] = (RAW, CALL, RECORDING, DEAD_LETTER, OFFSET)
 
+
+def topic_named(name: str) -> Topic | None:
+    """The registry's topic behind a full name, whatever the prefix; None if it is none of ours."""
+    return next((topic for topic in TOPICS if name.endswith(topic.name)), None)
+
+
 _TOPIC_OF_EVENT = {
     EventType.CALL_STARTED: CALL,
     EventType.CALL_ENDED: CALL,

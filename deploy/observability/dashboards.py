@@ -306,6 +306,12 @@ PARTITIONS = Dashboard(
                     "A rewind pauses for some seconds. `ringover-ops top` says who.",
                 ),
                 Panel(
+                    "Partitions of topics",
+                    "short",
+                    [("max by (topic) (ringover_topic_partitions)", "{{topic}}")],
+                    "The same for all, for ever: docs/runbook.md, A topic has grown.",
+                ),
+                Panel(
                     "Who answers",
                     "short",
                     [

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from psycopg import AsyncConnection
 
-from ops.calls.model import ClaimRow
+from ops.calls.model import ClaimRow, Source
 from processors.model import Owner
 from schemas.identity import ClaimKey, EventType, claim_key
 
@@ -17,8 +17,7 @@ WHERE log_id = %(log_id)s AND (idempotency_key = ANY(%(keys)s)
 ORDER BY partition, owner_offset
 """
 _CONFLICTS = """
-SELECT record_offset FROM conflict
-WHERE log_id = %(log_id)s AND partition = %(partition)s AND idempotency_key = ANY(%(keys)s)
+SELECT partition, record_offset FROM conflict WHERE log_id = %(log_id)s AND idempotency_key = ANY(%(keys)s)
 """
 _OWNERS = """
 SELECT idempotency_key, partition, owner_offset, content_hash FROM claim
@@ -40,12 +39,10 @@ async def claims_of_call(connection: AsyncConnection, log_id: int | None, call_i
     return [ClaimRow(*row) for row in await cursor.fetchall()]
 
 
-async def conflicts_of(
-    connection: AsyncConnection, log_id: int | None, partition: int, keys: Sequence[str]
-) -> frozenset[int]:
-    """Offsets of the noted conflicts with these keys."""
-    parameters = {"log_id": log_id, "partition": partition, "keys": list(keys)}
-    return frozenset(row[0] for row in await (await connection.execute(_CONFLICTS, parameters)).fetchall())
+async def conflicts_of(connection: AsyncConnection, log_id: int | None, keys: Sequence[str]) -> frozenset[Source]:
+    """The noted conflicts with these keys, in whatever partition."""
+    parameters = {"log_id": log_id, "keys": list(keys)}
+    return frozenset(Source(*row) for row in await (await connection.execute(_CONFLICTS, parameters)).fetchall())
 
 
 async def owners_of(

@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 
+from ops.calls.replay import Outgoing
 from ops.clients import CLIENT_ID, kafka_errors
 from ops.errors import OpsError
+from processors.kafka_output import require_known
 from processors.model import Record
 from runtime.kafka import client_options, close_producer
 from runtime.settings import KafkaSettings
@@ -24,8 +26,8 @@ def transactional_id(group: str) -> str:
     return f"{group}|replay"
 
 
-async def emit(settings: KafkaSettings, group: str, partition: int, outputs: Sequence[tuple[str, Record]]) -> list[int]:
-    """Write everything to one partition number, in order, visible all at once; the offsets written to.
+async def emit(settings: KafkaSettings, group: str, outputs: Sequence[Outgoing]) -> list[int]:
+    """Write everything, in order, visible all at once; the offsets written to.
 
     Raises:
         OpsError: nothing is visible to consumers; or, if the broker fell silent while committing, that is not known.
@@ -41,16 +43,18 @@ async def emit(settings: KafkaSettings, group: str, partition: int, outputs: Seq
         with kafka_errors(settings):
             async with asyncio.timeout(START_SECONDS):
                 await producer.start()
-            return await _transaction(producer, partition, outputs)
+            return await _transaction(producer, outputs)
     finally:
         await close_producer(producer)
 
 
-async def _transaction(producer: AIOKafkaProducer, partition: int, outputs: Sequence[tuple[str, Record]]) -> list[int]:
+async def _transaction(producer: AIOKafkaProducer, outputs: Sequence[Outgoing]) -> list[int]:
     try:
         async with asyncio.timeout(COMMIT_SECONDS):
+            for topic, partition, _ in outputs:
+                await require_known(producer, TopicPartition(topic, partition))
             await producer.begin_transaction()
-            sent = [await _send(producer, topic, partition, record) for topic, record in outputs]
+            sent = [await _send(producer, *output) for output in outputs]
             # Every acknowledgement is awaited: the client would commit although a send failed.
             written = await asyncio.gather(*sent)
             await producer.commit_transaction()

@@ -1,9 +1,10 @@
 """The values that the parts of `calls` hand to each other. Nothing here decides or does anything."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from processors.model import Verdict
 
@@ -20,6 +21,11 @@ class Seen:
     value: bytes | None
     headers: Sequence[tuple[str, bytes]]
 
+    @property
+    def place(self) -> "Source":
+        """Partition and offset."""
+        return Source(self.partition, self.offset)
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
@@ -33,24 +39,33 @@ class ClaimRow:
     records: int
 
 
+class Source(NamedTuple):
+    """Where a raw record is."""
+
+    partition: int
+    offset: int
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """Everything that the topics and the state table have of one call.
 
-    `outputs`: normalized events and dead letters. `committed`: the group's offset in the call's partition, None if it
-    has none; `raw_end`: where that partition ends. `conflicts`: offsets of conflicts that the state table has.
+    `partition`: where the ingress puts the call now; it may be in others, too, if a topic has grown. `partitions`: how
+    many each topic has. By partition of the raw topic, `committed`: the group's offset, None if it has none, and
+    `raw_ends`: where it ends. `outputs`: normalized events and dead letters. `conflicts`: that the state table has.
     """
 
     call_id: str
     raw_topic: str
     partition: int
     since_ms: int
-    committed: int | None
-    raw_end: int
+    partitions: Mapping[str, int]
+    committed: Mapping[int, int | None]
+    raw_ends: Mapping[int, int]
     raw: Sequence[Seen]
     outputs: Sequence[Seen]
     claims: Sequence[ClaimRow]
-    conflicts: frozenset[int]
+    conflicts: frozenset[Source]
 
 
 class Standing(StrEnum):
@@ -66,14 +81,14 @@ class Standing(StrEnum):
 class Webhook:
     """One raw record of the call and what became of it.
 
-    `owner`: offset of the record that owns its key, None for dead letters. `events`, `dead_letters`: what the topics
+    `owner`: the record that owns its key, None for dead letters. `events`, `dead_letters`: what the topics
     hold of it, one for each pass.
     """
 
     record: Seen
     verdict: Verdict
     standing: Standing
-    owner: int | None
+    owner: Source | None
     processed: bool
     events: tuple[Seen, ...]
     dead_letters: tuple[Seen, ...]

@@ -1,19 +1,21 @@
-"""Reads everything of one call: its partition of each topic once, and its claims."""
+"""Reads everything of one call: its partitions of each topic once, and its claims."""
 
 import time
 from collections.abc import Mapping, Sequence
+from heapq import merge
+from operator import attrgetter
 
 from aiokafka import ConsumerRecord, TopicPartition
 
 from ops.calls.claims import claims_of_call, conflicts_of, log_number
-from ops.calls.model import ClaimRow, Found, Seen
-from ops.calls.partition import partition_of
+from ops.calls.model import ClaimRow, Found, Seen, Source
+from ops.calls.partition import output_partitions, placed, raw_partitions
 from ops.calls.progress import OnProgress
 from ops.clients import admin_client, reader
 from ops.database import database
 from ops.groups import Group
 from ops.scan import Range, scan, since
-from ops.topics_kafka import partitions_of
+from ops.topics_kafka import partitions_of_all
 from processors.settings import ProcessorSettings
 from schemas.topics import TopicNames
 
@@ -27,32 +29,40 @@ async def read_call(settings: ProcessorSettings, call_id: str, *, age_ms: int, o
     names = TopicNames(settings.kafka_topic_prefix)
     since_ms = max(0, time.time_ns() // 1_000_000 - age_ms)
     async with admin_client(settings) as admin:
-        number = partition_of(call_id, await partitions_of(admin, names.raw))
-        raw = TopicPartition(names.raw, number)
+        counts = await partitions_of_all(admin, (names.raw, names.call, names.recording, names.dead_letter))
+        raw = [TopicPartition(names.raw, number) for number in range(counts[names.raw])]
         # Before the topics: what is committed by now has its outputs on them.
-        committed = (await Group(admin, settings.processor_group).committed([raw]))[number]
-    claims, conflicts = await _claims(settings, call_id, number)
-    partitions = [raw, *(TopicPartition(topic, number) for topic in (names.call, names.recording, names.dead_letter))]
-    found, raw_end = await _records(settings, partitions, call_id.encode(), since_ms, on_progress)
+        committed = await Group(admin, settings.processor_group).committed(raw)
+    claims, conflicts = await _claims(settings, call_id)
+    numbers = raw_partitions([call_id], names, counts, claims)
+    partitions = [
+        TopicPartition(topic, number)
+        for topic, count in counts.items()
+        for number in output_partitions(numbers, count, raw=len(raw))
+    ]
+    found, ends = await _records(settings, partitions, call_id.encode(), since_ms, on_progress)
+    # Of several partitions in the order of the brokers' clocks; within one, of its log.
+    received = merge(*(found[raw[number]] for number in numbers), key=attrgetter("timestamp"))
     return Found(
         call_id=call_id,
         raw_topic=names.raw,
-        partition=number,
+        partition=placed(call_id, names, counts),
         since_ms=since_ms,
+        partitions=counts,
         committed=committed,
-        raw_end=raw_end,
-        raw=found[raw],
-        outputs=[record for partition in partitions[1:] for record in found[partition]],
+        raw_ends={number: ends[raw[number]].end for number in numbers},
+        raw=list(received),
+        outputs=[record for partition in partitions if partition.topic != names.raw for record in found[partition]],
         claims=claims,
         conflicts=conflicts,
     )
 
 
-async def _claims(settings: ProcessorSettings, call_id: str, partition: int) -> tuple[list[ClaimRow], frozenset[int]]:
+async def _claims(settings: ProcessorSettings, call_id: str) -> tuple[list[ClaimRow], frozenset[Source]]:
     async with database(settings) as connection:
         log_id = await log_number(connection, settings.log_name)
         claims = await claims_of_call(connection, log_id, call_id)
-        return claims, await conflicts_of(connection, log_id, partition, [claim.key for claim in claims])
+        return claims, await conflicts_of(connection, log_id, [claim.key for claim in claims])
 
 
 async def _records(
@@ -61,8 +71,8 @@ async def _records(
     key: bytes,
     since_ms: int,
     on_progress: OnProgress,
-) -> tuple[Mapping[TopicPartition, list[Seen]], int]:
-    """The records with this key, per partition, and where the first partition ends."""
+) -> tuple[Mapping[TopicPartition, list[Seen]], Mapping[TopicPartition, Range]]:
+    """The records with this key, per partition, and what was read of each."""
     found: dict[TopicPartition, list[Seen]] = {partition: [] for partition in partitions}
     async with reader(settings, isolation="read_committed") as consumer:
         ranges: Mapping[TopicPartition, Range] = await since(consumer, partitions, since_ms)
@@ -73,7 +83,7 @@ async def _records(
                 found[TopicPartition(chunk[0].topic, chunk[0].partition)] += map(seen, matches)
             done += len(chunk)
             on_progress(done, total)
-    return found, ranges[partitions[0]].end
+    return found, ranges
 
 
 def seen(record: ConsumerRecord) -> Seen:

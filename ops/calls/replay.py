@@ -2,29 +2,43 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ops.calls.model import Standing, Story, Webhook
 from ops.calls.story import counted, event_of
 from processors.model import Normalized, Record
+from schemas.placement import output_partition
 from schemas.topics import TopicNames
+
+
+class Outgoing(NamedTuple):
+    """An event to write, and where."""
+
+    topic: str
+    partition: int
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayPlan:
-    """The owners of a call in raw order. `refusal`: why nothing may be emitted now; `notes`: what is left out."""
+    """The owners of a call in raw order. `refusal`: why nothing may be emitted now; `notes`: what is left out.
+
+    `partitions`: how many each topic has.
+    """
 
     call_id: str
-    partition: int
+    partitions: Mapping[str, int]
     owners: tuple[Webhook, ...]
     refusal: str | None
     notes: tuple[str, ...]
 
-    def outputs(self, names: TopicNames) -> list[tuple[str, Record]]:
-        """What to write, in raw order: topic and record."""
+    def outputs(self, names: TopicNames) -> list[Outgoing]:
+        """What to write, in raw order, each where a pass would write it."""
         return [
-            (names.of_event(owner.verdict.event_type), event)
+            Outgoing(topic, output_partition(owner.record.partition, self.partitions[topic]), event)
             for owner in self.owners
             if isinstance(owner.verdict, Normalized) and (event := event_of(owner)) is not None
+            for topic in [names.of_event(owner.verdict.event_type)]
         ]
 
 
@@ -35,7 +49,7 @@ def plan_replay(story: Story) -> ReplayPlan:
     owners = tuple(webhook for webhook in emitted if (webhook.record.partition, webhook.record.offset) in claimed)
     return ReplayPlan(
         call_id=story.found.call_id,
-        partition=story.found.partition,
+        partitions=story.found.partitions,
         owners=owners,
         refusal=_refusal(story),
         notes=tuple(_notes(story, len(emitted) - len(owners))),
@@ -47,10 +61,12 @@ def _refusal(story: Story) -> str | None:
     if not waiting:
         return None
     found = story.found
-    where = "nothing" if found.committed is None else f"offset {found.committed}"
+    place = waiting[0].record.place
+    committed = found.committed.get(place.partition)
+    where = "nothing" if committed is None else f"offset {committed}"
     return (
         f"not processed yet: {len(waiting)} of the call's {counted(len(story.webhooks), 'webhook')}, from raw offset "
-        f"{waiting[0].record.offset} of partition {found.partition} on; the group has committed {where}; "
+        f"{place.offset} of partition {place.partition} on; the group has committed {where}; "
         "the events will come by themselves"
     )
 
@@ -59,8 +75,8 @@ def _notes(story: Story, unclaimed: int) -> list[str]:
     notes = []
     if unclaimed:
         notes.append(f"{counted(unclaimed, 'valid webhook')} without a claim: only a rewind makes events of that")
-    read = {webhook.record.offset for webhook in story.webhooks}
-    gone = sum(claim.offset not in read for claim in story.found.claims)
+    read = {webhook.record.place for webhook in story.webhooks}
+    gone = sum((claim.partition, claim.offset) not in read for claim in story.found.claims)
     if gone:
         notes.append(
             f"{counted(gone, 'claim')} with an owner older than what was read (--since), or removed by retention"
@@ -76,18 +92,19 @@ def as_json(plan: ReplayPlan, names: TopicNames, places: Sequence[int] | None) -
     outputs = plan.outputs(names)
     return {
         "call_id": plan.call_id,
-        "partition": plan.partition,
         "executed": places is not None,
         "refusal": plan.refusal,
         "notes": plan.notes,
         "events": [
             {
-                "topic": topic,
+                "topic": output.topic,
+                "partition": output.partition,
+                "raw_partition": owner.record.partition,
                 "raw_offset": owner.record.offset,
                 "type": owner.verdict.event_type.value if isinstance(owner.verdict, Normalized) else None,
-                "timestamp_ms": event.timestamp_ms,
+                "timestamp_ms": output.record.timestamp_ms,
                 "offset": None if places is None else places[index],
             }
-            for index, (owner, (topic, event)) in enumerate(zip(plan.owners, outputs, strict=True))
+            for index, (owner, output) in enumerate(zip(plan.owners, outputs, strict=True))
         ],
     }

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from ops.calls.model import Seen, Story, Webhook
+from ops.calls.model import Seen, Source, Story, Webhook
 from ops.calls.story import is_dead_letter, passes, remark, source_of
 from ops.masking import shown_value
 from ops.output import shorten, table
@@ -22,8 +22,10 @@ def render(story: Story, *, reveal: bool) -> Iterator[Table]:
     """The tables below the summary: webhooks, what the topics hold, claims; empty ones are left out."""
     found = story.found
     if story.webhooks:
-        title = f"{found.raw_topic}/{found.partition}"
-        yield table(title, _WEBHOOKS, [_webhook_row(webhook) for webhook in story.webhooks], right=("raw offset",))
+        numbers = sorted({webhook.record.partition for webhook in story.webhooks})
+        title = f"{found.raw_topic}/{', '.join(map(str, numbers))}"
+        rows = [_webhook_row(webhook, alone=len(numbers) == 1) for webhook in story.webhooks]
+        yield table(title, _WEBHOOKS, rows, right=("raw offset",))
     outputs = [_output_row(seen, found.raw_topic, reveal=reveal) for seen in _outputs(story)]
     if outputs:
         yield table("On the topics, by raw offset", _OUTPUTS, outputs, right=("of raw offset",))
@@ -46,12 +48,11 @@ def as_json(story: Story, *, summary: str, reveal: bool) -> dict[str, object]:
         "known": story.known,
         "partition": found.partition,
         "since_ms": found.since_ms,
-        "committed": found.committed,
-        "raw_end": found.raw_end,
+        "committed": found.committed.get(found.partition),
+        "raw_end": found.raw_ends[found.partition],
         "webhooks": [_webhook_json(webhook, noted=found.conflicts, reveal=reveal) for webhook in story.webhooks],
         "strays": [
-            _output_json(seen, reveal=reveal) | {"source_offset": source_of(seen, found.raw_topic)}
-            for seen in story.strays
+            _output_json(seen, reveal=reveal) | _source_json(source_of(seen, found.raw_topic)) for seen in story.strays
         ],
         "claims": [
             {
@@ -71,17 +72,20 @@ def verdict_words(webhook: Webhook) -> str:
     match webhook.verdict:
         case Rejected(reason=reason):
             return f"dead letter {reason.code.value}: {reason.message}"
-        case verdict if webhook.owner == webhook.record.offset:
+        case verdict if webhook.owner is None or webhook.owner == webhook.record.place:
             return f"event {verdict.event_type.value}"
         case verdict:
-            return f"{webhook.standing.value} of {webhook.owner} ({verdict.event_type.value})"
+            elsewhere = webhook.owner.partition != webhook.record.partition
+            owner = f"{webhook.owner.partition}/{webhook.owner.offset}" if elsewhere else webhook.owner.offset
+            return f"{webhook.standing.value} of {owner} ({verdict.event_type.value})"
 
 
-def _webhook_row(webhook: Webhook) -> tuple[object, ...]:
+def _webhook_row(webhook: Webhook, *, alone: bool) -> tuple[object, ...]:
+    """`alone`: all are in one partition, so that the offset tells which one it is."""
     record = webhook.record
     return (
         shown_ms(record.timestamp),
-        record.offset,
+        record.offset if alone else f"{record.partition}/{record.offset}",
         _printable(_header(record, ENDPOINT) or "-"),
         _printable(_header(record, AUTH_KEY_ID) or "-"),
         verdict_words(webhook),
@@ -111,7 +115,8 @@ def _output_row(same: tuple[Seen, ...], raw_topic: str, *, reveal: bool) -> tupl
     fields.pop("call_id", None)
     words = "  ".join(f"{name}={'-' if value is None else value}" for name, value in fields.items())
     place = f"{seen.topic}/{seen.partition}/{seen.offset}"
-    return place, len(same), source_of(seen, raw_topic), _what(seen), _printable(words)
+    source = source_of(seen, raw_topic)
+    return place, len(same), None if source is None else source.offset, _what(seen), _printable(words)
 
 
 def _what(seen: Seen) -> str:
@@ -120,11 +125,12 @@ def _what(seen: Seen) -> str:
     return f"event {_header(seen, 'ce_type')}"
 
 
-def _webhook_json(webhook: Webhook, *, noted: frozenset[int], reveal: bool) -> dict[str, object]:
+def _webhook_json(webhook: Webhook, *, noted: frozenset[Source], reveal: bool) -> dict[str, object]:
     record = webhook.record
     body = {"body": (record.value or b"").decode(errors="replace")} if reveal else {}
     reason = webhook.verdict.reason if isinstance(webhook.verdict, Rejected) else None
     return {
+        "partition": record.partition,
         "offset": record.offset,
         "timestamp_ms": record.timestamp,
         "received_at": _header(record, RECEIVED_AT),
@@ -133,8 +139,9 @@ def _webhook_json(webhook: Webhook, *, noted: frozenset[int], reveal: bool) -> d
         "auth_key_id": _header(record, AUTH_KEY_ID),
         "verdict": webhook.standing.value,
         "event_type": None if isinstance(webhook.verdict, Rejected) else webhook.verdict.event_type.value,
-        "owner_offset": webhook.owner,
-        "conflict_noted": record.offset in noted,
+        "owner_partition": None if webhook.owner is None else webhook.owner.partition,
+        "owner_offset": None if webhook.owner is None else webhook.owner.offset,
+        "conflict_noted": record.place in noted,
         "code": reason.code.value if reason else None,
         "message": reason.message if reason else None,
         "processed": webhook.processed,
@@ -143,6 +150,11 @@ def _webhook_json(webhook: Webhook, *, noted: frozenset[int], reveal: bool) -> d
         "dead_letters": [_output_json(seen, reveal=reveal) for seen in webhook.dead_letters],
         **body,
     }
+
+
+def _source_json(source: Source | None) -> dict[str, object]:
+    partition, offset = source or (None, None)
+    return {"source_partition": partition, "source_offset": offset}
 
 
 def _output_json(seen: Seen, *, reveal: bool) -> dict[str, object]:

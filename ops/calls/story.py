@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from ops.calls.model import Found, Seen, Standing, Story, Webhook
+from ops.calls.model import Found, Seen, Source, Standing, Story, Webhook
 from processors.model import Normalized, Owner, Record
 from processors.normalize import normalize
 from schemas import dead_letter
@@ -18,7 +18,7 @@ def tell(found: Found) -> Story:
     owners = _owners(found)
     events, dead_letters = _by_source(found)
     webhooks = tuple(_webhook(record, found, owners, events, dead_letters) for record in found.raw)
-    told = {record.offset for record in found.raw}
+    told = {record.place for record in found.raw}
     strays = [
         output
         for by_source in (events, dead_letters)
@@ -28,8 +28,8 @@ def tell(found: Found) -> Story:
     return Story(found, webhooks, tuple(sorted(strays, key=lambda seen: (seen.timestamp, seen.topic, seen.offset))))
 
 
-def source_of(record: Seen, raw_topic: str) -> int | None:
-    """The offset of the raw record that an event or a dead letter was made from; None if it is of another log."""
+def source_of(record: Seen, raw_topic: str) -> Source | None:
+    """The raw record that an event or a dead letter was made from; None if it is of another log."""
     source = header(record.headers, _SOURCE)
     if source is not None and header(record.headers, dead_letter.CODE) is None:
         topic, _, rest = source.decode("utf-8", "replace").partition("/")
@@ -39,8 +39,8 @@ def source_of(record: Seen, raw_topic: str) -> int | None:
             (header(record.headers, name) or b"").decode("utf-8", "replace")
             for name in (dead_letter.TOPIC, dead_letter.PARTITION, dead_letter.OFFSET)
         )
-    here = topic == raw_topic and number == str(record.partition)
-    return int(offset) if here and offset.isascii() and offset.isdigit() else None
+    told = topic == raw_topic and all(part.isascii() and part.isdigit() for part in (number, offset))
+    return Source(int(number), int(offset)) if told else None
 
 
 def is_dead_letter(record: Seen) -> bool:
@@ -88,10 +88,10 @@ def summary(story: Story, *, since: str) -> str:
 def _progress(story: Story) -> str:
     waiting = len(story.unprocessed)
     if waiting:
-        found = story.found
-        behind = found.raw_end - (found.committed or 0)
+        found, partition = story.found, story.unprocessed[0].record.partition
+        behind = found.raw_ends[partition] - (found.committed.get(partition) or 0)
         whole = "not processed yet" if waiting == len(story.webhooks) else f"{waiting} not processed yet"
-        return f"{whole}: the group is {behind} offsets behind in partition {found.partition}"
+        return f"{whole}: the group is {behind} offsets behind in partition {partition}"
     odd = sum(remark(webhook) is not None for webhook in story.webhooks)
     return f"all processed, {odd} not as today's code would do it" if odd else "all processed"
 
@@ -100,10 +100,11 @@ def _webhook(
     record: Seen,
     found: Found,
     owners: Mapping[ClaimKey, Owner],
-    events: Mapping[int, list[Seen]],
-    dead_letters: Mapping[int, list[Seen]],
+    events: Mapping[Source, list[Seen]],
+    dead_letters: Mapping[Source, list[Seen]],
 ) -> Webhook:
-    verdict = normalize(record, source=f"{found.raw_topic}/{found.partition}")
+    verdict = normalize(record, source=f"{found.raw_topic}/{record.partition}")
+    committed = found.committed.get(record.partition)
     owner = owners[verdict.claim_key] if isinstance(verdict, Normalized) else None
     if owner is None or not isinstance(verdict, Normalized):
         standing = Standing.DEAD_LETTER
@@ -115,10 +116,10 @@ def _webhook(
         record=record,
         verdict=verdict,
         standing=standing,
-        owner=None if owner is None else owner.offset,
-        processed=found.committed is not None and record.offset < found.committed,
-        events=tuple(events.get(record.offset, ())),
-        dead_letters=tuple(dead_letters.get(record.offset, ())),
+        owner=None if owner is None else Source(owner.partition, owner.offset),
+        processed=committed is not None and record.offset < committed,
+        events=tuple(events.get(record.place, ())),
+        dead_letters=tuple(dead_letters.get(record.place, ())),
     )
 
 
@@ -132,9 +133,9 @@ def _owners(found: Found) -> dict[ClaimKey, Owner]:
     return owners
 
 
-def _by_source(found: Found) -> tuple[dict[int, list[Seen]], dict[int, list[Seen]]]:
-    events: dict[int, list[Seen]] = defaultdict(list)
-    dead_letters: dict[int, list[Seen]] = defaultdict(list)
+def _by_source(found: Found) -> tuple[dict[Source, list[Seen]], dict[Source, list[Seen]]]:
+    events: dict[Source, list[Seen]] = defaultdict(list)
+    dead_letters: dict[Source, list[Seen]] = defaultdict(list)
     for output in found.outputs:
         source = source_of(output, found.raw_topic)
         if source is not None:

@@ -81,7 +81,7 @@ def replay(
         plan = plan_replay(_story(settings, call_id, since))
         _check(plan, since)
         if execute:
-            places = asyncio.run(emit(settings, settings.processor_group, plan.partition, plan.outputs(names)))
+            places = asyncio.run(emit(settings, settings.processor_group, plan.outputs(names)))
     if output is OutputFormat.JSON:
         write_json(as_json(plan, names, places))
     else:
@@ -108,13 +108,13 @@ def _print_plan(plan: "ReplayPlan", names: "TopicNames", places: list[int] | Non
 
     rows = [
         (
-            f"{topic}/{plan.partition}",
+            f"{output.topic}/{output.partition}",
             owner.record.offset,
             verdict_words(owner),
-            shown_ms(event.timestamp_ms),
+            shown_ms(output.record.timestamp_ms),
             "-" if places is None else places[index],
         )
-        for index, (owner, (topic, event)) in enumerate(zip(plan.owners, plan.outputs(names), strict=True))
+        for index, (owner, output) in enumerate(zip(plan.owners, plan.outputs(names), strict=True))
     ]
     title = f"Events of call {plan.call_id}"
     stdout().print(table(title, EVENT_COLUMNS, rows, right=("raw offset", "offset")))

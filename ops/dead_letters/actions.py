@@ -77,12 +77,8 @@ async def show(settings: DeskSettings, letter_id: LetterId, *, reveal: bool) -> 
     """Everything of one dead letter."""
     async with open_desk(settings) as desk:
         letter = await desk.topic.one(letter_id)
-        # The passes of one raw record stand in one partition.
-        passes = [
-            other.letter_id
-            async for other in desk.topic.letters(partition=letter_id.partition)
-            if other.identity == letter.identity
-        ]
+        # The passes of one raw record stand in one partition, unless the topic has grown between them.
+        passes = [other.letter_id async for other in desk.topic.letters() if other.identity == letter.identity]
         entries = await desk.book.entries()
         fate = fate_of(letter)
         keys = [fate.claim_key] if isinstance(fate, WouldBeEvent) else []

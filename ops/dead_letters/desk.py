@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from ops.clients import admin_client, reader
 from ops.database import database
 from ops.dead_letters.book import Book
-from ops.dead_letters.raw import partition_of
 from ops.dead_letters.topic import DeadLetterTopic
-from ops.topics_kafka import partitions_of
+from ops.topics_kafka import partitions_of_all
 from processors.settings import RawLogSettings
 from runtime.settings import DatabaseSettings
+from schemas.placement import partition_of, spread
 from schemas.topics import TopicNames
 
 
@@ -27,12 +27,12 @@ class Desk:
     names: TopicNames
     topic: DeadLetterTopic
     book: Book
-    raw_partitions: int
+    spread: int  # over so many partitions of the raw topic are keys spread
     log_name: str
 
     def partition_of(self, key: bytes) -> int:
-        """Where the raw topic puts a key."""
-        return partition_of(key, self.raw_partitions)
+        """Where the ingress puts a key."""
+        return partition_of(key, range(self.spread))
 
 
 @asynccontextmanager
@@ -40,14 +40,13 @@ async def open_desk(settings: DeskSettings) -> AsyncIterator[Desk]:
     """Open everything that reading needs; errors inside the context are converted to `OpsError`."""
     names = TopicNames(settings.kafka_topic_prefix)
     async with admin_client(settings) as admin:
-        partitions = await partitions_of(admin, names.dead_letter)
-        raw_partitions = await partitions_of(admin, names.raw)
+        counts = await partitions_of_all(admin, (names.raw, names.dead_letter))
     async with database(settings) as connection, reader(settings, isolation="read_committed") as consumer:
         yield Desk(
             settings,
             names,
-            DeadLetterTopic(consumer, names.dead_letter, partitions),
+            DeadLetterTopic(consumer, names.dead_letter, counts[names.dead_letter]),
             Book(connection, names.dead_letter),
-            raw_partitions,
+            spread(counts.values()),
             settings.log_name,
         )

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.partitioner import murmur2
 
 from ops.clients import CLIENT_ID, kafka_errors, reader
 from ops.dead_letters.letters import LetterId, marked
@@ -17,11 +16,6 @@ from schemas.topics import MAX_MESSAGE_BYTES
 
 SEND_SECONDS = 30.0
 BATCH_BYTES = 256 * 1024
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """Where the raw topic puts a key: as every Java-compatible client, ours in the ingress included."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
 
 
 class RawTopic:

@@ -74,7 +74,8 @@ class PartitionDiff:
     def _is_first(self, key: ClaimKey, claim: Owner | None) -> bool:
         """Whether this is the key's first record that is valid today: its owner, if the claims were rebuilt."""
         hashed = hash(key)
-        if (claim is not None and claim.offset < self._start) or hashed in self._taken:
+        before = claim is not None and (claim.partition != self._partition or claim.offset < self._start)
+        if before or hashed in self._taken:
             return False
         self._taken.add(hashed)
         return True

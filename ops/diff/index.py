@@ -10,6 +10,7 @@ from ops.diff.model import Place
 from ops.scan import Range
 
 NOTHING = -1
+_BITS = 12  # for the partitions of the topics of events
 
 
 def fingerprint(
@@ -26,23 +27,23 @@ class OutputIndex:
     `horizons`: for each topic that retention removed records of, the time (ms) of the first record left.
     """
 
-    def __init__(self, partition: int, wanted: Range, horizons: Mapping[str, float] | None = None) -> None:
-        self._partition = partition
+    def __init__(self, wanted: Range, horizons: Mapping[str, float] | None = None) -> None:
         self._range = wanted
         self._horizons = horizons or {}
         self._events = array("q", bytes(8 * len(wanted)))
-        self._event_at = array("q", [NOTHING]) * len(wanted)  # topic's number and offset in one
+        self._event_at = array("q", [NOTHING]) * len(wanted)  # offset, and the number of topic and partition, in one
         self._codes = array("h", [NOTHING]) * len(wanted)
-        self._topics: list[str] = []
+        self._topics: list[tuple[str, int]] = []  # with a partition each
         self._code_names: list[str] = []
 
-    def add_event(self, source: int, topic: str, offset: int, content: int) -> None:
+    def add_event(self, source: int, place: Place, content: int) -> None:
         """Note an event; a later one of the same raw record replaces it."""
         if self._range.start <= source < self._range.end:
+            topic = place.topic, place.partition
             if topic not in self._topics:
                 self._topics.append(topic)
             self._events[source - self._range.start] = content
-            self._event_at[source - self._range.start] = offset << 3 | self._topics.index(topic)
+            self._event_at[source - self._range.start] = place.offset << _BITS | self._topics.index(topic)
 
     def add_dead_letter(self, source: int, code: str) -> None:
         """Note a dead letter; a later one of the same raw record replaces it."""
@@ -59,7 +60,7 @@ class OutputIndex:
     def event_place(self, source: int) -> Place:
         """Where that event is."""
         packed = self._event_at[source - self._range.start]
-        return Place(self._topics[packed & 7], self._partition, packed >> 3)
+        return Place(*self._topics[packed & (1 << _BITS) - 1], packed >> _BITS)
 
     def dead_letter(self, source: int) -> str | None:
         """The code of the latest dead letter made from a raw record, or None."""

@@ -10,14 +10,16 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from psycopg import AsyncConnection
 
 from ops.calls.claims import log_number, owners_of
+from ops.calls.partition import outputs_of
 from ops.calls.progress import OnProgress
 from ops.calls.story import source_of
-from ops.clients import reader
+from ops.clients import admin_client, reader
 from ops.database import database
 from ops.diff.compare import PartitionDiff, Pending, field_changes
 from ops.diff.index import OutputIndex, fingerprint
-from ops.diff.model import DiffResult, Output
+from ops.diff.model import DiffResult, Output, Place
 from ops.scan import Range, scan, since, whole_topic
+from ops.topics_kafka import partitions_of_all
 from processors import normalize as todays
 from processors.model import Normalized, RawRecord, Record, Verdict
 from processors.settings import ProcessorSettings
@@ -47,6 +49,7 @@ class _Run:
     lookups: AIOKafkaConsumer  # never fetches, so that questions do not queue behind a fetch that waits for records
     connection: AsyncConnection
     log_id: int | None
+    counts: Mapping[str, int]  # partitions by topic
     normalize: Normalize
     examples: int
     on_progress: OnProgress
@@ -76,6 +79,8 @@ async def diff(
         OpsError: Kafka or PostgreSQL is away or refuses.
     """
     names = TopicNames(settings.kafka_topic_prefix)
+    async with admin_client(settings) as admin:
+        counts = await partitions_of_all(admin, (names.raw, names.call, names.recording, names.dead_letter))
     async with (
         reader(settings, isolation="read_committed") as consumer,
         reader(settings, isolation="read_committed") as lookups,
@@ -87,6 +92,7 @@ async def diff(
             lookups=lookups,
             connection=connection,
             log_id=await log_number(connection, settings.log_name),
+            counts=counts,
             normalize=normalize,
             examples=examples,
             on_progress=on_progress,
@@ -123,21 +129,25 @@ async def _partition(run: _Run, raw: TopicPartition, wanted: Range) -> None:
 async def _index(run: _Run, raw: TopicPartition, wanted: Range, since_ms: int) -> OutputIndex:
     """What the topics hold of a range: everything from its first record's time on, for passes come at any time."""
     names = run.names
-    outputs = [TopicPartition(topic, raw.partition) for topic in (names.call, names.recording, names.dead_letter)]
-    index = OutputIndex(raw.partition, wanted, await _horizons(run, outputs))
+    outputs = [
+        TopicPartition(topic, number)
+        for topic in (names.call, names.recording, names.dead_letter)
+        for number in outputs_of(raw.partition, run.counts[topic], raw=run.counts[names.raw])
+    ]
+    index = OutputIndex(wanted, await _horizons(run, outputs))
     ranges = await since(run.lookups, outputs, max(0, since_ms))
     run.total += sum(len(part) for part in ranges.values())
     async for chunk in scan(run.consumer, ranges):
         dead = chunk[0].topic == names.dead_letter
         for record in chunk:
             source = source_of(record, raw.topic)
-            if source is None:
+            if source is None or source.partition != raw.partition:
                 continue
             if dead:
-                index.add_dead_letter(source, (header(record.headers, dead_letter.CODE) or b"?").decode())
+                index.add_dead_letter(source.offset, (header(record.headers, dead_letter.CODE) or b"?").decode())
             else:
                 content = fingerprint(record.topic, record.key, record.value, record.headers, record.timestamp)
-                index.add_event(source, record.topic, record.offset, content)
+                index.add_event(source.offset, Place(record.topic, record.partition, record.offset), content)
         run.advance(len(chunk))
     return index
 

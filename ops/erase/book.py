@@ -23,7 +23,7 @@ WHERE c.log_id = %(log_id)s AND c.idempotency_key = e.key AND c.records = e.reco
 """
 # The range holds all recordings of the call, as in ops.calls.claims.
 _CONFLICTS = """ FROM conflict
-WHERE log_id = %(log_id)s AND partition = %(partition)s AND (idempotency_key = ANY(%(keys)s)
+WHERE log_id = %(log_id)s AND (idempotency_key = ANY(%(keys)s)
     OR (idempotency_key >= %(recordings)s || ':' AND idempotency_key < %(recordings)s || ';'))
 """
 COUNT_CONFLICTS = "SELECT count(*)" + _CONFLICTS
@@ -70,11 +70,9 @@ class Erased:
     completed: tuple[int, ...] = ()
 
 
-async def conflicts_of_call(
-    connection: psycopg.AsyncConnection, log_id: int | None, call_id: str, partition: int
-) -> int:
+async def conflicts_of_call(connection: psycopg.AsyncConnection, log_id: int | None, call_id: str) -> int:
     """How many conflicts of a call there are, also of claims that are gone."""
-    cursor = await connection.execute(COUNT_CONFLICTS, _conflict_parameters(log_id, call_id, partition))
+    cursor = await connection.execute(COUNT_CONFLICTS, _conflict_parameters(log_id, call_id))
     row = await cursor.fetchone()
     assert row is not None
     return int(row[0])
@@ -139,7 +137,7 @@ class _Gone:
 
 async def _delete(connection: psycopg.AsyncConnection, settings: StateSettings, calls: Sequence[CallState]) -> _Gone:
     log_id = await log_number(connection, settings.log_name)
-    claims = [(claim, call.log_start) for call in calls for claim in call.claims]
+    claims = [(claim, call.log_starts[claim.partition]) for call in calls for claim in call.claims]
     parameters = {
         "log_id": log_id,
         "keys": [claim.key for claim, _ in claims],
@@ -149,15 +147,14 @@ async def _delete(connection: psycopg.AsyncConnection, settings: StateSettings, 
     gone = (await connection.execute(DELETE_CLAIMS, parameters)).rowcount
     conflicts = 0
     for call in calls:
-        found = _conflict_parameters(log_id, call.call_id, call.partition)
+        found = _conflict_parameters(log_id, call.call_id)
         conflicts += (await connection.execute(DELETE_CONFLICTS, found)).rowcount
     return _Gone(gone, conflicts, whole=gone == len(claims))
 
 
-def _conflict_parameters(log_id: int | None, call_id: str, partition: int) -> dict[str, object]:
+def _conflict_parameters(log_id: int | None, call_id: str) -> dict[str, object]:
     return {
         "log_id": log_id,
-        "partition": partition,
         "keys": [claim_key(EventType.CALL_STARTED, call_id), claim_key(EventType.CALL_ENDED, call_id)],
         "recordings": claim_key(EventType.RECORDING_READY, call_id),
     }

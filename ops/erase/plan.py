@@ -54,20 +54,22 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class CallState:
-    """One call: `sources` are its records that can be read again, raw ones and dead letters; and its rows."""
+    """One call: `sources` are its records that can be read again, raw ones and dead letters; and its rows.
+
+    `log_starts`: where each partition of the raw log begins.
+    """
 
     call_id: str
-    partition: int
     sources: int
     events: int
     claims: Sequence[ClaimRow]
     conflicts: int
-    log_start: int
+    log_starts: Mapping[int, int]
 
     @property
     def erasable(self) -> bool:
         """Whether its rows can go: nothing that may be read again needs them any more."""
-        return self.sources == 0 and all(claim.offset < self.log_start for claim in self.claims)
+        return self.sources == 0 and all(claim.offset < self.log_starts[claim.partition] for claim in self.claims)
 
     @property
     def rows(self) -> int:

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from ops.calls.claims import claims_of_call, log_number
-from ops.calls.partition import partition_of
+from ops.calls.model import ClaimRow
+from ops.calls.partition import output_partitions, raw_partitions
 from ops.clients import admin_client, reader
 from ops.database import database
 from ops.erase.book import conflicts_of_call
@@ -29,6 +31,14 @@ from schemas.topics import TopicNames
 
 HOUR_MS = 60 * 60 * 1000
 MOST_CALLS = 10_000  # a number in more calls than that is one of the company's own
+
+
+class Rows(NamedTuple):
+    """What the state table has of one call."""
+
+    call_id: str
+    claims: Sequence[ClaimRow]
+    conflicts: int
 
 
 @dataclass(slots=True)
@@ -98,12 +108,23 @@ async def read_plan(
         OpsError: Kafka or PostgreSQL is away or refuses, or a topic is missing.
     """
     topics = await _topics(settings)
+    known = await _rows(settings, sorted(call_ids))
     sweep = Sweep(TopicNames(settings.kafka_topic_prefix))
     async with reader(settings, isolation="read_uncommitted") as consumer:
-        await _sweep(consumer, sweep, topics, call_ids, number)
+        await _sweep(consumer, sweep, topics, known, number)
         peaks = await _peaks(consumer, sweep)
     holdings = tuple(sweep.holding(topic, peaks) for topic in topics.values())
-    states = await _states(settings, sweep, sorted(call_ids), topics[sweep.names.raw].partitions)
+    states = tuple(
+        CallState(
+            rows.call_id,
+            sweep.sources[rows.call_id],
+            sweep.events[rows.call_id],
+            rows.claims,
+            rows.conflicts,
+            sweep.starts,
+        )
+        for rows in known
+    )
     return ErasePlan(subject, holdings, states)
 
 
@@ -122,12 +143,19 @@ async def _sweep(
     consumer: AIOKafkaConsumer,
     sweep: Sweep,
     topics: Mapping[str, TopicSpec],
-    call_ids: frozenset[str],
+    known: Sequence[Rows],
     number: Number | None,
 ) -> None:
     raw, letters = topics[sweep.names.raw], topics[sweep.names.dead_letter]
-    of_calls = sorted({partition_of(call_id, raw.partitions) for call_id in call_ids})
-    keyed = [TopicPartition(name, p) for name in topics if name != letters.name for p in of_calls]
+    call_ids = frozenset(rows.call_id for rows in known)
+    counts = {name: topic.partitions for name, topic in topics.items()}
+    of_calls = raw_partitions(call_ids, sweep.names, counts, [claim for rows in known for claim in rows.claims])
+    keyed = [
+        TopicPartition(name, partition)
+        for name, count in counts.items()
+        if name != letters.name
+        for partition in output_partitions(of_calls, count, raw=raw.partitions)
+    ]
     ranges = await whole_topic(consumer, [*keyed, *_partitions([letters] if call_ids or number else [])])
     sweep.starts = {source.partition: found.start for source, found in ranges.items() if source.topic == raw.name}
     keys = {call_id.encode(): call_id for call_id in call_ids}
@@ -163,28 +191,14 @@ async def _peaks(consumer: AIOKafkaConsumer, sweep: Sweep) -> dict[TopicPartitio
     return high
 
 
-async def _states(
-    settings: StateSettings, sweep: Sweep, call_ids: Sequence[str], partitions: int
-) -> tuple[CallState, ...]:
-    states = []
+async def _rows(settings: StateSettings, call_ids: Sequence[str]) -> list[Rows]:
+    found = []
     async with database(settings) as connection:
         log_id = await log_number(connection, settings.log_name)
         for call_id in call_ids:
-            number = partition_of(call_id, partitions)
             claims = await claims_of_call(connection, log_id, call_id)
-            conflicts = await conflicts_of_call(connection, log_id, call_id, number)
-            states.append(
-                CallState(
-                    call_id,
-                    number,
-                    sweep.sources[call_id],
-                    sweep.events[call_id],
-                    claims,
-                    conflicts,
-                    sweep.starts[number],
-                )
-            )
-    return tuple(states)
+            found.append(Rows(call_id, claims, await conflicts_of_call(connection, log_id, call_id)))
+    return found
 
 
 def _call_ids(records: Iterable[ConsumerRecord]) -> Iterator[str]:

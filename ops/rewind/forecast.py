@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import psycopg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from ops.calls.partition import outputs_of
 from ops.rewind.place import Place
 from ops.rewind.plan import Forecast, Move
 from ops.scan import Range, scan, since
@@ -30,11 +31,19 @@ async def progress_of(connection: psycopg.AsyncConnection, log_name: str) -> dic
 
 
 async def forecast(
-    connection: psycopg.AsyncConnection, consumer: AIOKafkaConsumer, place: Place, moves: Sequence[Move]
+    connection: psycopg.AsyncConnection,
+    consumer: AIOKafkaConsumer,
+    place: Place,
+    moves: Sequence[Move],
+    counts: Mapping[str, int],
 ) -> Forecast:
-    """What will come out of the records that `moves` makes the processors read again."""
+    """What will come out of the records that `moves` makes the processors read again; `counts`: partitions by topic."""
     again = {m.partition: Range(m.target, m.target + m.records) for m in moves if m.target is not None and m.records}
-    times = {m.partition: m.target_ms for m in moves if m.target_ms is not None}
+    times: dict[int, int] = {}  # by partition of the dead-letter topic, from when on it may have some of them
+    for move in moves:
+        if move.target_ms is not None and move.partition in again:
+            for number in outputs_of(move.partition, counts[place.names.dead_letter], raw=counts[place.names.raw]):
+                times[number] = min(move.target_ms, times.get(number, move.target_ms))
     return Forecast(
         records=sum(len(wanted) for wanted in again.values()),
         events=await _owners(connection, place.log_name, again),
@@ -67,9 +76,8 @@ async def _dead_letters(consumer: AIOKafkaConsumer, place: Place, again: Ranges,
     """
     found: set[tuple[int, int]] = set()
     ranges: dict[TopicPartition, Range] = {}
-    for number in again.keys() & times.keys():
-        partition = TopicPartition(place.names.dead_letter, number)
-        ranges |= await since(consumer, [partition], times[number])
+    for number, first_ms in times.items():
+        ranges |= await since(consumer, [TopicPartition(place.names.dead_letter, number)], first_ms)
     async for records in scan(consumer, ranges):
         found.update(_origins(records, place))
     return sum(number in again and again[number].start <= offset < again[number].end for number, offset in found)

@@ -13,8 +13,8 @@ from ops.committed import committed_offsets
 from ops.errors import UnsafeError
 from ops.groups import Group
 from ops.rewind.place import Place
-from processors.kafka_offsets import offset_key, offset_value, transactional_id
-from processors.kafka_output import START_SECONDS
+from processors.kafka_offsets import offset_key, offset_value, read_offsets, transactional_id
+from processors.kafka_output import START_SECONDS, require_known
 from runtime.kafka import client_options, close_consumer, close_producer
 
 TRANSACTION_TIMEOUT_MS = 5_000  # see ops.pause.Timing.commit
@@ -65,6 +65,9 @@ async def commit_together(place: Place, targets: Mapping[int, int]) -> None:
     offsets = {TopicPartition(place.topic, number): offset for number, offset in targets.items()}
     with kafka_errors(place.settings):
         async with _started(options, own_id(place.group)) as producer, asyncio.timeout(COMMIT_SECONDS):
+            records = await read_offsets(options, place.names.offset, place.group, offsets)
+            for record in records.values():
+                await require_known(producer, record.place)
             await producer.begin_transaction()
             await asyncio.gather(
                 *(
@@ -72,7 +75,7 @@ async def commit_together(place: Place, targets: Mapping[int, int]) -> None:
                         place.names.offset,
                         offset_value(offset),
                         offset_key(place.group, partition),
-                        partition=partition.partition,
+                        partition=records[partition].place.partition,
                     )
                     for partition, offset in offsets.items()
                 )

@@ -17,6 +17,7 @@ from ops.rewind.forecast import forecast, progress_of
 from ops.rewind.goals import Goal, describe
 from ops.rewind.place import Place, state_of
 from ops.rewind.plan import Move, Plan, dated, plan_moves
+from ops.topics_kafka import partitions_of_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,9 @@ async def prepare(world: World, goal: Goal) -> Plan:
     plan = Plan(world.place.group, world.place.topic, describe(goal), moves)
     if not world.place.ours or world.state is None:
         return plan
+    names = world.place.names
+    counts = await partitions_of_all(world.admin, (names.raw, names.dead_letter))
     with database_errors():
-        expected = await forecast(world.state, world.consumer, world.place, moves)
+        expected = await forecast(world.state, world.consumer, world.place, moves, counts)
         rate = await audit.rate(world.state, group=plan.group, topic=plan.topic)
     return Plan(plan.group, plan.topic, plan.goal, moves, expected, rate)

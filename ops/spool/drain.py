@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from runtime.errors import RefusedError
 from runtime.kafka import client_options
 from runtime.metrics import IngressMetrics, SpoolMetrics
 from runtime.settings import KafkaSettings
+from schemas.topics import TopicNames, topic_named
 
 PUBLISH_SECONDS = 8.0
 STUCK_SECONDS = 20.0  # without any progress: Kafka is away, or refuses what is left
@@ -53,11 +54,17 @@ async def drain(settings: KafkaSettings, directory: Path, topics: list[str], see
     try:
         async with open_spool(directory, _NO_BOUNDS, SpoolMetrics(registry)) as spool:
             publisher = KafkaPublisher(
-                options, topics=topics, timeout_seconds=PUBLISH_SECONDS, metrics=IngressMetrics(registry)
+                options, topics=with_partners(topics), timeout_seconds=PUBLISH_SECONDS, metrics=IngressMetrics(registry)
             )
             return await _drained(spool, publisher, seen)
     except RefusedError as error:
         raise UnsafeError(str(error)) from error
+
+
+def with_partners(topics: Iterable[str]) -> list[str]:
+    """The topics, and those beside them that decide over how many partitions keys are spread, as for the ingress."""
+    environments = {TopicNames(name.removesuffix(topic.name)) for name in topics if (topic := topic_named(name))}
+    return sorted({*topics, *(name for names in environments for name in (names.raw, names.dead_letter))})
 
 
 async def _drained(spool: Spool, publisher: KafkaPublisher, seen: Callable[[int], None]) -> Drained:

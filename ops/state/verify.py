@@ -1,7 +1,9 @@
 """`state verify`: reads the raw log once and holds the claims against it. Changes nothing."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -73,10 +75,21 @@ async def verify(settings: StateSettings, *, most: int) -> Verdict:
         table = Table(connection, number)
         with metered("comparing", sum(len(wanted) for wanted in ranges.values()), unit="records") as advance:
             async with reader(settings, isolation="read_committed") as consumer:
+                elsewhere: Elsewhere = defaultdict(dict)
                 for partition, wanted in ranges.items():
                     source = TopicPartition(settings.raw_topic, partition)
-                    await _partition(Log(consumer, source, wanted), table, verdict, advance)
+                    await _partition(Log(consumer, source, wanted), table, verdict, elsewhere, advance)
+                for partition, findings in elsewhere.items():
+                    source = TopicPartition(settings.raw_topic, partition)
+                    kept = offsets.ranges.get(partition, Range(0, 0))
+                    wanted = Range(max(min(findings), kept.start), min(max(findings) + 1, kept.end))
+                    await _settle(Log(consumer, source, wanted), findings, kept.start, verdict)
     return verdict
+
+
+#: Owners in other partitions than a record with their key, by partition and offset: in a topic that has grown a key may
+#: be in several, and who claimed first owns it. With what is to be told if there is no such record.
+Elsewhere: TypeAlias = dict[int, dict[int, Finding]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +144,27 @@ class Table:
         return {key: Owner(partition, offset, content) for key, partition, offset, content in rows}
 
 
-async def _partition(log: Log, table: Table, verdict: Verdict, advance: Advance) -> None:
+async def _partition(log: Log, table: Table, verdict: Verdict, elsewhere: Elsewhere, advance: Advance) -> None:
+    number = log.source.partition
     async for covered, valid, count in log.chunks():
-        chunk = Chunk(log.source.partition, valid, await table.claimed(log.source.partition, covered))
-        for finding in compare(chunk, await table.owners(chunk.unsettled())):
-            verdict.note(finding)
+        chunk = Chunk(number, valid, await table.claimed(number, covered))
+        owners = await table.owners(chunk.unsettled())
+        for finding in compare(chunk, owners):
+            owner = owners.get(finding.key)
+            if finding.fault is Fault.WRONG_OWNER and owner is not None and owner.partition != number:
+                elsewhere[owner.partition].setdefault(owner.offset, finding)
+            else:
+                verdict.note(finding)
         verdict.records += count
         verdict.claims += len(chunk.claimed)
         advance(len(covered))
+
+
+async def _settle(log: Log, findings: Mapping[int, Finding], start: int, verdict: Verdict) -> None:
+    """Tell of the owners that are not there; of what retention removed nobody knows, in any partition."""
+    there: dict[int, str] = {}
+    async for _, valid, _ in log.chunks():
+        there |= {record.offset: record.key for record in valid if record.offset in findings}
+    for offset, finding in findings.items():
+        if offset >= start and there.get(offset) != finding.key:
+            verdict.note(finding)

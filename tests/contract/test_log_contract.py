@@ -106,13 +106,14 @@ class KafkaWorld:
 
     def output(self) -> Output:
         options = {"bootstrap_servers": self._servers}
-        output = KafkaOutput(options, group=self._group, source=self._source, offset_topic=self.topics.offset)
+        place = TopicPartition(self.topics.offset, PARTITION)
+        output = KafkaOutput(options, group=self._group, source=self._source, place=lambda: place)
         self._outputs.append(output)
         return output
 
     async def _committed(self, source: TopicPartition) -> int | None:
         options = {"bootstrap_servers": self._servers}
-        return (await read_offsets(options, self.topics.offset, self._group, [source]))[source]
+        return (await read_offsets(options, self.topics.offset, self._group, [source]))[source].offset
 
     def hold_end(self, output: Output, gate: Gate) -> None:
         assert isinstance(output, KafkaOutput)

@@ -13,10 +13,10 @@ import psycopg
 from aiokafka import ConsumerRecord
 
 from ops.dead_letters.courier import CHUNK_RECORDS
-from ops.dead_letters.raw import partition_of
 from schemas.dead_letter import CODE, OFFSET, STAGE, TOPIC
 from schemas.dead_letter import PARTITION as ORIGIN_PARTITION
 from schemas.headers import Headers, header
+from schemas.placement import partition_of
 from tests.conftest import TEST_PARTITIONS
 from tests.support import cli
 from tests.support.kafka import Webhook, as_raw, producer, raw_headers, read_topic, store
@@ -58,7 +58,7 @@ async def dead(place: Place, letters: Iterable[Old]) -> None:
             key = letter.webhook.key.encode()
             stage = b"accept" if letter.origin is None else b"normalize"
             reason: Headers = [(STAGE, stage), (CODE, letter.code.encode())]
-            partition = partition_of(key, TEST_PARTITIONS)
+            partition = partition_of(key, range(TEST_PARTITIONS))
             if letter.origin is not None:
                 origin = (place.topics.raw, str(partition), str(letter.origin))
                 reason += [

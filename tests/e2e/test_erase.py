@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from ops.dead_letters.raw import partition_of
 from schemas.dead_letter import Code, Reason, Stage, reason_headers
+from schemas.placement import partition_of
 from tests.conftest import TEST_PARTITIONS
 from tests.support import cli
 from tests.support.cli import Ran
@@ -172,11 +172,11 @@ async def test_what_a_rewind_wrote_again_counts_from_the_rewind(place: Place, pr
     async with asyncio.timeout(60), AIOKafkaProducer(**options) as client:
         for call_id in (b"first", b"again"):
             async with client.transaction():
-                at = {"key": call_id, "partition": partition_of(call_id, TEST_PARTITIONS)}
+                at = {"key": call_id, "partition": partition_of(call_id, range(TEST_PARTITIONS))}
                 await client.send_and_wait(place.topics.call, b"{}", timestamp_ms=int(old.timestamp() * 1000), **at)
 
     first, again = [(await asked(programs, "--call-id", name))["topics"][1] for name in ("first", "again")]
 
-    assert partition_of(b"first", TEST_PARTITIONS) == partition_of(b"again", TEST_PARTITIONS)
+    assert partition_of(b"first", range(TEST_PARTITIONS)) == partition_of(b"again", range(TEST_PARTITIONS))
     assert timedelta(0) <= latest(first) - old - AT_MOST < timedelta(hours=1)
     assert latest(again) > datetime.now(UTC) - timedelta(hours=1) + AT_MOST

@@ -18,7 +18,8 @@ RECORDS = [Record(b"key", b"%d" % number + b"x" * 600_000, [], 1_767_366_000_000
 
 def output_of(servers: str, topics: TopicNames, source: TopicPartition) -> KafkaOutput:
     options = {"bootstrap_servers": servers}
-    return KafkaOutput(options, group=f"{topics.raw}.group", source=source, offset_topic=topics.offset)
+    place = TopicPartition(topics.offset, source.partition)
+    return KafkaOutput(options, group=f"{topics.raw}.group", source=source, place=lambda: place)
 
 
 async def test_offset_joins_the_transaction_when_every_record_is_acknowledged(

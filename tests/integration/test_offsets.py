@@ -10,7 +10,7 @@ from aiokafka.errors import UnknownTopicOrPartitionError
 
 from processors.kafka_offsets import LOOK_BACK, LOOK_BACK_FURTHER, offset_key, offset_value, read_offsets
 from schemas.topics import TopicNames
-from tests.support.kafka import producer
+from tests.support.kafka import grow, producer
 
 
 class Place:
@@ -21,11 +21,19 @@ class Place:
         self.sources = [TopicPartition(topics.raw, number) for number in range(2)]
 
     async def read(self, *, wait: bool = True) -> dict[TopicPartition, int | None]:
-        return await read_offsets(self.options, self.topic, self.group, self.sources, wait=wait)
+        found = await read_offsets(self.options, self.topic, self.group, self.sources, wait=wait)
+        return {source: record.offset for source, record in found.items()}
 
-    async def write(self, client: AIOKafkaProducer, number: int, offset: int, *, group: str = "") -> None:
+    async def records(self) -> dict[TopicPartition, tuple[TopicPartition, int | None]]:
+        found = await read_offsets(self.options, self.topic, self.group, self.sources)
+        return {source: (record.place, record.offset) for source, record in found.items()}
+
+    async def write(
+        self, client: AIOKafkaProducer, number: int, offset: int, *, group: str = "", partition: int | None = None
+    ) -> None:
         key = offset_key(group or self.group, self.sources[number])
-        await client.send_and_wait(self.topic, offset_value(offset), key, partition=number)
+        where = number if partition is None else partition
+        await client.send_and_wait(self.topic, offset_value(offset), key, partition=where)
 
     @asynccontextmanager
     async def transactional(self) -> AsyncIterator[AIOKafkaProducer]:
@@ -75,11 +83,26 @@ async def test_a_topic_that_is_missing_is_an_error_at_once(place: Place) -> None
         await place.read()
 
 
-async def test_a_topic_with_too_few_partitions_is_an_error_at_once(place: Place) -> None:
-    place.sources.append(TopicPartition(place.sources[0].topic, 99))
+async def test_records_about_partitions_that_the_topic_lacks_are_in_partition_0_and_stay_there(place: Place) -> None:
+    """Whatever grows when: a place that moved could be missed by who asks a broker that does not know of it yet."""
+    first, surplus = place.sources[0], TopicPartition(place.sources[0].topic, 5)
+    place.sources = [first, surplus]
+    own, shared = TopicPartition(place.topic, 5), TopicPartition(place.topic, 0)
 
-    with pytest.raises(UnknownTopicOrPartitionError, match=r"as many as the raw topic: there is no 99"):
-        await place.read()
+    assert await place.records() == {first: (shared, None), surplus: (shared, None)}
+    async with producer(place.options["bootstrap_servers"]) as client:
+        await place.write(client, 0, 3)
+        await place.write(client, 1, 7, partition=0)
+    assert await place.records() == {first: (shared, 3), surplus: (shared, 7)}
+
+    await grow(place.options["bootstrap_servers"], [place.topic], partitions=6)
+    assert await place.records() == {first: (shared, 3), surplus: (shared, 7)}
+
+    place.group += ".new"
+    assert await place.records() == {first: (shared, None), surplus: (own, None)}
+    async with producer(place.options["bootstrap_servers"]) as client:
+        await place.write(client, 1, 9, partition=5)
+    assert await place.records() == {first: (shared, None), surplus: (own, 9)}
 
 
 async def test_what_was_aborted_does_not_count(place: Place) -> None:

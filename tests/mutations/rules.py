@@ -285,9 +285,9 @@ SERVER_RULES = (
         "processors/kafka_output.py",
         """            await asyncio.gather(*acknowledgements)
             # Last: a torn transaction would then repeat records rather than lose them.
-            written = await self._send_offset(next_offset)
+            written = await self._send_offset(place, next_offset)
 """,
-        """            written = await self._send_offset(next_offset)
+        """            written = await self._send_offset(place, next_offset)
             await asyncio.gather(*acknowledgements)
 """,
         "tests/integration/test_kafka_output.py::test_offset_joins_the_transaction_when_every_record_is_acknowledged",

@@ -2,8 +2,8 @@
 
 FAILING_PARTITION: its number. FAILING_FILE: the file. FAILING_STEP: `start` (of a takeover) or `commit` (of events)
 raise what is expected of them; `record` (each one, when it is judged), `claim` and `cancelled` what nobody expects, and
-what quotes the record; `probe` and `member` raise beside the partitions. It tries again, and looks at the lag, more
-often than the real one.
+what quotes the record; `probe` and `member` raise beside the partitions. It tries again, and looks at the lag and at
+the topics, more often than the real one.
 """
 
 import asyncio
@@ -17,16 +17,15 @@ from aiokafka import TopicPartition
 
 from processors import member, pipeline, service, standstill
 from processors.gate import Gate
-from processors.kafka_output import KafkaOutput
+from processors.kafka_output import KafkaOutput, OffsetPlace
 from processors.model import Claim, Owners, RawRecord, Verdict, Written
 from processors.normalize import normalize as judge
 from processors.postgres_state import PartitionState
 from processors.settings import ProcessorSettings
-from runtime import lifecycle, logs
+from runtime import kafka, lifecycle, logs
 from runtime.errors import PublishError
 from runtime.kafka import client_options
 from runtime.settings import load
-from schemas.topics import TopicNames
 
 PARTITION = int(os.environ.get("FAILING_PARTITION", "0"))
 STEP = os.environ.get("FAILING_STEP", "")
@@ -93,14 +92,15 @@ def main() -> None:
     settings = load(ProcessorSettings)
     logs.configure(service="processor", level=settings.log_level, style=settings.log_format)
     member.RETRY_SECONDS = (0.2, 0.4)
+    kafka.METADATA_MAX_AGE_MS = 1000
     member.STANDSTILL_SECONDS = 0.4
     service.PROBE_EVERY_SECONDS = 0.5
     standstill.TELL_EVERY_SECONDS = 0.5
     install()
-    options, topics = client_options(settings, client_id="failing-processor"), TopicNames(settings.kafka_topic_prefix)
+    options = client_options(settings, client_id="failing-processor")
 
-    def make_output(source: TopicPartition) -> FailingOutput:
-        output = FailingOutput(options, group=settings.processor_group, source=source, offset_topic=topics.offset)
+    def make_output(source: TopicPartition, place: OffsetPlace) -> FailingOutput:
+        output = FailingOutput(options, group=settings.processor_group, source=source, place=place)
         output.fails = source.partition == PARTITION
         return output
 

@@ -18,7 +18,7 @@ from aiokafka.protocol.transaction import EndTxnRequest
 
 from processors import member, postgres_state
 from processors.kafka_log import KafkaLog
-from processors.kafka_output import KafkaOutput
+from processors.kafka_output import KafkaOutput, OffsetPlace
 from processors.member import Member
 from processors.model import RawRecord, Written
 from processors.service import ProcessorService
@@ -26,7 +26,6 @@ from processors.settings import ProcessorSettings
 from runtime import lifecycle, logs
 from runtime.kafka import client_options
 from runtime.settings import load
-from schemas.topics import TopicNames
 
 POINTS = {
     "revoked": "the group takes partitions away, nothing is finished yet",
@@ -154,9 +153,8 @@ def main() -> None:
     options = client_options(settings, client_id="faulty-processor")
     install()
 
-    def make_output(source: TopicPartition) -> FaultyOutput:
-        group, topics = settings.processor_group, TopicNames(settings.kafka_topic_prefix)
-        return FaultyOutput(options, group=group, source=source, offset_topic=topics.offset)
+    def make_output(source: TopicPartition, place: OffsetPlace) -> FaultyOutput:
+        return FaultyOutput(options, group=settings.processor_group, source=source, place=place)
 
     async def run(stop: lifecycle.Stop) -> None:
         await ProcessorService(settings, make_output=make_output).run(stop)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 
 from runtime.kafka import client_options
 from runtime.settings import KafkaSettings
@@ -60,17 +60,28 @@ async def create_topics(bootstrap_servers: str, names: TopicNames, *, partitions
     await admin.start()
     try:
         await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=wanted[name]) for name in wanted])
-
-        async def led() -> bool:
-            found = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
-            return all(
-                len(found.get(name, ())) == partitions and all(part["leader"] >= 0 for part in found[name])
-                for name in wanted
-            )
-
-        await until(led, what="leaders of the new topics")
+        await until(lambda: _led(admin, wanted, partitions), what="leaders of the new topics")
     finally:
         await admin.close()
+
+
+async def grow(bootstrap_servers: str, topics: Iterable[str], *, partitions: int) -> None:
+    """Add partitions to topics as somebody who has not read the runbook does, and wait until each has a leader."""
+    wanted = list(topics)
+    admin = AIOKafkaAdminClient(**connect(bootstrap_servers))
+    await admin.start()
+    try:
+        await admin.create_partitions({name: NewPartitions(partitions) for name in wanted})
+        await until(lambda: _led(admin, wanted, partitions), what=f"{partitions} partitions of {wanted}")
+    finally:
+        await admin.close()
+
+
+async def _led(admin: AIOKafkaAdminClient, names: Iterable[str], partitions: int) -> bool:
+    found = {topic["topic"]: topic["partitions"] for topic in await admin.describe_topics()}
+    return all(
+        len(found.get(name, ())) == partitions and all(part["leader"] >= 0 for part in found[name]) for name in names
+    )
 
 
 async def store(bootstrap_servers: str, topic: str, webhooks: Iterable[Webhook]) -> int:

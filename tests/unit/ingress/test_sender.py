@@ -112,7 +112,9 @@ class Sending:
 
 
 @asynccontextmanager
-async def sending(leaders: dict[int, int], *, timeout: float = 60, retry: float = 50) -> AsyncIterator[Sending]:
+async def sending(
+    leaders: dict[int, int], *, timeout: float = 60, retry: float = 50, spread: int | None = 1000
+) -> AsyncIterator[Sending]:
     brokers = Brokers(leaders)
     judged: list[tuple[str, Exception]] = []
 
@@ -124,7 +126,14 @@ async def sending(leaders: dict[int, int], *, timeout: float = 60, retry: float 
 
     client: Any = brokers
     metrics = IngressMetrics(CollectorRegistry())
-    sender = Sender(client, timeout_seconds=timeout, retry_seconds=retry, judge=judge, metrics=metrics)
+    sender = Sender(
+        client,
+        timeout_seconds=timeout,
+        retry_seconds=retry,
+        judge=judge,
+        spread=lambda _client: spread,
+        metrics=metrics,
+    )
     async with asyncio.TaskGroup() as group:
         task = group.create_task(sender.run())
         yield Sending(brokers, sender, task, judged)
@@ -137,9 +146,27 @@ def record(value: bytes, partition: int = 0) -> Record:
 
 
 def test_keys_are_of_their_partitions() -> None:
-    from ingress.partition import partition_of  # noqa: PLC0415 - only here
+    from schemas.placement import partition_of  # noqa: PLC0415 - only here
 
     assert [partition_of(record(b"", number).key or b"", [0, 1, 2]) for number in range(3)] == [0, 1, 2]
+
+
+async def test_keys_are_spread_over_no_more_partitions_than_they_may_be() -> None:
+    async with sending({0: 7, 1: 7, 2: 7, 3: 7, 4: 7, 5: 7}, spread=3) as run:
+        for number in range(3):
+            run.sender.add(record(b"%d" % number, number))
+
+        request = await run.brokers.request(0)
+        assert request.values == {0: [b"0"], 1: [b"1"], 2: [b"2"]}
+        request.answer()
+
+
+async def test_keys_go_nowhere_while_it_is_not_known_over_how_many_partitions_they_are_spread() -> None:
+    async with sending({0: 7}, retry=0.2, spread=None) as run:
+        with pytest.raises(PublishError):
+            await run.sender.add(record(b"1"))
+
+        assert run.brokers.requests == []
 
 
 async def test_records_that_arrive_together_travel_together() -> None:

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from ops.calls.model import ClaimRow, Found, Seen, Standing, Story
-from ops.calls.partition import partition_of
+from ops.calls.partition import output_partitions, placed, raw_partitions
 from ops.calls.replay import as_json as plan_json
 from ops.calls.replay import plan_replay
 from ops.calls.show import as_json, render, verdict_words
@@ -16,12 +16,15 @@ from ops.masking import masked, shown_value
 from processors.model import Normalized, Record
 from processors.normalize import normalize
 from schemas.dead_letter import Code, Origin, Reason, Stage, reason_headers
+from schemas.placement import partition_of
 from schemas.topics import TopicNames
 from tests.support.kafka import Webhook, raw_headers
 from tests.support.traffic import ended, recording, started
 
 RAW, CALL, RECORDING, DEAD = "ringover.raw.v1", "ringover.call.v1", "ringover.recording.v1", "ringover.dead-letter.v1"
 PARTITION = 2
+COUNTS = dict.fromkeys((RAW, CALL, RECORDING, DEAD), 3)
+NAMES = TopicNames()
 GARBAGE = Webhook("call-started", "a", b'{"event":"call.started"}')
 
 
@@ -57,7 +60,12 @@ def claim(record: Seen, records: int = 1) -> ClaimRow:
 def found(
     *records: Seen, outputs: tuple[Seen, ...] = (), claims: tuple[ClaimRow, ...] = (), committed: int = 0
 ) -> Found:
-    return Found("a", RAW, PARTITION, 0, committed, 20, records, outputs, claims, frozenset())
+    offsets, ends = {PARTITION: committed}, {PARTITION: 20}
+    return Found("a", RAW, PARTITION, 0, COUNTS, offsets, ends, records, outputs, claims, frozenset())
+
+
+def at(committed: int | None) -> dict[int, int | None]:
+    return {PARTITION: committed}
 
 
 FIRST, AGAIN, OTHER = raw(4, started("a")), raw(6, started("a")), raw(7, started("a", second=5))
@@ -74,12 +82,63 @@ WHOLE = found(
 )
 
 
-@pytest.mark.parametrize(
-    ("key", "hashed"),  # of Kafka's own UtilsTest.testMurmur2
-    [("21", -973932308), ("foobar", -790332482), ("a-little-bit-long-string", -985981536), ("abc", 479470107)],
-)
-def test_the_partition_is_the_java_client_s(key: str, hashed: int) -> None:
-    assert partition_of(key, 12) == (hashed & 0x7FFFFFFF) % 12
+def claim_in(partition: int) -> ClaimRow:
+    return replace(claim(FIRST), partition=partition)
+
+
+def test_a_call_is_looked_for_where_its_key_belongs() -> None:
+    number = partition_of(b"a", range(3))
+
+    assert placed("a", NAMES, COUNTS) == number
+    assert raw_partitions(["a"], NAMES, COUNTS, [claim_in(number)]) == [number]
+    assert output_partitions([number], 3, raw=3) == [number]
+
+
+@pytest.mark.parametrize("grown", [RAW, CALL, RECORDING, DEAD])
+def test_a_call_is_looked_for_everywhere_once_a_topic_has_grown(grown: str) -> None:
+    counts = COUNTS | {grown: 6}
+    everywhere = list(range(counts[RAW]))
+
+    assert placed("a", NAMES, counts) == partition_of(b"a", range(3))
+    assert raw_partitions(["a"], NAMES, counts, []) == everywhere
+    assert {name: output_partitions(everywhere, count, raw=counts[RAW]) for name, count in counts.items()} == {
+        name: list(range(count)) for name, count in counts.items()
+    }
+
+
+def test_a_call_is_looked_for_everywhere_when_it_owns_something_elsewhere() -> None:
+    """All topics have grown together: only the claims still know where the call was before."""
+    counts = dict.fromkeys(COUNTS, 6)
+    elsewhere = (placed("a", NAMES, counts) + 3) % 6
+
+    assert raw_partitions(["a"], NAMES, counts, [claim_in(elsewhere)]) == list(range(6))
+
+
+def test_a_call_in_two_partitions_is_told_in_one_story() -> None:
+    moved = replace(raw(2, ended("a")), partition=5, timestamp=1020)
+    made = normalized(moved)
+    later = replace(claim(moved), partition=5)
+    written = Seen(CALL, 2, 15, 1020, moved.key, made.value, [*made.headers])
+    headers = [(n, f"{RAW}/5/2".encode() if n == "ce_sourceoffset" else v) for n, v in made.headers]
+    again = replace(AGAIN, partition=5, timestamp=1030)
+    story = tell(
+        replace(
+            found(FIRST, moved, again, outputs=(event(FIRST, 9), replace(written, headers=headers))),
+            claims=[claim(FIRST, 2), later],
+            partitions=COUNTS | {RAW: 6},
+            committed={2: 9, 5: 9},
+            raw_ends={2: 9, 5: 9},
+        )
+    )
+
+    assert [webhook.standing for webhook in story.webhooks] == [Standing.EVENT, Standing.EVENT, Standing.DUPLICATE]
+    assert verdict_words(story.webhooks[2]) == "duplicate of 2/4 (call.started)"
+    assert all(remark(webhook) is None for webhook in story.webhooks)
+    assert story.strays == ()
+    plan = plan_replay(story)
+    assert (plan.refusal, plan.notes) == (None, ())
+    assert [(output.topic, output.partition) for output in plan.outputs(NAMES)] == [(CALL, 2), (CALL, 2)]
+    assert next(grid.title for grid in render(story, reveal=False)) == f"{RAW}/2, 5"
 
 
 def test_story_gives_each_webhook_its_verdict_and_its_outputs() -> None:
@@ -92,7 +151,8 @@ def test_story_gives_each_webhook_its_verdict_and_its_outputs() -> None:
         "event",
         "conflict",
     ]
-    assert [webhook.owner for webhook in story.webhooks] == [None, 4, 4, 8, 8]
+    owners = [webhook.owner and webhook.owner.offset for webhook in story.webhooks]
+    assert owners == [None, 4, 4, 8, 8]
     assert [[seen.offset for seen in webhook.events] for webhook in story.webhooks] == [[], [10, 12], [], [11], []]
     assert [len(webhook.dead_letters) for webhook in story.webhooks] == [1, 0, 0, 0, 0]
     assert all(remark(webhook) is None for webhook in story.webhooks)
@@ -150,16 +210,16 @@ def test_remark_says_where_topics_and_today_s_code_differ(story: Found, said: st
 @pytest.mark.parametrize(
     ("record", "source"),
     [
-        (event(FIRST, 1), 4),
-        (dead(BAD, 1), 3),
-        (replace(event(FIRST, 1), partition=1), None),
+        (event(FIRST, 1), (PARTITION, 4)),
+        (dead(BAD, 1), (PARTITION, 3)),
+        (replace(event(FIRST, 1), partition=1), (PARTITION, 4)),  # where it stands is of the topic's size
         (replace(FIRST, topic=CALL), None),
         (replace(FIRST, headers=[("ce_sourceoffset", b"other/2/4")]), None),
         (replace(FIRST, headers=[("ce_sourceoffset", f"{RAW}/2/\xb2".encode())]), None),
         (replace(FIRST, headers=[("ce_sourceoffset", b"\xff")]), None),
     ],
 )
-def test_source_of_an_output(record: Seen, source: int | None) -> None:
+def test_source_of_an_output(record: Seen, source: tuple[int, int] | None) -> None:
     assert source_of(record, RAW) == source
 
 
@@ -237,16 +297,16 @@ def test_tables_leave_out_what_is_empty(story: Found, titles: list[str]) -> None
 
 def test_replay_takes_the_owners_in_raw_order() -> None:
     media = raw(12, recording("a", "r"))
-    story = tell(replace(WHOLE, raw=[*WHOLE.raw, media], claims=[*WHOLE.claims, claim(media)], committed=13))
+    story = tell(replace(WHOLE, raw=[*WHOLE.raw, media], claims=[*WHOLE.claims, claim(media)], committed=at(13)))
 
     plan = plan_replay(story)
 
     assert (plan.refusal, plan.notes) == (None, ())
     outputs = plan.outputs(TopicNames())
-    assert [(topic, record.timestamp_ms) for topic, record in outputs] == [
-        (CALL, 1004),
-        (CALL, 1008),
-        (RECORDING, 1012),
+    assert [(topic, partition, record.timestamp_ms) for topic, partition, record in outputs] == [
+        (CALL, PARTITION, 1004),
+        (CALL, PARTITION, 1008),
+        (RECORDING, PARTITION, 1012),
     ]
     listed = plan_json(plan, TopicNames(), [7, 8, 9])
     assert isinstance(listed["events"], list)
@@ -257,14 +317,14 @@ def test_replay_takes_the_owners_in_raw_order() -> None:
     ("story", "refusal"),
     [
         (
-            replace(WHOLE, committed=9),
+            replace(WHOLE, committed=at(9)),
             "not processed yet: 1 of the call's 5 webhooks, from raw offset 9 of partition 2 on",
         ),
         (
-            replace(WHOLE, committed=None),
+            replace(WHOLE, committed=at(None)),
             "not processed yet: 5 of the call's 5 webhooks, from raw offset 3 of partition 2 on",
         ),
-        (replace(WHOLE, committed=10), None),
+        (replace(WHOLE, committed=at(10)), None),
     ],
 )
 def test_replay_is_refused_while_webhooks_wait(story: Found, refusal: str | None) -> None:

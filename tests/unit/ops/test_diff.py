@@ -44,11 +44,11 @@ def compare(
     examples: int = 10,
 ) -> tuple[DiffResult, PartitionDiff]:
     """Records 10, 11, ... with these verdicts; `events`: offsets that have an event with value `{}` on the topic."""
-    index = OutputIndex(0, Range(10, 10 + len(verdicts)))
+    index = OutputIndex(Range(10, 10 + len(verdicts)))
     for place, offset in enumerate(events):
         verdict = verdicts[offset - 10]
         event = verdict if isinstance(verdict, Normalized) else valid()
-        index.add_event(offset, TOPIC, place, fingerprint(TOPIC, b"a", b"{}", event.headers, 1000 + offset))
+        index.add_event(offset, Place(TOPIC, 0, place), fingerprint(TOPIC, b"a", b"{}", event.headers, 1000 + offset))
     for offset, code in (dead or {}).items():
         index.add_dead_letter(offset, code)
     result = DiffResult()
@@ -137,12 +137,12 @@ def test_transitions_carry_codes(found: Transition, wanted: Transition) -> None:
 
 
 def test_index_keeps_the_latest_pass_and_only_its_range() -> None:
-    index = OutputIndex(3, Range(10, 12))
+    index = OutputIndex(Range(10, 12))
 
     for offset, (topic, content) in enumerate([("call", 1), ("recording", 2), ("call", -3)]):
-        index.add_event(10, topic, offset, content)
-    index.add_event(9, "call", 8, 1)
-    index.add_event(12, "call", 9, 1)
+        index.add_event(10, Place(topic, 3, offset), content)
+    index.add_event(9, Place("call", 3, 8), 1)
+    index.add_event(12, Place("call", 3, 9), 1)
     index.add_dead_letter(11, "not_json")
     index.add_dead_letter(11, "too_deep")
     index.add_dead_letter(12, "not_json")
@@ -163,7 +163,7 @@ def test_index_keeps_the_latest_pass_and_only_its_range() -> None:
 )
 def test_what_retention_removed_is_not_new(verdict: Verdict, horizon: dict[str, float], kind: Kind) -> None:
     result = DiffResult()
-    index = OutputIndex(0, Range(10, 11), horizon)
+    index = OutputIndex(Range(10, 11), horizon)
 
     PartitionDiff(index, TopicNames(), result, partition=0, start=10, examples=1).feed([raw(10)], [verdict], {})
 
@@ -253,8 +253,10 @@ def test_the_fingerprint_of_an_event_is_that_of_a_pass() -> None:
     record = Seen("ringover.raw.v1", 0, 10, 1010, b"a", webhook.body, raw_headers(webhook.slug))
     verdict = normalize(record, source="ringover.raw.v1/0")
     assert isinstance(verdict, Normalized)
-    index = OutputIndex(0, Range(10, 11))
-    index.add_event(10, TOPIC, 0, fingerprint(TOPIC, record.key, verdict.value, verdict.headers, record.timestamp))
+    index = OutputIndex(Range(10, 11))
+    index.add_event(
+        10, Place(TOPIC, 0, 0), fingerprint(TOPIC, record.key, verdict.value, verdict.headers, record.timestamp)
+    )
     result = DiffResult()
 
     PartitionDiff(index, TopicNames(), result, partition=0, start=10, examples=1).feed([record], [verdict], {})

@@ -25,7 +25,7 @@ def claim(offset: int, key: str = "ringover:call.started:c") -> ClaimRow:
 
 
 def call(*, sources: int = 0, events: int = 0, claims: tuple[ClaimRow, ...] = (), conflicts: int = 0) -> CallState:
-    return CallState("c", 1, sources, events, claims, conflicts, log_start=100)
+    return CallState("c", sources, events, claims, conflicts, log_starts={1: 100})
 
 
 def plan(*calls: CallState, raw: Holding | None = None) -> ErasePlan:
@@ -196,7 +196,7 @@ def test_the_account_names_what_is_out_of_reach() -> None:
 
 
 def test_many_calls_are_cut_for_people_and_whole_for_scripts() -> None:
-    many = ErasePlan("n", (), tuple(CallState(f"c{number}", 0, 1, 0, (), 0, 0) for number in range(25)))
+    many = ErasePlan("n", (), tuple(CallState(f"c{number}", 1, 0, (), 0, {}) for number in range(25)))
 
     assert "and 5 more" in calls_line(many)
     listed = plan_json(many, erased=Erased(0, 0))["calls"]

@@ -6,7 +6,7 @@ from aiokafka.partitioner import murmur2 as murmur2_of_aiokafka
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingress.partition import murmur2, partition_of
+from schemas.placement import murmur2, output_partition, partition_of, spread
 
 
 @given(st.binary(max_size=600))
@@ -37,3 +37,19 @@ def test_partition_is_aiokafkas(key: bytes, count: int) -> None:
     partitions = list(range(count))
 
     assert partition_of(key, partitions) == DefaultPartitioner()(key, partitions, partitions)
+
+
+@given(st.binary(max_size=200), st.integers(1, 20), st.integers(1, 5))
+def test_a_raw_topic_that_grew_to_a_multiple_sends_each_key_where_it_went_before(
+    key: bytes, count: int, times: int
+) -> None:
+    grown = partition_of(key, range(count * times))
+
+    assert output_partition(grown, count) == partition_of(key, range(count))
+    assert partition_of(key, range(spread([count * times, count]))) == partition_of(key, range(count))
+
+
+@given(st.integers(0, 100), st.integers(1, 100))
+def test_every_partition_of_raw_has_one_in_a_topic_of_any_size(source: int, partitions: int) -> None:
+    assert output_partition(source, partitions) in range(partitions)
+    assert source >= partitions or output_partition(source, partitions) == source

@@ -1,10 +1,11 @@
-"""Which partition a key belongs to, as Java's default partitioner and aiokafka's say. Pure.
+"""Which partition a record belongs to: the one place that says so, for every program. Pure.
 
-It takes half of aiokafka's time.
+A key's is as Java's default partitioner and aiokafka's say, in half of aiokafka's time. The topics have equally many
+partitions, until somebody adds some: docs/design.md, "A topic that grows".
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,8 +20,25 @@ _WORDS = [struct.Struct(f"<{count}I") for count in range(129)]
 
 
 def partition_of(key: bytes, partitions: Sequence[T]) -> T:
-    """The partition of `key`, of all that the topic has, in ascending order of their numbers."""
+    """The partition of `key`, of those that keys are spread over, in ascending order of their numbers."""
     return partitions[(murmur2(key) & _POSITIVE) % len(partitions)]
+
+
+def spread(counts: Iterable[int]) -> int:
+    """Over how many partitions of the raw topic keys are spread, from how many raw and dead-letter topic have: fewest.
+
+    Whoever writes to raw sees both. Partitions that were added to raw alone, which is what an accident looks like, move
+    no key.
+    """
+    return min(counts)
+
+
+def output_partition(source: int, partitions: int) -> int:
+    """Where what comes out of partition `source` of the raw topic goes, in a topic with so many partitions.
+
+    Of equally many it is the same number. Of fewer it is where the key has always gone, if raw grew to a multiple.
+    """
+    return source % partitions
 
 
 def murmur2(data: bytes) -> int:

@@ -1,0 +1,150 @@
+"""Whether the topics on the brokers are as the registry wants them, as a running process sees it.
+
+Somebody may have made them otherwise: a broker that makes topics by itself, another program, an administrator's hand.
+What would lose or disorder records is a problem; what is only odd is a note.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
+from prometheus_client import Gauge
+
+from runtime.logs import logger
+from schemas.topics import DAY_MS, RAW, Topic, topic_named
+
+LOOK_SECONDS = 60.0  # between two questions for the settings
+ASK_SECONDS = 3.0
+GROWN = 'docs/runbook.md, "A topic has grown"'
+_OF_THE_TOPIC = 1  # the source of a setting: set on the topic itself, and not a default of the brokers
+
+log = logger(__name__)
+
+
+class Setting(NamedTuple):
+    """A topic's setting; `own`: it was set on the topic itself, so somebody meant it."""
+
+    value: str
+    own: bool
+
+
+Settings: TypeAlias = Mapping[str, Setting]
+
+
+def harm(name: str, topic: Topic, found: Settings) -> Iterator[str]:
+    """What of a topic's settings loses records or takes away what the guarantee stands on, in words."""
+    wanted = topic.config["cleanup.policy"]
+    policy = found.get("cleanup.policy")
+    if policy is not None and policy.value != wanted and "compact" in (wanted, *policy.value.split(",")):
+        yield f"topic {name} has cleanup.policy {policy.value} and needs {wanted}: it loses records"
+    clock = found.get("message.timestamp.type")
+    if topic is RAW and clock is not None and clock.value != topic.config["message.timestamp.type"]:
+        yield f"topic {name} has message.timestamp.type {clock.value} and needs LogAppendTime: times in it are untrue"
+
+
+def oddities(name: str, topic: Topic, found: Settings) -> Iterator[str]:
+    """What of a topic's settings is not as wanted and hurts less; a retention that somebody set is meant."""
+    kept, wanted = found.get("retention.ms"), topic.config.get("retention.ms")
+    if kept is not None and wanted is not None and not kept.own and 0 <= int(kept.value) < int(wanted):
+        days = int(kept.value) / DAY_MS
+        yield f"topic {name} keeps records for {days:g} days, by the brokers' default, and not {int(wanted) // DAY_MS}"
+    size, largest = found.get("max.message.bytes"), topic.config.get("max.message.bytes")
+    if size is not None and largest is not None and int(size.value) < int(largest):
+        yield f"topic {name} takes records of {size.value} bytes and not of {largest}"
+
+
+def unequal(counts: Mapping[str, int]) -> Iterator[str]:
+    """Whether the topics have partitions of different numbers, in words."""
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        yield f"topics differ in partitions ({told}): {GROWN}"
+
+
+class TopicWatch:
+    """What a process knows of its topics.
+
+    `problem`: what would lose or disorder records; `note`: what else is not as it should be. Both in words, or None.
+    """
+
+    def __init__(self, options: Mapping[str, Any], names: Sequence[str], gauge: Gauge) -> None:
+        self.problem: str | None = None
+        self.note: str | None = None
+        self._options = options
+        self._names = names
+        self._gauge = gauge
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, int] = {}  # counts when each topic was seen for the first time
+        self._settings: dict[str, Settings] = {}
+        self._due = 0.0
+
+    async def look(self, counts: Mapping[str, int]) -> None:
+        """Note how many partitions the topics have now (0: none is seen), and ask for their settings when it is time.
+
+        Never raises: without an answer, or the right to one, what is known stays.
+        """
+        seen = {name: counts[name] for name in self._names if counts.get(name)}
+        if seen.keys() - self._counts.keys():
+            self._due = 0.0  # made just now, and by whom?
+        self._counts = seen
+        for name, count in seen.items():
+            self._first.setdefault(name, count)
+            topic = topic_named(name)
+            self._gauge.labels(topic.name if topic else name).set(count)
+        now = time.monotonic()
+        if now >= self._due:
+            self._due = now + LOOK_SECONDS
+            self._settings |= await read_settings(self._options, list(seen))
+        self._judge()
+
+    def _judge(self) -> None:
+        known = [
+            (name, topic, self._settings.get(name, {}))
+            for name in self._counts
+            if (topic := topic_named(name)) is not None
+        ]
+        problems = [words for found in known for words in harm(*found)]
+        notes = [*unequal(self._counts), *self._grown(), *(words for found in known for words in oddities(*found))]
+        problem, note = "; ".join(problems) or None, "; ".join(notes) or None
+        if (problem, note) != (self.problem, self.note):
+            self.problem, self.note = problem, note
+            if problem or note:
+                log.warning("topics.differ", problem=problem, note=note)
+            else:
+                log.info("topics.as_wanted")
+
+    def _grown(self) -> Iterator[str]:
+        for name, count in self._counts.items():
+            if count != self._first[name]:
+                yield f"topic {name} has {count} partitions and had {self._first[name]} at the start: {GROWN}"
+
+
+async def read_settings(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Settings]:
+    """The settings of the topics that the brokers tell us; without those that we may not ask for."""
+    admin = AIOKafkaAdminClient(**options)
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            await admin.start()
+            resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+            responses = await admin.describe_configs(resources) if resources else []
+    except (KafkaError, OSError) as error:  # TimeoutError is an OSError
+        log.debug("topics.not_described", reason=repr(error))
+        return {}
+    finally:
+        await admin.close()
+    return {
+        name: {
+            key: Setting(value, _own(response.API_VERSION, source)) for key, value, _, source, *_ in entries if value
+        }
+        for response in responses
+        for code, _message, _type, name, entries in response.resources
+        if code == 0
+    }
+
+
+def _own(version: int, source: int) -> bool:
+    """Version 0 tells whether it is a default, later ones where it is from."""
+    return not source if version == 0 else source == _OF_THE_TOPIC
