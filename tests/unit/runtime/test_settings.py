@@ -47,6 +47,54 @@ def test_setting_is_read_from_a_file_without_white_space_around_it(
     assert load(DatabaseSettings).database_url.get_secret_value() == SECRET
 
 
+def test_a_byte_order_mark_of_a_file_is_no_part_of_the_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(SECRET, encoding="utf-8-sig")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(path))
+
+    assert load(DatabaseSettings).database_url.get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", f'"{SECRET}"'),
+        ("DATABASE_URL", f"'{SECRET}'"),
+        ("KAFKA_SASL_PASSWORD", '"hunter2"'),
+        ("KAFKA_SASL_PASSWORD", " 'hunter2'\n"),
+        ("KAFKA_BOOTSTRAP_SERVERS", '"a:1,b:1"'),
+        ("KAFKA_BOOTSTRAP_SERVERS", '"a:1","b:1"'),
+        ("KAFKA_BOOTSTRAP_SERVERS", 'a:1,"b:1"'),
+        ("KAFKA_TOPIC_PREFIX", '"hunter2"'),
+        ("LOG_LEVEL", '"info"'),
+    ],
+)
+@pytest.mark.parametrize("of_file", [False, True])
+def test_a_setting_in_quotes_is_refused_by_name_and_never_shown(
+    name: str,
+    value: str,
+    of_file: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", SECRET)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "a:1")
+    monkeypatch.delenv(name, raising=False)
+    if of_file:
+        path = tmp_path / "setting"
+        path.write_text(value)
+        monkeypatch.setenv(f"{name}_FILE", str(path))
+    else:
+        monkeypatch.setenv(name, value)
+
+    said = refusal(AllSettings, capsys)
+
+    assert f"  {name}: " in said
+    assert "in quotes" in said
+    assert "hunter2" not in said
+
+
 def test_setting_given_both_ways_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
