@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ops.errors import OpsError
-from ops.output import OutputFormat, stderr
+from ops.output import OutputFormat, say
 
 OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="Table for people, JSON for scripts.")]
 
@@ -18,5 +18,5 @@ def reported() -> Iterator[None]:
     try:
         yield
     except OpsError as error:
-        stderr().print(f"error: {error}", style="red", markup=False)
+        say(f"error: {error}", style="red")
         raise typer.Exit(error.exit_code) from None

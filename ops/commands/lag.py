@@ -55,7 +55,7 @@ def print_lag(lag: "GroupLag") -> None:
     from ops.lag_table import expired_line, lag_table, total_line
 
     stdout().print(lag_table(lag))
-    stdout().print(total_line(lag), markup=False)
+    stdout().print(total_line(lag))
     line = expired_line(lag)
     if line:
         say(line)

@@ -1,8 +1,13 @@
 # ruff: noqa: PLC0415 - a command imports what it works with when it runs: --help must be quick
 """`ringover-ops migrate`: brings the state table's schema up to date."""
 
+from typing import TYPE_CHECKING
+
 from ops.commands.common import OutputOption, reported
-from ops.output import OutputFormat, write_json, write_text
+from ops.output import OutputFormat, reporting, write_json, write_text
+
+if TYPE_CHECKING:
+    from ops.migration import Migration
 
 
 def migrate(output: OutputOption = OutputFormat.TABLE) -> None:
@@ -17,13 +22,21 @@ def migrate(output: OutputOption = OutputFormat.TABLE) -> None:
 
     settings = load(DatabaseSettings)
     in_words = output is OutputFormat.TABLE
+
+    def applied(migration: "Migration") -> None:
+        if in_words:
+            with reporting(f"applied {migration.label}"):
+                write_text(f"applied {migration.label}")
+
     with reported():
         done = apply_migrations(
             settings.database_url.get_secret_value(),
             packaged_migrations(),
-            applied=lambda migration: write_text(f"applied {migration.label}") if in_words else None,
+            applied=applied,
         )
-    if not in_words:
-        write_json({"applied": [migration.label for migration in done]})
-    elif not done:
-        write_text("nothing to do")
+    labels = [migration.label for migration in done]
+    with reporting(f"applied: {', '.join(labels)}" if labels else None):
+        if not in_words:
+            write_json({"applied": labels})
+        elif not done:
+            write_text("nothing to do")

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from ops.lag_table import expired_line, lag_table, total_line
 from ops.lag_watch import paces, total_pace
-from ops.output import table
+from ops.output import plain, table
 from ops.top.look import Look, Rates
 
 
@@ -19,7 +19,7 @@ def picture(before: Look | None, look: Look, found: Rates | None) -> Group:
     earlier = look if before is None else before
     parts.append(lag_table(look.lag, paces(earlier.lag, look.lag, seconds)))
     parts += [
-        Text(line)
+        plain(line)
         for line in (total_line(look.lag, total_pace(earlier.lag, look.lag, seconds)), expired_line(look.lag))
         if line
     ]
@@ -29,8 +29,8 @@ def picture(before: Look | None, look: Look, found: Rates | None) -> Group:
 def _state(look: Look) -> Text:
     line = f"{look.lag.group}: {look.lag.state}"
     if look.pause is None:
-        return Text(line, style="bold")
-    return Text(f"{line}, PAUSED: {look.pause.reason}, {look.pause.seconds_left:.0f} s left", style="bold yellow")
+        return plain(line, "bold")
+    return plain(f"{line}, PAUSED: {look.pause.reason}, {look.pause.seconds_left:.0f} s left", "bold yellow")
 
 
 def _rates(found: Rates | None) -> Table:

@@ -78,7 +78,7 @@ def test_unusable_credentials_end_the_process_without_showing_a_value(
 
 
 def test_a_secret_that_begins_or_ends_with_a_quote_is_one() -> None:
-    settings = load(IngressSettings, ingress_hmac_secrets="a:\"x,b:x',c:x\"y")
+    settings = load(IngressSettings, ingress_hmac_secrets='a:"x,b:x\',c:x"y')
 
     assert [credential.value for credential in settings.secrets] == [b'"x', b"x'", b'x"y']
 
