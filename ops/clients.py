@@ -29,6 +29,7 @@ from aiokafka.errors import (
 from ops.errors import NotAuthorizedError, NotFoundError, OpsError, UnreachableError, UsageError
 from runtime.errors import RefusedError
 from runtime.kafka import client_options, close_consumer, hear_coordinators
+from runtime.kafka_records import read_any_header_name
 from runtime.refusal import refusal
 from runtime.settings import KafkaSettings
 from schemas.topics import MAX_OUTPUT_BYTES
@@ -97,6 +98,7 @@ async def reader(
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without group or assignment; it commits nothing. Errors are converted as in `kafka_errors`."""
     _quiet()
+    read_any_header_name()
     with kafka_errors(settings):
         with _setting_errors():
             options = client_options(settings, client_id=CLIENT_ID)

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 
 from runtime.kafka import close_consumer
 
@@ -62,8 +62,15 @@ async def read_offsets(
             ends = await consumer.end_offsets(list(wanted))
         async with _consumer(options, wanted, isolation_level="read_committed") as consumer:
             values = await _last_values(consumer, wanted, ends)
-    found = {place.partition: int(value) for place, value in values.items()}
+    found = {place.partition: _offset(place, value) for place, value in values.items()}
     return {source: found.get(source.partition) for source in sources}
+
+
+def _offset(place: TopicPartition, value: bytes | None) -> int | None:
+    """The inverse of `offset_value`; null, by which Kafka's tools delete a key, is no offset."""
+    if value is not None and not value.isdigit():
+        raise KafkaError(f"{place.topic}/{place.partition} holds something else than an offset for this group")
+    return None if value is None else int(value)
 
 
 def _require_partitions(topic: str, existing: Collection[int] | None, sources: Iterable[TopicPartition]) -> None:
@@ -79,10 +86,10 @@ def _require_partitions(topic: str, existing: Collection[int] | None, sources: I
 
 async def _last_values(
     consumer: AIOKafkaConsumer, wanted: Mapping[TopicPartition, bytes], ends: Mapping[TopicPartition, int]
-) -> dict[TopicPartition, bytes]:
+) -> dict[TopicPartition, bytes | None]:
     """The value of the last record with each partition's key, looked for from the end backwards."""
     starts = await consumer.beginning_offsets(list(wanted))
-    values: dict[TopicPartition, bytes] = {}
+    values: dict[TopicPartition, bytes | None] = {}
     missing, look_back = set(wanted), LOOK_BACK
     while missing:
         begins = {place: max(starts[place], ends[place] - look_back) for place in missing}
@@ -96,9 +103,9 @@ async def _last_values(
 
 async def _read(
     consumer: AIOKafkaConsumer, wanted: Mapping[TopicPartition, bytes], ends: Mapping[TopicPartition, int]
-) -> dict[TopicPartition, bytes]:
+) -> dict[TopicPartition, bytes | None]:
     """As `_last_values`, from where the consumer stands to the ends."""
-    values: dict[TopicPartition, bytes] = {}
+    values: dict[TopicPartition, bytes | None] = {}
     moved = time.monotonic()
     while unread := [place for place in wanted if await consumer.position(place) < ends[place]]:
         found = await consumer.getmany(*unread, timeout_ms=FETCH_WAIT_MS)

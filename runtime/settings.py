@@ -103,7 +103,6 @@ class KafkaSettings(Settings):
     kafka_ssl_key_file: Path | None = Field(default=None, description="Key of the client certificate (PEM)")
     kafka_ssl_key_password: SecretStr | None = Field(default=None, description="Password of that key, if it has one")
 
-
     @field_validator("kafka_bootstrap_servers")
     @classmethod
     def _each_without_quotes(cls, value: str) -> str:

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from processors.model import Verdict
+from schemas.headers import AnyHeaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Seen:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: AnyHeaders
 
 
 @dataclass(frozen=True, slots=True)

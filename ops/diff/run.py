@@ -134,7 +134,9 @@ async def _index(run: _Run, raw: TopicPartition, wanted: Range, since_ms: int) -
             if source is None:
                 continue
             if dead:
-                index.add_dead_letter(source, (header(record.headers, dead_letter.CODE) or b"?").decode())
+                index.add_dead_letter(
+                    source, (header(record.headers, dead_letter.CODE) or b"?").decode(errors="replace")
+                )
             else:
                 content = fingerprint(record.topic, record.key, record.value, record.headers, record.timestamp)
                 index.add_event(source, record.topic, record.offset, content)

@@ -1,8 +1,8 @@
 """Ids that look like markup or steer a terminal, with real processes: shown as they are, and nothing is repeated."""
 
 import asyncio
+import os
 import sys
-from pathlib import Path
 
 from tests.support.cli import run
 from tests.support.kafka import store
@@ -45,14 +45,15 @@ async def test_a_group_that_is_markup_ends_no_command(place: Place, programs: Pr
     assert "[/nope]" in as_ours.out + as_ours.err
 
 
-async def test_an_argument_that_is_no_text_is_refused_in_words(place: Place, programs: Programs) -> None:
+async def test_an_argument_that_is_no_text_is_refused_in_words(programs: Programs) -> None:
     ran = await run(programs.env, "calls", "show", "a\udcff", expect=2)
 
     assert ran.err == "error: an argument is not UTF-8: 'a\\udcff'\n"
 
 
 async def _into_full_disk(programs: Programs, *arguments: str) -> tuple[int | None, str]:
-    with Path("/dev/full").open("wb") as full:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "ops", *arguments),
             env={**inherited(), **programs.env},
@@ -60,4 +61,6 @@ async def _into_full_disk(programs: Programs, *arguments: str) -> tuple[int | No
             stderr=asyncio.subprocess.PIPE,
         )
         _, err = await process.communicate()
+    finally:
+        os.close(full)
     return process.returncode, err.decode()

@@ -30,6 +30,7 @@ OUTSIDE = {
 ADAPTERS = {
     "runtime.admin": {"aiohttp"},
     "runtime.kafka": {"aiokafka"},
+    "runtime.kafka_records": {"aiokafka"},
     "runtime.lifecycle": {"uvloop"},
     "runtime.otel": {"opentelemetry"},
     "runtime.refusal": {"aiokafka"},

@@ -1,5 +1,6 @@
 """What is shown and hidden of dead letters, and how they are written to files and read back."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import orjson
@@ -114,6 +115,15 @@ def test_a_line_is_read_as_it_was_written(value: bytes | None, key: bytes | None
     written = letter(value, key)
 
     assert read_lines(orjson.dumps(line_of(written)) + b"\n\n") == [written]
+
+
+def test_a_null_header_stays_null_from_file_to_file_and_is_shown_as_null() -> None:
+    headers = [("a", None), ("a", b""), ("signature", None), ("a", None)]
+    odd = replace(letter(b"x"), headers=headers)
+
+    assert read_lines(orjson.dumps(line_of(odd))) == [odd]
+    description = described(odd, fate=fate_of(odd), owned=False, others=[], entry=None, reveal=True)
+    assert description["headers"] == {"signature": None, "a": None}
 
 
 def test_a_letter_of_the_ingress_has_no_origin_in_its_line() -> None:
