@@ -24,6 +24,7 @@ from aiokafka.errors import (
 from aiokafka.producer.sender import AddOffsetsToTxnHandler, AddPartitionsToTxnHandler
 from aiokafka.protocol.commit import OffsetFetchRequest
 
+from runtime.broker_errors import broker_words
 from runtime.errors import LogUnavailableError, RefusedError
 from runtime.logs import logger
 from runtime.settings import KafkaSettings
@@ -208,7 +209,7 @@ def reading() -> Iterator[None]:
     except TimeoutError as error:
         raise LogUnavailableError("Kafka does not answer in time") from error
     except KafkaError as error:
-        raise LogUnavailableError(f"Kafka: {error!r}") from error
+        raise LogUnavailableError(f"Kafka: {broker_words(error)}") from error
 
 
 async def close_producer(producer: AIOKafkaProducer) -> None:

@@ -29,6 +29,7 @@ OUTSIDE = {
 # The shells and adapters, with what each may reach. A new module here is a decision.
 ADAPTERS = {
     "runtime.admin": {"aiohttp"},
+    "runtime.broker_errors": {"aiokafka"},
     "runtime.kafka": {"aiokafka"},
     "runtime.kafka_records": {"aiokafka"},
     "runtime.lifecycle": {"uvloop"},
