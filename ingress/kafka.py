@@ -24,6 +24,7 @@ from aiokafka.errors import (
 
 from ingress.publisher import Record
 from ingress.sender import Sender
+from runtime.broker_errors import broker_words
 from runtime.errors import PublishError, RecordRefusedError
 from runtime.failures import problem_of, report
 from runtime.logs import logger
@@ -164,8 +165,8 @@ class KafkaPublisher:
         """What a failure says about the client behind `sender`."""
         if isinstance(error, _RECORD_ERRORS):
             self._report_refusal(topic, error)
-            return RecordRefusedError(f"refused for {topic}: {error}")
-        cause = str(error) or type(error).__name__
+            return RecordRefusedError(f"refused for {topic}: {broker_words(error)}")
+        cause = broker_words(error)
         if sender is self._sender:  # many records may find out at once that it is broken
             self._lose(cause)
             self._replace.set()
@@ -184,7 +185,7 @@ class KafkaPublisher:
         now = perf_counter()
         if now - self._refusals.get(kind, -REFUSAL_LOG_SECONDS) >= REFUSAL_LOG_SECONDS:
             self._refusals[kind] = now
-            log.warning("publish.refused", topic=topic, reason=str(error))
+            log.warning("publish.refused", topic=topic, reason=broker_words(error))
 
     async def _connect(self) -> AIOKafkaClient:
         """A client that reached a broker, however long that takes."""
@@ -193,8 +194,7 @@ class KafkaPublisher:
                 client = await _started(self._options, self._timeout)
             except Exception as error:  # noqa: BLE001 - whatever a broker answers, it may answer otherwise later
                 expected = isinstance(error, KafkaError | OSError)  # TimeoutError is an OSError
-                words = str(error) or type(error).__name__ if expected else problem_of(error)
-                why = await refusal(self._options) or words
+                why = await refusal(self._options) or (broker_words(error) if expected else problem_of(error))
                 self._report(f"Kafka cannot be reached: {why}")
                 await asyncio.sleep(min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 16)))
             else:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from ingress.addresses import AddressPolicy, parse_networks
 from ingress.authenticate import MAX_TOKEN_CHARACTERS, Credential
-from runtime.settings import KafkaSettings, LogSettings
+from runtime.settings import KafkaSettings, LogSettings, in_quotes
 from schemas.topics import MAX_BODY_BYTES
 
 _SEPARATOR = re.compile(r"[,\r\n]")
@@ -37,6 +37,8 @@ def _credential(entry: str, number: int) -> Credential:
         raise ValueError(f"the id of entry {number} must be 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     if not value or not value.isprintable():
         raise ValueError(f"the value of {key_id} is empty or contains control characters")
+    if in_quotes(value):
+        raise ValueError(f"the value of {key_id} is in quotes, which would be part of it: leave them out")
     if len(value) > MAX_TOKEN_CHARACTERS:
         raise ValueError(f"the value of {key_id} is longer than {MAX_TOKEN_CHARACTERS} characters")
     return Credential(key_id, value.encode())

@@ -22,13 +22,16 @@ from aiokafka.errors import (
     NodeNotReadyError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnknownTopicOrPartitionError,
     UnsupportedSaslMechanismError,
 )
 
-from ops.errors import NotAuthorizedError, NotFoundError, OpsError, UnreachableError, UsageError
+from ops.errors import KafkaAwayError, NotAuthorizedError, NotFoundError, OpsError, UsageError
+from runtime.broker_errors import broker_words
 from runtime.errors import OpenTransactionError, RefusedError
 from runtime.kafka import client_options, close_consumer, hear_coordinators, name_unreadable_batches
+from runtime.kafka_records import read_any_header_name
 from runtime.refusal import refusal
 from runtime.settings import KafkaSettings
 from schemas.topics import MAX_OUTPUT_BYTES
@@ -42,22 +45,23 @@ _NOT_AUTHORIZED = (
     GroupAuthorizationFailedError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnsupportedSaslMechanismError,
 )
 _UNREACHABLE = (KafkaConnectionError, KafkaTimeoutError, NodeNotReadyError, NoBrokersAvailable, TimeoutError, OSError)
 
 
 @contextmanager
-def kafka_errors(settings: KafkaSettings) -> Iterator[None]:
-    """Convert the client's errors.
+def kafka_errors(settings: KafkaSettings, *, transaction_ms: int | None = None) -> Iterator[None]:
+    """Convert the client's errors; `transaction_ms`: the timeout of the transactions inside.
 
     Raises:
-        UnreachableError, NotAuthorizedError, NotFoundError, OpsError: in words for an operator.
+        KafkaAwayError, NotAuthorizedError, NotFoundError, OpsError: in words for an operator.
     """
     try:
         yield
     except _NOT_AUTHORIZED as error:
-        raise NotAuthorizedError(f"Kafka refuses: {words(error)}; check KAFKA_SASL_* and the ACLs") from error
+        raise NotAuthorizedError(f"Kafka refuses: {broker_words(error)}; check KAFKA_SASL_* and the ACLs") from error
     except OpenTransactionError as error:
         raise OpsError(f"Kafka: {error}") from error
     except UnknownTopicOrPartitionError as error:
@@ -65,16 +69,9 @@ def kafka_errors(settings: KafkaSettings) -> Iterator[None]:
     except _UNREACHABLE as error:
         # Not the client's own words: it lists its internal address tuples.
         where = f"{settings.kafka_bootstrap_servers} (KAFKA_BOOTSTRAP_SERVERS)"
-        raise UnreachableError(f"no broker answers in time at {where}") from error
+        raise KafkaAwayError(f"no broker answers in time at {where}") from error
     except KafkaError as error:
-        raise OpsError(f"Kafka: {words(error)}") from error
-
-
-def words(error: BaseException) -> str:
-    """An error on one line: its class in words and its own text, if it has any."""
-    name = type(error).__name__.removesuffix("Error")
-    text = " ".join(str(error).split()).removeprefix(f"{type(error).__name__}: ")
-    return f"{name} ({text})" if text and text != type(error).__name__ else name
+        raise OpsError(f"Kafka: {broker_words(error, transaction_ms=transaction_ms)}") from error
 
 
 @asynccontextmanager
@@ -101,6 +98,7 @@ async def reader(
     """A consumer without group or assignment; it commits nothing. Errors are converted as in `kafka_errors`."""
     _quiet()
     name_unreadable_batches()
+    read_any_header_name()
     with kafka_errors(settings):
         with _setting_errors():
             options = client_options(settings, client_id=CLIENT_ID)
@@ -118,6 +116,11 @@ async def reader(
             yield consumer
         finally:
             await close_consumer(consumer)
+
+
+async def why_away(settings: KafkaSettings) -> str | None:
+    """What stands between us and brokers that do not answer; None when nobody knows."""
+    return await refusal(client_options(settings, client_id=CLIENT_ID))
 
 
 async def _start(client: AIOKafkaAdminClient | AIOKafkaConsumer, options: Mapping[str, Any]) -> None:

@@ -27,6 +27,10 @@ class UnreachableError(OpsError):
     """A broker, a database or an ingress does not answer."""
 
 
+class KafkaAwayError(UnreachableError):
+    """No broker answers in time: the command's last word asks why (`ops.commands.common`)."""
+
+
 class NotAuthorizedError(OpsError):
     """Credentials or access rights are missing."""
 

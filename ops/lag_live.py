@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 from rich.console import Group
-from rich.text import Text
 
 from ops.errors import UnreachableError
 from ops.lag import GroupLag
@@ -11,7 +10,7 @@ from ops.lag_kafka import read_lag
 from ops.lag_table import expired_line, lag_table, standstill_lines, total_line
 from ops.lag_watch import paces, total_pace, watch_json
 from ops.live import pictures, stopped, ticks
-from ops.output import say, write_line
+from ops.output import plain, say, write_line
 from ops.settings import LagSettings
 from ops.standstill import StandstillReader
 from runtime.settings import KafkaSettings
@@ -58,5 +57,5 @@ async def watch_lag(
                 write_line(watch_json(found, pace, total, at=datetime.now(UTC).isoformat(timespec="milliseconds")))
             else:
                 words = (total_line(found, total), *standstill_lines(found), expired_line(found))
-                lines = [Text(line) for line in words if line]
+                lines = [plain(line) for line in words if line]
                 draw(Group(lag_table(found, pace), *lines))

@@ -5,7 +5,7 @@ body only what is known to be harmless is shown, for people and scripts alike.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -15,7 +15,7 @@ from ops.masking import HIDDEN, masked, shown_header, shown_text, shown_value
 from ops.output import shorten
 from schemas import dead_letter
 from schemas.body import parse_body
-from schemas.headers import header
+from schemas.headers import AnyHeaders, header
 
 VALUE_CHARACTERS = 60
 
@@ -29,7 +29,7 @@ class Record:
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: AnyHeaders
 
 
 def human_line(record: Record, *, reveal: bool) -> str:
@@ -80,8 +80,10 @@ def _key(record: Record, *, reveal: bool) -> str:
     return str(dead.shown_id(text)) if _is_dead(record) else shown_text(text)
 
 
-def _shown_header(record: Record, name: str, value: bytes) -> str:
+def _shown_header(record: Record, name: str, value: bytes | None) -> str | None:
     """A reason's headers are ours and never repeat a value of the body."""
+    if value is None:
+        return None
     if not _is_dead(record) or name.startswith(dead_letter.PREFIX):
         return shown_header(name, _text(value))
     return dead.masked_header(name, value)

@@ -5,7 +5,7 @@ import re
 from pydantic import Field, SecretStr
 
 from ops.errors import UsageError
-from runtime.settings import KafkaSettings, Settings
+from runtime.settings import KafkaSettings, Settings, in_quotes
 
 _SEPARATOR = re.compile(r"[,\r\n]")  # as the ingress reads its credentials
 
@@ -36,7 +36,9 @@ def first_value(setting: SecretStr | None, name: str) -> str:
         UsageError: the setting is absent or has no value; the message never shows it.
     """
     text = setting.get_secret_value() if setting is not None else ""
-    _, _, value = _SEPARATOR.split(text)[0].strip().partition(":")
+    key_id, _, value = (part.strip() for part in _SEPARATOR.split(text)[0].partition(":"))
     if not value:
         raise UsageError(f"{name} is needed as `id:value`")
+    if in_quotes(value):
+        raise UsageError(f"{name}: the value of {key_id} is in quotes, which would be part of it: leave them out")
     return value

@@ -9,9 +9,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, for_code
 
-from ops.clients import admin_client, words
+from ops.clients import admin_client
 from ops.errors import NotAuthorizedError, NotFoundError, OpsError, UnreachableError
 from ops.topics import TopicPlan, TopicSpec, compare, default_replication_factor, wanted_topics
+from runtime.broker_errors import broker_words
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames
 
@@ -133,4 +134,4 @@ def _check(code: int, message: str | None, doing: str) -> None:
         return
     error: KafkaError = for_code(code)(message or "")
     kind = NotAuthorizedError if code in AUTHORIZATION_FAILED else OpsError
-    raise kind(f"{doing}: {words(error)}")
+    raise kind(f"{doing}: {broker_words(error)}")

@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 
 from processors.kafka_transactions import open_transaction
 from runtime.errors import OpenTransactionError
@@ -66,10 +66,9 @@ async def read_offsets(
         found = await _values(options, _wanted(own, keys), wait=wait)
         shared = {s: TopicPartition(topic, SHARED) for s in keys if keys[s] not in found and own[s].partition != SHARED}
         before = await _values(options, _wanted(shared, keys), wait=wait)
-    return {
-        source: OwnRecord((shared if key in before else own)[source], _number(found.get(key, before.get(key))))
-        for source, key in keys.items()
-    }
+    places = {source: (shared if key in before else own)[source] for source, key in keys.items()}
+    values = before | found
+    return {source: OwnRecord(place, _offset(place, values.get(keys[source]))) for source, place in places.items()}
 
 
 class OwnRecord(NamedTuple):
@@ -79,7 +78,10 @@ class OwnRecord(NamedTuple):
     offset: int | None
 
 
-def _number(value: bytes | None) -> int | None:
+def _offset(place: TopicPartition, value: bytes | None) -> int | None:
+    """The inverse of `offset_value`; null, by which Kafka's tools delete a key, is no offset."""
+    if value is not None and not value.isdigit():
+        raise KafkaError(f"{place.topic}/{place.partition} holds something else than an offset for this group")
     return None if value is None else int(value)
 
 
@@ -103,7 +105,7 @@ async def _partitions(options: Mapping[str, Any], topic: str) -> Collection[int]
     return found
 
 
-async def _values(options: Mapping[str, Any], wanted: Wanted, *, wait: bool) -> dict[bytes, bytes]:
+async def _values(options: Mapping[str, Any], wanted: Wanted, *, wait: bool) -> dict[bytes, bytes | None]:
     """The value of the last record with each key."""
     if not wanted:
         return {}
@@ -118,10 +120,10 @@ async def _values(options: Mapping[str, Any], wanted: Wanted, *, wait: bool) -> 
 
 async def _last_values(
     consumer: AIOKafkaConsumer, wanted: Wanted, ends: Mapping[TopicPartition, int]
-) -> dict[bytes, bytes]:
+) -> dict[bytes, bytes | None]:
     """As `_values`, looked for from the ends backwards."""
     starts = await consumer.beginning_offsets(list(wanted))
-    values: dict[bytes, bytes] = {}
+    values: dict[bytes, bytes | None] = {}
     missing, look_back = set(wanted), LOOK_BACK
     while missing:
         begins = {place: max(starts[place], ends[place] - look_back) for place in missing}
@@ -137,9 +139,11 @@ async def _last_values(
     return values
 
 
-async def _read(consumer: AIOKafkaConsumer, wanted: Wanted, ends: Mapping[TopicPartition, int]) -> dict[bytes, bytes]:
+async def _read(
+    consumer: AIOKafkaConsumer, wanted: Wanted, ends: Mapping[TopicPartition, int]
+) -> dict[bytes, bytes | None]:
     """As `_last_values`, from where the consumer stands to the ends."""
-    values: dict[bytes, bytes] = {}
+    values: dict[bytes, bytes | None] = {}
     moved = time.monotonic()
     while unread := [place for place in wanted if await consumer.position(place) < ends[place]]:
         found = await consumer.getmany(*unread, timeout_ms=FETCH_WAIT_MS)

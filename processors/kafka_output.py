@@ -28,6 +28,7 @@ from aiokafka.protocol.transaction import (
 
 from processors.kafka_offsets import offset_key, offset_value, transactional_id
 from processors.model import Written
+from runtime.broker_errors import broker_words
 from runtime.errors import FencedError, PublishError
 from runtime.kafka import close_producer
 from schemas.placement import output_partition
@@ -169,7 +170,7 @@ class KafkaOutput:
             cause = self._cause(error)
             if isinstance(cause, ProducerFenced | InvalidProducerEpoch):
                 raise FencedError("another process took the partition over") from error
-            raise PublishError(f"Kafka: {cause!r}") from error
+            raise PublishError(f"Kafka: {broker_words(cause, transaction_ms=TRANSACTION_TIMEOUT_MS)}") from error
 
     def _cause(self, error: Exception) -> BaseException:
         """Why the producer is dead: once it is, each further call only says that there is no transaction."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 from schemas.dead_letter import Reason
-from schemas.headers import Headers, encode_event
+from schemas.headers import AnyHeaders, Headers, encode_event
 from schemas.identity import ClaimKey, EventType, derived_event_id, idempotency_key
 
 
@@ -25,7 +25,7 @@ class RawRecord(Protocol):
     @property
     def value(self) -> bytes | None: ...  # noqa: D102
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+    def headers(self) -> AnyHeaders: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Written(Protocol):
     @property
     def value(self) -> bytes | None: ...  # noqa: D102
     @property
-    def headers(self) -> Headers: ...  # noqa: D102
+    def headers(self) -> AnyHeaders: ...  # noqa: D102
     @property
     def timestamp_ms(self) -> int: ...  # noqa: D102
 
@@ -54,7 +54,7 @@ class Record(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: Headers
+    headers: AnyHeaders
     timestamp_ms: int
 
 

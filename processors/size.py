@@ -1,8 +1,7 @@
 """How large a record is on Kafka, at most: decided here, since a broker that refuses a record stops its partition."""
 
-from collections.abc import Sequence
-
 from processors.model import Normalized
+from schemas.headers import AnyHeaders
 from schemas.topics import MAX_OUTPUT_BYTES
 
 # Kafka's record batch, version 2 (Kafka documentation, "Message Format"): the batch's head of 61 bytes, then lengths,
@@ -18,7 +17,7 @@ def event_fits(event: Normalized) -> bool:
     return unbounded <= MAX_OUTPUT_BYTES // 2 or fits(event.key, event.value, event.headers)
 
 
-def fits(key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]) -> bool:
+def fits(key: bytes | None, value: bytes | None, headers: AnyHeaders) -> bool:
     """Whether every topic that we write takes such a record."""
     size = _BATCH_AND_RECORD + len(key or b"") + len(value or b"")
     size += sum(_HEADER + len(name.encode()) + len(content or b"") for name, content in headers)

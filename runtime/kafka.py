@@ -26,6 +26,7 @@ from aiokafka.producer.sender import AddOffsetsToTxnHandler, AddPartitionsToTxnH
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
+from runtime.broker_errors import broker_words
 from runtime.errors import LogUnavailableError, RefusedError
 from runtime.failures import problem_of
 from runtime.logs import logger
@@ -269,7 +270,7 @@ def reading() -> Iterator[None]:
     except TimeoutError as error:
         raise LogUnavailableError("Kafka does not answer in time") from error
     except KafkaError as error:
-        raise LogUnavailableError(f"Kafka: {error!r}") from error
+        raise LogUnavailableError(f"Kafka: {broker_words(error)}") from error
 
 
 async def close_producer(producer: AIOKafkaProducer) -> None:

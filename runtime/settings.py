@@ -18,8 +18,14 @@ from pydantic_settings.exceptions import SettingsError
 
 EXIT_USAGE = 2
 
+QUOTES = ('""', "''", "\u201c\u201d", "\u2018\u2019")  # straight ones, and those of a word processor
 _ESCAPED = "%[0-9A-Fa-f]{2}"
 _DATABASE_URL = re.compile(rf"postgres(?:ql)?://(?:(?:[^@/?#\s%]|{_ESCAPED})*@)?(?:[^@\s%]|{_ESCAPED})*")
+
+
+def in_quotes(text: str) -> bool:
+    """Whether quotes enclose a value: `docker --env-file`, systemd and mounted files keep those of an env file."""
+    return len(text) > 1 and text[0] + text[-1] in QUOTES
 
 
 class FileSecretSource(PydanticBaseSettingsSource):
@@ -38,7 +44,8 @@ class FileSecretSource(PydanticBaseSettingsSource):
         if name in os.environ:
             raise SettingsError(f"{name} and {name}_FILE are both set: keep one")
         try:
-            return Path(path).read_text(encoding="utf-8").strip(), field_name, False
+            # An editor's byte order mark is no part of a password.
+            return Path(path).read_text(encoding="utf-8-sig").strip(), field_name, False
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{name}_FILE cannot be read: {error}") from error
 
@@ -69,6 +76,14 @@ class Settings(BaseSettings):
         """Arguments first (tests), then the environment, then files."""
         return init_settings, env_settings, FileSecretSource(settings_cls)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_quotes(cls, value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and in_quotes(text.strip()):
+            raise ValueError("the value is in quotes, which would be part of it: leave them out")
+        return value
+
 
 class KafkaSettings(Settings):
     """How to reach Kafka."""
@@ -87,6 +102,13 @@ class KafkaSettings(Settings):
     kafka_ssl_cert_file: Path | None = Field(default=None, description="Client certificate (PEM), for mutual TLS")
     kafka_ssl_key_file: Path | None = Field(default=None, description="Key of the client certificate (PEM)")
     kafka_ssl_key_password: SecretStr | None = Field(default=None, description="Password of that key, if it has one")
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _each_without_quotes(cls, value: str) -> str:
+        if any(quote in value for quotes in QUOTES for quote in quotes):
+            raise ValueError("a host is in quotes: leave them out")
+        return value
 
 
 class DatabaseSettings(Settings):

@@ -4,11 +4,10 @@ Header names are those of KIP-1191 (dead-letter queues of share groups), plus ou
 repeats a value of the body: it may be read by people who must not see personal data.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from schemas.headers import Headers
+from schemas.headers import AnyHeaders, Headers, with_values
 
 PREFIX = "__dlq.errors."
 TOPIC = PREFIX + "topic"
@@ -87,19 +86,19 @@ class DeadLetter:
 
     reason: Reason
     origin: Origin | None
-    original_headers: Headers
+    original_headers: AnyHeaders
 
     @classmethod
-    def decode(cls, headers: Sequence[tuple[str, bytes]]) -> "DeadLetter":
+    def decode(cls, headers: AnyHeaders) -> "DeadLetter":
         """Split a dead letter's headers.
 
         A record dead-lettered again after a replay keeps the reasons of both times; the last ones count.
 
         Raises:
-            KeyError: the stage or the code is missing.
+            KeyError: the stage or the code is missing, or null.
             ValueError: a header is not UTF-8, or a number or an enum value is not one.
         """
-        found = {name: value.decode() for name, value in headers if name.startswith(PREFIX)}
+        found = {name: value.decode() for name, value in with_values(headers).items() if name.startswith(PREFIX)}
         reason = Reason(Stage(found[STAGE]), Code(found[CODE]), found.get(MESSAGE, ""))
         origin = None
         if TOPIC in found:

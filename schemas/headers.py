@@ -5,13 +5,15 @@ as the value). Nothing here holds a wall-clock time of ours: a replay is byte-id
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from schemas.identity import SOURCE, EventId, EventType, IdempotencyKey
 from schemas.normalized import dataschema
 
-Headers: TypeAlias = list[tuple[str, bytes]]
+Headers: TypeAlias = list[tuple[str, bytes]]  # as we write them
+# As any record may have them: Kafka allows null for a value, and one name several times, of which the last one counts.
+AnyHeaders: TypeAlias = Sequence[tuple[str, bytes | None]]
 
 REQUEST_ID = "request-id"
 ENDPOINT = "endpoint"
@@ -59,14 +61,14 @@ class RawHeaders(NamedTuple):
         return encode_raw(**self._asdict())
 
     @classmethod
-    def decode(cls, headers: Sequence[tuple[str, bytes]]) -> "RawHeaders":
+    def decode(cls, headers: AnyHeaders) -> "RawHeaders":
         """The inverse of `encode`.
 
         Raises:
-            KeyError: a required header is missing.
+            KeyError: a required header is missing, or null.
             UnicodeDecodeError: a header is not UTF-8.
         """
-        found = {name: value.decode() for name, value in headers}
+        found = {name: value.decode() for name, value in with_values(headers).items()}
         return cls(
             request_id=found[REQUEST_ID],
             endpoint=found[ENDPOINT],
@@ -106,13 +108,18 @@ def encode_raw(
     return headers
 
 
-def header(headers: Iterable[tuple[str, bytes]], name: str) -> bytes | None:
-    """The value of the last header called `name`, or None."""
+def header(headers: AnyHeaders, name: str) -> bytes | None:
+    """The value of the last header called `name`; None if there is none, or it has no value."""
     found = None
     for candidate, value in headers:
         if candidate == name:
             found = value
     return found
+
+
+def with_values(headers: AnyHeaders) -> dict[str, bytes]:
+    """Each header's last value, without those that end with none."""
+    return {name: value for name, value in dict(headers).items() if value is not None}
 
 
 # Headers that are the same for every event of a type, encoded once.
@@ -150,14 +157,14 @@ class EventHeaders(NamedTuple):
         return encode_event(**self._asdict())
 
     @classmethod
-    def decode(cls, headers: Sequence[tuple[str, bytes]]) -> "EventHeaders":
+    def decode(cls, headers: AnyHeaders) -> "EventHeaders":
         """The inverse of `encode`.
 
         Raises:
-            KeyError: a required header is missing.
+            KeyError: a required header is missing, or null.
             ValueError: a header is not UTF-8 or the type is unknown.
         """
-        found = dict(headers)
+        found = with_values(headers)
         from_number, to_number = found.get(FROM_NUMBER), found.get(TO_NUMBER)
         return cls(
             event_type=EventType(found["ce_type"].decode()),

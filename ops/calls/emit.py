@@ -12,6 +12,7 @@ from ops.clients import CLIENT_ID, kafka_errors
 from ops.errors import OpsError
 from processors.kafka_output import require_known
 from processors.model import Record
+from runtime.broker_errors import broker_words
 from runtime.kafka import client_options, close_producer
 from runtime.settings import KafkaSettings
 from schemas.topics import MAX_OUTPUT_BYTES
@@ -40,7 +41,7 @@ async def emit(settings: KafkaSettings, group: str, outputs: Sequence[Outgoing])
         max_request_size=MAX_OUTPUT_BYTES,
     )
     try:
-        with kafka_errors(settings):
+        with kafka_errors(settings, transaction_ms=TRANSACTION_TIMEOUT_MS):
             async with asyncio.timeout(START_SECONDS):
                 await producer.start()
             return await _transaction(producer, outputs)
@@ -63,7 +64,7 @@ async def _transaction(producer: AIOKafkaProducer, outputs: Sequence[Outgoing]) 
     except (TimeoutError, KafkaError, IllegalOperation) as error:
         # After any error the client's transaction is in no known state: it is abandoned, and the broker ends it.
         raise OpsError(
-            f"Kafka did not confirm the transaction ({type(error).__name__}): `calls show` tells whether it was written"
+            f"Kafka did not confirm the transaction ({broker_words(error)}): `calls show` tells whether it was written"
         ) from error
     return [place.offset for place in written]
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from processors.model import Verdict
+from schemas.headers import AnyHeaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Seen:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: AnyHeaders
 
     @property
     def place(self) -> "Source":

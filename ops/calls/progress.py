@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
+from ops.bars import PlainColumn
 from ops.output import say, stderr
 
 LINE_SECONDS = 5.0
@@ -19,7 +20,7 @@ def shown_progress(what: str) -> Iterator[OnProgress]:
     """What to call with each step of `what`."""
     console = stderr()
     columns = (
-        TextColumn("{task.description}"),
+        PlainColumn(),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -7,7 +7,7 @@ from rich.table import Table
 from ops.calls.model import Seen, Source, Story, Webhook
 from ops.calls.story import is_dead_letter, passes, remark, source_of
 from ops.masking import shown_value
-from ops.output import shorten, table
+from ops.output import table
 from ops.times import shown, shown_ms
 from processors.model import Rejected
 from schemas import dead_letter
@@ -33,9 +33,7 @@ def render(story: Story, *, reveal: bool) -> Iterator[Table]:
         rows = [(c.key, f"{c.partition}/{c.offset}", shown(c.time), c.records) for c in found.claims]
         yield table("Claims", _CLAIMS, rows, right=("webhooks",))
     if reveal:
-        bodies = [
-            (w.record.offset, _printable((w.record.value or b"").decode(errors="replace"))) for w in story.webhooks
-        ]
+        bodies = [(w.record.offset, (w.record.value or b"").decode(errors="replace")) for w in story.webhooks]
         yield table("Bodies", ("raw offset", "body"), bodies, right=("raw offset",))
 
 
@@ -86,8 +84,8 @@ def _webhook_row(webhook: Webhook, *, alone: bool) -> tuple[object, ...]:
     return (
         shown_ms(record.timestamp),
         record.offset if alone else f"{record.partition}/{record.offset}",
-        _printable(_header(record, ENDPOINT) or "-"),
-        _printable(_header(record, AUTH_KEY_ID) or "-"),
+        _header(record, ENDPOINT) or "-",
+        _header(record, AUTH_KEY_ID) or "-",
         verdict_words(webhook),
         passes((*webhook.events, *webhook.dead_letters)) or "nothing",
         remark(webhook) or "",
@@ -116,7 +114,7 @@ def _output_row(same: tuple[Seen, ...], raw_topic: str, *, reveal: bool) -> tupl
     words = "  ".join(f"{name}={'-' if value is None else value}" for name, value in fields.items())
     place = f"{seen.topic}/{seen.partition}/{seen.offset}"
     source = source_of(seen, raw_topic)
-    return place, len(same), None if source is None else source.offset, _what(seen), _printable(words)
+    return place, len(same), None if source is None else source.offset, _what(seen), words
 
 
 def _what(seen: Seen) -> str:
@@ -168,8 +166,3 @@ def _output_json(seen: Seen, *, reveal: bool) -> dict[str, object]:
 def _header(seen: Seen, name: str) -> str | None:
     value = header(seen.headers, name)
     return None if value is None else value.decode("utf-8", "replace")
-
-
-def _printable(text: str) -> str:
-    """Received text for a table: whole, but unable to move the terminal's cursor."""
-    return shorten(text, len(text))

@@ -8,7 +8,7 @@ import typer
 
 from ops.commands.common import OutputOption, reported
 from ops.errors import EXIT_CODES, EXIT_NOT_FOUND, NotFoundError
-from ops.output import OutputFormat, say, stdout, table, write_json, write_text
+from ops.output import OutputFormat, reporting, say, stdout, table, write_json, write_text
 
 if TYPE_CHECKING:
     from ops.calls.model import Story
@@ -82,14 +82,16 @@ def replay(
         _check(plan, since)
         if execute:
             places = asyncio.run(emit(settings, settings.processor_group, plan.outputs(names)))
-    if output is OutputFormat.JSON:
-        write_json(as_json(plan, names, places))
-    else:
-        _print_plan(plan, names, places)
-    for note in plan.notes:
-        say(f"note: {note}")
     said = "emitted again" if execute else "to emit again; --execute does it"
-    say(f"{counted(len(plan.owners), 'event')} of call {call_id} {said}")
+    done = f"{counted(len(plan.owners), 'event')} of call {call_id} {said}"
+    with reporting(done if execute else None):
+        if output is OutputFormat.JSON:
+            write_json(as_json(plan, names, places))
+        else:
+            _print_plan(plan, names, places)
+        for note in plan.notes:
+            say(f"note: {note}")
+        say(done)
 
 
 def _check(plan: "ReplayPlan", since: str) -> None:

@@ -1,13 +1,14 @@
 """What the commands share: the `-o` option and how an error ends a command."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
-from ops.errors import EXIT_USAGE, OpsError
-from ops.output import OutputFormat, stderr
+from ops.errors import EXIT_USAGE, KafkaAwayError, OpsError
+from ops.output import OutputFormat, say
 
 OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="Table for people, JSON for scripts.")]
 
@@ -18,8 +19,16 @@ def reported() -> Iterator[None]:
     try:
         yield
     except OpsError as error:
-        stderr().print(f"error: {error}", style="red", markup=False)
+        why = _why_away() if isinstance(error, KafkaAwayError) else None
+        say(f"error: {error}" + (f": {why}" if why else ""), style="red")
         raise typer.Exit(error.exit_code) from None
     except UnicodeEncodeError:  # an argument of other bytes: Kafka and PostgreSQL hold nothing of that name
-        stderr().print("error: an argument is not UTF-8", style="red", markup=False)
+        say("error: an argument is not UTF-8", style="red")
         raise typer.Exit(EXIT_USAGE) from None
+
+
+def _why_away() -> str | None:
+    from ops.clients import why_away  # noqa: PLC0415 - as in the commands
+    from runtime.settings import KafkaSettings, load  # noqa: PLC0415
+
+    return asyncio.run(why_away(load(KafkaSettings)))

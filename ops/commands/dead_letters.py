@@ -11,7 +11,7 @@ import typer
 
 from ops.commands.common import OutputOption, reported
 from ops.errors import EXIT_CODES, EXIT_FAILED, OpsError, UsageError
-from ops.output import OutputFormat, say, stdout, write_json, write_text
+from ops.output import OutputFormat, reporting, say, stdout, write_json, write_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -98,7 +98,7 @@ def show(
     if output is OutputFormat.JSON:
         write_json(description)
     else:
-        write_text("\n".join(lines_of(description)))
+        write_text(*lines_of(description))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -196,7 +196,8 @@ def _run(order: "Order", *, execute: bool, output: OutputFormat) -> None:
     def tell(plan: "Plan", settled: "Settled | None" = None) -> None:
         told.append(plan)
         if output is OutputFormat.TABLE:
-            stdout().print(report.plan_table(plan))
+            with reporting(report.settled_line(settled)):
+                stdout().print(report.plan_table(plan))
         for line in [*(report.settled_prose(settled) if settled else []), *report.plan_prose(plan)]:
             say(line)
         for line in report.refusals(plan)[:REFUSALS_SHOWN] if order.repaired else []:
@@ -216,7 +217,8 @@ def _run(order: "Order", *, execute: bool, output: OutputFormat) -> None:
     else:
         say(f"sent: {done.sent} of {len(done.plan.to_send)}")
     if output is OutputFormat.JSON:
-        write_json(report.plan_json(done.plan, settled=done.settled, sent=done.sent))
+        with reporting(f"sent: {done.sent} of {len(done.plan.to_send)}" if execute else None):
+            write_json(report.plan_json(done.plan, settled=done.settled, sent=done.sent))
     _end(done, execute=execute, imported=bool(order.repaired))
 
 

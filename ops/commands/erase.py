@@ -9,7 +9,7 @@ import typer
 
 from ops.commands.common import OutputOption, reported
 from ops.errors import EXIT_NOT_FOUND, UsageError
-from ops.output import OutputFormat, say, stdout, write_json
+from ops.output import OutputFormat, reporting, say, stdout, write_json
 
 if TYPE_CHECKING:
     from ops.erase.book import Erased, Request
@@ -50,14 +50,15 @@ def erase(
             return _pending(settings, execute=execute, output=output)
         plan = asyncio.run(_plan(settings, frozenset(call_id or ()), subject))
         erased = _execute(settings, plan, "number" if subject else "call") if execute and plan.known else None
-    _print(plan, erased, output)
+    with reporting(_done(erased) if erased else None):
+        _print(plan, erased, output)
+        if erased is not None:
+            _say_done(plan, erased)
     if not plan.known:
         say("nothing is held of it here")
         raise typer.Exit(EXIT_NOT_FOUND)
     if erased is None:
         say("nothing was done: this is the plan; --execute carries it out")
-    else:
-        _say_done(plan, erased)
     return None
 
 
@@ -94,16 +95,16 @@ def _pending(settings: "StateSettings", *, execute: bool, output: OutputFormat) 
 
     requests, plan = asyncio.run(_open(settings))
     erased = asyncio.run(complete(settings, plan, requests)) if execute else None
-    if output is OutputFormat.JSON:
-        write_json(plan_json(plan, erased=erased) | {"requests": [request.erasure_id for request in requests]})
-    elif requests:
-        stdout().print(requests_table(requests))
-        _print(plan, erased, output)
-    if erased is None:
-        say(f"{len(requests)} erasures are not complete; --execute erases what can go by now")
-    else:
-        gone = f"{erased.claims} claims and {erased.conflicts} conflicts erased"
-        say(f"{gone}; {len(erased.completed)} of {len(requests)} erasures complete")
+    said = f"{len(requests)} erasures are not complete; --execute erases what can go by now"
+    if erased is not None:
+        said = f"{_done(erased)}; {len(erased.completed)} of {len(requests)} erasures complete"
+    with reporting(said if execute else None):
+        if output is OutputFormat.JSON:
+            write_json(plan_json(plan, erased=erased) | {"requests": [request.erasure_id for request in requests]})
+        elif requests:
+            stdout().print(requests_table(requests))
+            _print(plan, erased, output)
+        say(said)
 
 
 async def _open(settings: "StateSettings") -> "tuple[list[Request], ErasePlan]":
@@ -131,10 +132,15 @@ def _print(plan: "ErasePlan", erased: "Erased | None", output: OutputFormat) -> 
         say(line)
 
 
+def _done(erased: "Erased") -> str:
+    request = "" if erased.erasure_id is None else f"erasure {erased.erasure_id}: "
+    return f"{request}{erased.claims} claims and {erased.conflicts} conflicts erased"
+
+
 def _say_done(plan: "ErasePlan", erased: "Erased") -> None:
     from ops.times import shown
 
-    say(f"erasure {erased.erasure_id}: {erased.claims} claims and {erased.conflicts} conflicts erased")
+    say(_done(erased))
     if not plan.remains:
         say("nothing is left of it here")
     elif plan.until is not None:

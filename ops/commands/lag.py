@@ -57,7 +57,7 @@ def print_lag(lag: "GroupLag") -> None:
 
     stdout().print(lag_table(lag))
     for words in (total_line(lag), *standstill_lines(lag)):
-        stdout().print(words, markup=False)
+        stdout().print(words)
     line = expired_line(lag)
     if line:
         say(line)

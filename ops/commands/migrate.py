@@ -2,9 +2,13 @@
 """`ringover-ops migrate`: brings the state table's schema up to date."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from ops.commands.common import OutputOption, reported
-from ops.output import OutputFormat, write_json, write_text
+from ops.output import OutputFormat, reporting, write_json, write_text
+
+if TYPE_CHECKING:
+    from ops.migration import Migration
 
 
 def migrate(output: OutputOption = OutputFormat.TABLE) -> None:
@@ -21,14 +25,22 @@ def migrate(output: OutputOption = OutputFormat.TABLE) -> None:
 
     settings = load(DatabaseSettings)
     in_words = output is OutputFormat.TABLE
+
+    def applied(migration: "Migration") -> None:
+        if in_words:
+            with reporting(f"applied {migration.label}"):
+                write_text(f"applied {migration.label}")
+
     with reported():
         asyncio.run(reach(settings))
         done = apply_migrations(
             settings.database_url.get_secret_value(),
             packaged_migrations(),
-            applied=lambda migration: write_text(f"applied {migration.label}") if in_words else None,
+            applied=applied,
         )
-    if not in_words:
-        write_json({"applied": [migration.label for migration in done]})
-    elif not done:
-        write_text("nothing to do")
+    labels = [migration.label for migration in done]
+    with reporting(f"applied: {', '.join(labels)}" if labels else None):
+        if not in_words:
+            write_json({"applied": labels})
+        elif not done:
+            write_text("nothing to do")

@@ -9,7 +9,7 @@ import typer
 
 from ops.commands.common import OutputOption, reported
 from ops.errors import EXIT_CODES, EXIT_FAILED, UsageError
-from ops.output import OutputFormat, say, stdout, table, write_json
+from ops.output import OutputFormat, reporting, say, stdout, table, write_json
 
 if TYPE_CHECKING:
     from ops.spool.read import Heap
@@ -76,7 +76,8 @@ def drain(
             with counted("draining", sum(heap.records for heap in found)) as seen:
                 done = asyncio.run(work.drain(settings, directory, topics, seen))
     if output is OutputFormat.JSON:
-        write_json({**_sum(found), "executed": execute, "sent": done.sent if done else 0})
+        with reporting(f"sent: {done.sent}, left: {done.left}" if done else None):
+            write_json({**_sum(found), "executed": execute, "sent": done.sent if done else 0})
     if not execute:
         say("nothing was sent: this is the plan; --execute carries it out")
     elif done is not None:

@@ -8,7 +8,7 @@ import typer
 
 from ops.commands.common import OutputOption, reported
 from ops.errors import EXIT_CODES, EXIT_DIFFERS, EXIT_NOT_FOUND
-from ops.output import OutputFormat, say, stdout, write_json
+from ops.output import OutputFormat, reporting, say, stdout, write_json
 
 ExecuteOption = Annotated[bool, typer.Option("--execute", help="Do it; without, only the plan is shown.")]
 
@@ -104,10 +104,11 @@ def compact(
 
     with reported():
         plan, removed = asyncio.run(run())
-    if output is OutputFormat.JSON:
-        write_json({**plan.as_json(), "executed": execute, "removed": removed})
-    else:
-        print_compact(plan, removed)
+    with reporting(None if removed is None else f"removed {removed:,} rows"):
+        if output is OutputFormat.JSON:
+            write_json({**plan.as_json(), "executed": execute, "removed": removed})
+        else:
+            print_compact(plan, removed)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -139,10 +140,11 @@ def rebuild(
             plan = asyncio.run(work.rebuild(settings, wipe=wipe, rate=rate))
         else:
             plan = asyncio.run(work.make_plan(settings, wipe=wipe))
-    if output is OutputFormat.JSON:
-        write_json({**rebuild_json(plan), "executed": execute})
-    else:
-        print_rebuild(plan, executed=execute)
+    with reporting(f"rebuilt from {plan.records:,} records" if execute else None):
+        if output is OutputFormat.JSON:
+            write_json({**rebuild_json(plan), "executed": execute})
+        else:
+            print_rebuild(plan, executed=execute)
 
 
 @app.command(epilog=EXIT_CODES)

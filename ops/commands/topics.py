@@ -8,7 +8,7 @@ import typer
 
 from ops.commands.common import OutputOption, reported
 from ops.errors import EXIT_CODES, EXIT_DIFFERS
-from ops.output import OutputFormat, say, stdout, table, write_json
+from ops.output import OutputFormat, reporting, say, stdout, table, write_json
 
 if TYPE_CHECKING:
     from ops.topics import TopicPlan
@@ -56,10 +56,12 @@ def apply(
                 load(KafkaSettings), partitions=partitions, replication_factor=replication_factor, retention=kept
             )
         )
-    if output is OutputFormat.JSON:
-        write_json(_as_json(plan))
-    else:
-        _show(plan)
+    created = [] if plan.differences else [topic.name for topic in plan.missing]
+    with reporting(f"created: {', '.join(created)}" if created else None):
+        if output is OutputFormat.JSON:
+            write_json(_as_json(plan))
+        else:
+            _show(plan)
     if plan.differences:
         say("error: the topics above differ from what this version expects; nothing was touched")
         raise typer.Exit(EXIT_DIFFERS)

@@ -9,7 +9,7 @@ from processors.model import Normalized
 from processors.normalize import normalize
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.endpoints import ENDPOINTS
-from schemas.headers import ENDPOINT, Headers, header
+from schemas.headers import ENDPOINT, AnyHeaders, header
 from schemas.identity import ClaimKey, EventType
 from schemas.topics import MAX_BODY_BYTES
 
@@ -47,7 +47,7 @@ class _Raw:
 
     key: bytes | None
     value: bytes | None
-    headers: Headers
+    headers: AnyHeaders
     offset: int = 0
     timestamp: int = 0
 

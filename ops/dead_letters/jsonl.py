@@ -52,7 +52,7 @@ def read_lines(text: bytes) -> list[Letter]:
 
 def _letter(line: dict[str, Any]) -> Letter:
     reason, origin = line["reason"], line["origin"]
-    headers = [(_str(name), _bytes(value) or b"") for name, value in line["headers"]]
+    headers = [(_str(name), _bytes(value)) for name, value in line["headers"]]
     return Letter(
         letter_id=parse_id(_str(line["id"])),
         timestamp_ms=int(line["timestamp_ms"]),

@@ -5,13 +5,12 @@ more, must still be listed and replayed.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from ops.errors import UsageError
 from schemas import dead_letter
-from schemas.headers import Headers, header
+from schemas.headers import AnyHeaders, header
 
 REPLAYED_FROM = "replayed-from"
 IMPORTED_FROM = "imported-from"
@@ -65,7 +64,7 @@ class Letter:
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: Headers
+    headers: AnyHeaders
     why: Why
     origin: Origin | None
 
@@ -93,7 +92,7 @@ def read_letter(
     timestamp_ms: int,
     key: bytes | None,
     value: bytes | None,
-    headers: Sequence[tuple[str, bytes]],
+    headers: AnyHeaders,
 ) -> Letter:
     """Split a record of the dead-letter topic; the last reason counts. Never raises."""
     why = Why(
@@ -105,7 +104,7 @@ def read_letter(
     return Letter(letter_id, timestamp_ms, key, value, originals, why, _origin(headers))
 
 
-def without_markers(headers: Sequence[tuple[str, bytes]]) -> Headers:
+def without_markers(headers: AnyHeaders) -> AnyHeaders:
     """Only the newest marker is kept on a record: it names a dead letter whose own origin leads further back."""
     return [(name, value) for name, value in headers if name not in MARKERS]
 
@@ -120,7 +119,7 @@ def import_marker(letter_id: LetterId) -> tuple[str, bytes]:
     return IMPORTED_FROM, str(letter_id).encode()
 
 
-def marked(headers: Sequence[tuple[str, bytes]], topic: str) -> LetterId | None:
+def marked(headers: AnyHeaders, topic: str) -> LetterId | None:
     """Which dead letter of `topic` a raw record was sent for, if any."""
     imported = _text(headers, IMPORTED_FROM)
     if imported is not None:
@@ -131,7 +130,7 @@ def marked(headers: Sequence[tuple[str, bytes]], topic: str) -> LetterId | None:
     return parse_id(text) if name == topic and _ID.fullmatch(text) else None
 
 
-def _origin(headers: Sequence[tuple[str, bytes]]) -> Origin | None:
+def _origin(headers: AnyHeaders) -> Origin | None:
     topic = _text(headers, dead_letter.TOPIC)
     place = f"{_text(headers, dead_letter.PARTITION)}:{_text(headers, dead_letter.OFFSET)}"
     match = _ID.fullmatch(place)
@@ -140,6 +139,6 @@ def _origin(headers: Sequence[tuple[str, bytes]]) -> Origin | None:
     return Origin(topic, int(match[1]), int(match[2]), _text(headers, dead_letter.GROUP) or NOT_SAID)
 
 
-def _text(headers: Sequence[tuple[str, bytes]], name: str) -> str | None:
+def _text(headers: AnyHeaders, name: str) -> str | None:
     value = header(headers, name)
     return None if value is None else value.decode(errors="replace")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ops.dead_letters.fate import Fate, NoPlace, StillBad, WouldBeEvent, fate_of
 from ops.dead_letters.letters import Identity, Letter, LetterId, Why
 from ops.dead_letters.selection import Selection
-from schemas.headers import Headers
+from schemas.headers import AnyHeaders
 from schemas.identity import ClaimKey
 
 EVENT = "event"
@@ -37,7 +37,7 @@ class Outgoing:
     partition: int
     key: bytes | None
     value: bytes | None
-    headers: Headers
+    headers: AnyHeaders
 
 
 @dataclass(frozen=True, slots=True)

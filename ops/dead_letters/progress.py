@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
+from ops.bars import PlainColumn
 from ops.dead_letters.replay import Seen
 from ops.output import say, stderr
 
@@ -17,7 +18,7 @@ LINE_SECONDS = 5.0
 def counted(doing: str, total: int | None = None) -> Iterator[Seen]:
     """Yields what to call with each number of things done."""
     if sys.stderr.isatty():
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (SpinnerColumn(), PlainColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=stderr(), transient=True) as bar:
             task = bar.add_task(doing, total=total)
             yield lambda count: bar.advance(task, count)

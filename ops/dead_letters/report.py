@@ -137,6 +137,11 @@ def settled_prose(settled: Settled) -> list[str]:
     return lines
 
 
+def settled_line(settled: Settled | None) -> str | None:
+    """What was done before the plan could be shown, in one line; None if nothing was."""
+    return "; ".join(settled_prose(settled) if settled else []) or None
+
+
 def refusals(plan: Plan) -> list[str]:
     """One line for each letter that is left out: its id and what today's code says."""
     return [

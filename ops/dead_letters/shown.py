@@ -81,10 +81,14 @@ def _key(key: bytes | None, *, reveal: bool) -> object:
     return text if reveal else shown_id(text)
 
 
-def _headers(letter: Letter, *, reveal: bool) -> dict[str, str]:
-    shown_headers = {headers.SIGNATURE: "absent"}
+def _headers(letter: Letter, *, reveal: bool) -> dict[str, str | None]:
+    """By name: of a repeated one the last, which counts."""
+    shown_headers: dict[str, str | None] = {headers.SIGNATURE: "absent"}
     for name, value in letter.headers:
         plain = reveal and name != headers.SIGNATURE
+        if value is None:
+            shown_headers[name] = None
+            continue
         shown_headers[name] = value.decode(errors="backslashreplace") if plain else masked_header(name, value)
     return shown_headers
 

@@ -18,7 +18,7 @@ def serve(started: Services, stack: Devstack, stop: threading.Event) -> None:
     Raises:
         DevstackError: a server or process ended by itself.
     """
-    stdout().print(usage(started.access), markup=False, soft_wrap=True)
+    stdout().print(usage(started.access), soft_wrap=True)
     while not stop.wait(WATCH_SECONDS):
         if dead := stack.dead() or started.dead():
             raise dead

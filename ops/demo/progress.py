@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
+from ops.bars import PlainColumn
 from ops.output import stderr
 
 
@@ -20,7 +21,7 @@ class Steps:
     def step(self, name: str) -> Iterator[None]:
         """One step of unknown length."""
         begin = time.monotonic()
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        columns = (SpinnerColumn(), PlainColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as shown:
             shown.add_task(name, total=None)
             yield
@@ -30,11 +31,11 @@ class Steps:
     def bar(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
         """One step of known length; yields what to call with each advance."""
         begin = time.monotonic()
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (PlainColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as shown:
             task = shown.add_task(name, total=total)
             yield lambda count: shown.advance(task, count)
         self._done(name, begin)
 
     def _done(self, name: str, begin: float) -> None:
-        self._console.print(f"{name}: {time.monotonic() - begin:.1f} s", markup=False)
+        self._console.print(f"{name}: {time.monotonic() - begin:.1f} s")

@@ -4,13 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from ops.answers import SHORT_ID, answers_table
 from ops.demo.checks import SPECIFICATION_CALL, Check
 from ops.demo.observed import Observed, Rates, SeenEvent
 from ops.lag import duration
-from ops.output import table
+from ops.output import lines_of_cell, plain, table
 
 DUPLICATES_SHOWN = 6
 
@@ -27,19 +26,19 @@ def print_report(console: Console, observed: Observed, rates: Rates) -> None:
 def print_checks(console: Console, checks: Sequence[Check]) -> None:
     """The checklist, one line each."""
     for check in checks:
-        mark = Text("✓ ", style="green") if check.holds else Text("✗ ", style="red")
+        mark = plain("✓ ", "green") if check.holds else plain("✗ ", "red")
         detail = f" ({check.detail})" if check.detail else ""
-        console.print(mark + Text(f"{check.name}{detail}", style="" if check.holds else "red"))
+        console.print(mark + plain(f"{check.name}{detail}", "" if check.holds else "red"))
 
 
 def _events_table(observed: Observed) -> Table:
     events = [event for event in observed.seen.events if event.headers.subject == SPECIFICATION_CALL]
     grid = table("The specification's call, normalized", ("", "as a consumer reads it"), ())
     for event in sorted(events, key=lambda event: event.source):
-        grid.add_row("topic", Text(event.record.topic))
-        grid.add_row("key", Text((event.record.key or b"").decode(errors="replace")))
-        grid.add_row("value", Text((event.record.value or b"").decode(errors="replace"), style="bold"))
-        grid.add_row("headers", Text("\n".join(_headers(event))), end_section=True)
+        grid.add_row("topic", plain(event.record.topic))
+        grid.add_row("key", plain((event.record.key or b"").decode(errors="replace")))
+        grid.add_row("value", plain((event.record.value or b"").decode(errors="replace"), "bold"))
+        grid.add_row("headers", lines_of_cell(_headers(event)), end_section=True)
     return grid
 
 

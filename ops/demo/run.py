@@ -56,7 +56,7 @@ def run_demo(options: DemoOptions) -> int:
         code = EXIT_INTERRUPTED
     except DevstackError as error:
         for line in error.log_tail.splitlines():
-            stderr().print(shorten(line, LOG_LINE_CHARACTERS), markup=False)
+            stderr().print(shorten(line, LOG_LINE_CHARACTERS))
         raise OpsError(str(error)) from error
     finally:
         if code == EXIT_FAILED:

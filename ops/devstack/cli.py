@@ -7,10 +7,10 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ops.devstack.errors import AbortedError, DevstackError, disk_errors
 from ops.devstack.jars import ensure_jars
+from ops.devstack.progress import plain_console
 from ops.devstack.stack import Devstack, DevstackConfig
 
 WATCH_SECONDS = 0.2
@@ -61,7 +61,8 @@ def _serve(config: DevstackConfig, env_file: Path | None, stop: threading.Event)
         try:
             if env_file is not None:
                 write_env_file(env_file, stack.env())
-            _console().print(_summary(stack, env_file), highlight=False, soft_wrap=True)
+            plain_console().print("Kafka and PostgreSQL are ready.", style="green")
+            plain_console().print(_summary(stack, env_file))
             while not stop.wait(WATCH_SECONDS):
                 if dead := stack.dead():
                     raise dead
@@ -71,7 +72,6 @@ def _serve(config: DevstackConfig, env_file: Path | None, stop: threading.Event)
 
 def _summary(stack: Devstack, env_file: Path | None) -> str:
     lines = [
-        "[green]Kafka and PostgreSQL are ready.[/]",
         *(f"  {name}={value}" for name, value in stack.env().items()),
         f"  data and logs: {stack.data_dir}" + ("" if stack.config.data_dir else " (removed at the end)"),
     ]
@@ -98,12 +98,8 @@ def _remove(env_file: Path | None) -> None:
 
 
 def _fail(error: DevstackError) -> None:
-    console = _console()
+    console = plain_console()
     if error.log_tail:
-        console.print(error.log_tail, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"devstack: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        console.print(error.log_tail)
+    console.print(f"devstack: {error}", style="red")
     raise typer.Exit(1)
-
-
-def _console() -> Console:
-    return Console(stderr=True)

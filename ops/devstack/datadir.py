@@ -11,11 +11,13 @@ from pathlib import Path
 
 from ops.devstack.errors import DataDirInUseError, disk_errors
 from ops.devstack.locks import file_lock
-from ops.devstack.processes import is_alive
+from ops.devstack.processes import is_ending
+from ops.devstack.progress import plain_console
 
 LOCK_NAME = "devstack.lock"
 TEMPORARY_PREFIX = "ringover-devstack-"
-ORPHAN_SECONDS = 10.0  # how long the children of a killed devstack may take to die
+ORPHAN_SECONDS = 60.0  # how long a killed devstack and its children may take to die
+SAY_AFTER_SECONDS = 1.0
 
 
 def open_data_dir(chosen: Path | None, stack: ExitStack) -> Path:
@@ -41,10 +43,15 @@ def lock_data_dir(data_dir: Path, stack: ExitStack) -> int:
 
 
 def _refuse(data_dir: Path, deadline: float) -> Callable[[str], None]:
-    """Waits only for children that are about to die because their devstack has."""
+    """Waits only for children that are about to die because their devstack has, and says so."""
+    say_at = time.monotonic() + SAY_AFTER_SECONDS
 
     def check(holder: str) -> None:
-        alive = holder.isdigit() and is_alive(int(holder))
+        nonlocal say_at
+        alive = holder.isdigit() and not is_ending(int(holder))
+        if time.monotonic() > say_at:
+            say_at = deadline
+            plain_console().print(f"devstack: waiting for the servers of a devstack that was killed to end: {data_dir}")
         if alive or time.monotonic() > deadline:
             who = f"another devstack (pid {holder})" if alive else "a server of an earlier devstack"
             raise DataDirInUseError(

@@ -18,6 +18,7 @@ KILL_SECONDS = 10.0  # SIGKILL cannot be refused, but a process in a disk write 
 LOG_TAIL_LINES = 15
 DISK_FULL_WORDS = ("No space left on device", "Check free disk space")  # strerror(ENOSPC); PostgreSQL's hint
 LOG_TAIL_BYTES = 16_384
+PF_EXITING = 0x4  # linux/sched.h
 WRAPPER = Path(__file__).with_name("child.py")
 
 
@@ -164,8 +165,29 @@ def _how(code: int | None) -> str:
 
 def is_alive(pid: int) -> bool:
     """Whether the process exists and is no zombie (proc(5): the state follows the command in parentheses)."""
+    fields = _stat(pid)
+    return fields is not None and fields[0] not in {"Z", "X"}
+
+
+def is_ending(pid: int) -> bool:
+    """Whether the process is gone, or cannot but go: its memory and its children take a while after SIGKILL.
+
+    proc(5): the kernel's flags are the seventh field after the state; SigPnd and ShdPnd are signals that wait.
+    """
+    fields = _stat(pid)
+    if fields is None or fields[0] in {"Z", "X"} or int(fields[6]) & PF_EXITING:
+        return True
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    pending = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd:", "ShdPnd:"))]
+    return any(mask >> (signal.SIGKILL - 1) & 1 for mask in pending)
+
+
+def _stat(pid: int) -> list[str] | None:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in {"Z", "X"}
+        return None
+    return stat.rpartition(")")[2].split()

@@ -9,6 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 
+def plain_console() -> Console:
+    """Stderr, to which paths and errors are text and never markup."""
+    return Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
 class DownloadProgress:
     """Shows which artifacts are being fetched; `download` is jgo's progress callback."""
 
@@ -16,8 +21,8 @@ class DownloadProgress:
         self._before_chunk = before_chunk
         self._total = total
         self._done = 0
-        self._console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+        self._console = plain_console()
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._overall = self._progress.add_task(self._summary(), total=None, start=False)
 
@@ -40,7 +45,7 @@ class DownloadProgress:
         """Shows one file while it is being fetched. Called from several threads."""
         task = self._progress.add_task(filename, total=size)
         if not self._console.is_terminal:
-            self._console.print(f"  {filename} ({size / 1e6:.1f} MB)", highlight=False)
+            self._console.print(f"  {filename} ({size / 1e6:.1f} MB)")
 
         def advance(count: int) -> None:
             self._before_chunk()

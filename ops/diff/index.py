@@ -4,18 +4,17 @@ Several passes count once: the latest wins, since one topic's later offset was w
 """
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from ops.diff.model import Place
 from ops.scan import Range
+from schemas.headers import AnyHeaders
 
 NOTHING = -1
 _BITS = 12  # for the partitions of the topics of events
 
 
-def fingerprint(
-    topic: str, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]], ms: int
-) -> int:
+def fingerprint(topic: str, key: bytes | None, value: bytes | None, headers: AnyHeaders, ms: int) -> int:
     """A 64-bit hash of everything that a consumer sees of a record but its offset; only for use in this process."""
     # Python's own (SipHash for bytes): a digest over all parts was half of a diff's time.
     return hash((topic, key, value, tuple(headers), ms))

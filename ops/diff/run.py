@@ -144,7 +144,9 @@ async def _index(run: _Run, raw: TopicPartition, wanted: Range, since_ms: int) -
             if source is None or source.partition != raw.partition:
                 continue
             if dead:
-                index.add_dead_letter(source.offset, (header(record.headers, dead_letter.CODE) or b"?").decode())
+                index.add_dead_letter(
+                    source.offset, (header(record.headers, dead_letter.CODE) or b"?").decode(errors="replace")
+                )
             else:
                 content = fingerprint(record.topic, record.key, record.value, record.headers, record.timestamp)
                 index.add_event(source.offset, Place(record.topic, record.partition, record.offset), content)

@@ -89,6 +89,11 @@ def _origins(records: Iterable[ConsumerRecord], place: Place) -> Iterable[tuple[
     for record in records:
         if header(record.headers, dead_letter.TOPIC) == topic and header(record.headers, dead_letter.GROUP) == group:
             yield (
-                int(header(record.headers, dead_letter.PARTITION) or -1),
-                int(header(record.headers, dead_letter.OFFSET) or -1),
+                _number(header(record.headers, dead_letter.PARTITION)),
+                _number(header(record.headers, dead_letter.OFFSET)),
             )
+
+
+def _number(value: bytes | None) -> int:
+    """A header's number; -1 for what is none, as somebody else may write it."""
+    return int(value) if value is not None and value.isdigit() else -1

@@ -39,7 +39,7 @@ async def take_over(place: Place, partitions: Iterable[TopicPartition]) -> None:
         async with at_once, _started(options, transactional_id(place.group, partition)):
             pass
 
-    with kafka_errors(place.settings):
+    with kafka_errors(place.settings, transaction_ms=TRANSACTION_TIMEOUT_MS):
         async with _started(options, own_id(place.group)):
             await asyncio.gather(*(fence(partition) for partition in partitions))
 
@@ -63,7 +63,7 @@ async def commit_together(place: Place, targets: Mapping[int, int]) -> None:
     """
     options = client_options(place.settings, client_id=CLIENT_ID)
     offsets = {TopicPartition(place.topic, number): offset for number, offset in targets.items()}
-    with kafka_errors(place.settings):
+    with kafka_errors(place.settings, transaction_ms=TRANSACTION_TIMEOUT_MS):
         async with _started(options, own_id(place.group)) as producer, asyncio.timeout(COMMIT_SECONDS):
             records = await read_offsets(options, place.names.offset, place.group, offsets)
             for record in records.values():

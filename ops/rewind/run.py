@@ -15,7 +15,7 @@ from ops.diff.model import DiffResult
 from ops.diff.run import diff
 from ops.errors import NotFoundError, OpsError, StaleError, UsageError
 from ops.groups import Group
-from ops.output import OutputFormat, say, write_json
+from ops.output import OutputFormat, reporting, say, write_json
 from ops.rewind import audit
 from ops.rewind.documents import PlanFile, plan_document, read_plan
 from ops.rewind.downstream import execute_plainly
@@ -175,11 +175,13 @@ async def _execute(world: World, plan: Plan, request: Request) -> Done:
 
 async def _after(world: World, done: Done, options: Options) -> None:
     """Say what was done, and watch the processors pass the old offsets again."""
-    _print(done.plan, options, rewind_id=done.rewind_id, executed=True)
+    number = "" if done.rewind_id is None else f"; this is rewind {done.rewind_id}"
+    moved = f"offsets moved: {done.plan.records:,} records will be read again{number}"
+    with reporting(moved if done.plan.targets else None):
+        _print(done.plan, options, rewind_id=done.rewind_id, executed=True)
     if not done.plan.targets:
         return
-    number = "" if done.rewind_id is None else f"; this is rewind {done.rewind_id}"
-    say(f"offsets moved: {done.plan.records:,} records will be read again{number}")
+    say(moved)
     if not world.place.ours or not options.wait or not done.plan.records:
         return
     with ProgressBar() as bar:

@@ -4,8 +4,9 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress
 
+from ops.bars import PlainColumn
 from ops.lag import duration
 from ops.output import say, stderr, stdout, table
 from ops.rewind.follow import Passed
@@ -102,9 +103,9 @@ class ProgressBar:
     def __init__(self) -> None:
         self._console = stderr()
         self._bar = Progress(
-            TextColumn("passing again"),
+            PlainColumn("passing again"),
             BarColumn(),
-            TextColumn("{task.fields[words]}"),
+            PlainColumn("{task.fields[words]}"),
             console=self._console,
             disable=not self._console.is_terminal,
         )

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 import orjson
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from ops.bars import PlainColumn
 from ops.output import stderr
 
 EVERY_SECONDS = 3.0
@@ -46,7 +47,7 @@ def _shown(what: str, total: int, *, unit: str) -> Iterator[Callable[[int, float
 
         yield tell
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    columns = (PlainColumn(), BarColumn(), MofNCompleteColumn(), PlainColumn("{task.fields[rate]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         task = progress.add_task(what, total=total, rate="")
 
@@ -59,7 +60,7 @@ def _shown(what: str, total: int, *, unit: str) -> Iterator[Callable[[int, float
 def _finish(what: str, done: int, total: int, unit: str, seconds: float) -> None:
     if stderr().is_terminal:
         rate = done / max(seconds, 0.001)
-        stderr().print(f"{what}: {done:,} {unit} in {seconds:.1f} s ({rate:,.0f} {unit}/s)", markup=False)
+        stderr().print(f"{what}: {done:,} {unit} in {seconds:.1f} s ({rate:,.0f} {unit}/s)")
     else:
         _line(what, done, total, unit, seconds)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from ops.output import say, stdout, table
+from ops.output import lines_of_cell, say, stdout, table
 from ops.state.compact import CompactPlan
 from ops.state.rebuild import RebuildPlan
 from ops.state.show import ShownClaim
@@ -34,7 +34,7 @@ def claims_table(claims: Sequence[ShownClaim]) -> Table:
             shown(claim.owner_time),
             claim.records,
             claim.duplicates,
-            "\n".join(f"offset {offset}, {shown(time)}" for offset, time in claim.conflicts) or "none",
+            lines_of_cell(f"offset {offset}, {shown(time)}" for offset, time in claim.conflicts) or "none",
         )
         for claim in claims
     ]
@@ -65,10 +65,7 @@ def print_stats(stats: Stats) -> None:
     ]
     of_places = ("partition", "progress", "committed", "")
     stdout().print(table(f"{stats.log} and {stats.group}", of_places, places, right=of_places[:3]))
-    stdout().print(
-        f"{about}{stats.claims:,} claims, table {size(stats.table_bytes)}, index {size(stats.index_bytes)}",
-        markup=False,
-    )
+    stdout().print(f"{about}{stats.claims:,} claims, table {size(stats.table_bytes)}, index {size(stats.index_bytes)}")
     if any(found.behind for found in stats.partitions):
         say("warning: PostgreSQL has lost commits; the next takeover of the partition heals it")
 
@@ -138,8 +135,7 @@ def print_verdict(verdict: Verdict) -> None:
     counts = ", ".join(f"{count} {fault}" for fault, count in verdict.counts.items() if count) or "no differences"
     stdout().print(
         f"{verdict.records:,} records, {verdict.claims:,} claims compared, {verdict.removed:,} more have an owner that "
-        f"retention removed: {counts}",
-        markup=False,
+        f"retention removed: {counts}"
     )
 
 

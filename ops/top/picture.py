@@ -6,7 +6,7 @@ from rich.text import Text
 
 from ops.lag_table import expired_line, lag_table, standstill_lines, total_line
 from ops.lag_watch import paces, total_pace
-from ops.output import table
+from ops.output import plain, table
 from ops.top.look import Look, Rates
 
 
@@ -19,15 +19,15 @@ def picture(before: Look | None, look: Look, found: Rates | None) -> Group:
     earlier = look if before is None else before
     parts.append(lag_table(look.lag, paces(earlier.lag, look.lag, seconds)))
     total = total_line(look.lag, total_pace(earlier.lag, look.lag, seconds))
-    parts += [Text(line) for line in (total, *standstill_lines(look.lag), expired_line(look.lag)) if line]
+    parts += [plain(line) for line in (total, *standstill_lines(look.lag), expired_line(look.lag)) if line]
     return Group(*parts)
 
 
 def _state(look: Look) -> Text:
     line = f"{look.lag.group}: {look.lag.state}"
     if look.pause is None:
-        return Text(line, style="bold")
-    return Text(f"{line}, PAUSED: {look.pause.reason}, {look.pause.seconds_left:.0f} s left", style="bold yellow")
+        return plain(line, "bold")
+    return plain(f"{line}, PAUSED: {look.pause.reason}, {look.pause.seconds_left:.0f} s left", "bold yellow")
 
 
 def _rates(found: Rates | None) -> Table:

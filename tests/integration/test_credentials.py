@@ -21,6 +21,7 @@ OF_NO_USE = [
     ("new:\n", "the value of new is empty"),
     ("no-id-at-all", "entry 1 is not"),
     ("old:one,old:two", "the id old is used more than once"),
+    ('old:the-old-secret\nnew:"no-id-at-all"', "the value of new is in quotes"),
     (None, "cannot be read"),
 ]
 

@@ -4,12 +4,13 @@ from collections import Counter
 
 from processors.model import Written
 from schemas.dead_letter import CODE, PREFIX
+from schemas.headers import header
 from schemas.identity import EventType, claim_key
 from tests.simulation.process import LOG, PARTITION, TOPICS
 from tests.simulation.world import World
 from tests.support.reference_model import Expected, Raw, expected
 
-Shown = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
+Shown = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]
 
 
 def judge(world: World) -> None:
@@ -82,8 +83,8 @@ def _claim_keys(log: list[Raw]) -> list[str]:
     return [claim_key(EventType(i[0]), *i[1:]) for model in alone for i in model.owners]
 
 
-def _offset(headers: tuple[tuple[str, bytes], ...]) -> int:
-    return int(dict(headers)["ce_sourceoffset"].rpartition(b"/")[2])
+def _offset(headers: tuple[tuple[str, bytes | None], ...]) -> int:
+    return int((header(headers, "ce_sourceoffset") or b"").rpartition(b"/")[2])
 
 
 def _dead(raw: Raw, code: str) -> Shown:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from processors.model import Written
 from runtime.errors import FencedError, LogUnavailableError, PublishError
-from schemas.headers import Headers
+from schemas.headers import AnyHeaders
 from schemas.topics import DEAD_LETTER, OFFSET, TOPICS
 from tests.support.reference_model import Raw
 
@@ -33,7 +33,7 @@ class StoredRecord:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: AnyHeaders
 
 
 @dataclass(slots=True)
@@ -77,7 +77,7 @@ class MemoryKafka:
             raise LogUnavailableError("a transaction is open")  # for longer than we wait
         return self.committed
 
-    def append(self, key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    def append(self, key: bytes | None, value: bytes | None, headers: AnyHeaders) -> int:
         offset = self.end
         self.records.append(StoredRecord(offset, 1_767_366_000_000 + offset, key, value, tuple(headers)))
         self.end += 1
@@ -159,7 +159,7 @@ class MemoryKafka:
 
 def size(record: Written) -> int:
     """Bytes of a record in a batch of its own, about."""
-    headers = sum(len(name.encode()) + len(value) + 4 for name, value in record.headers)
+    headers = sum(len(name.encode()) + len(value or b"") + 4 for name, value in record.headers)
     return EACH_RECORD_BYTES + len(record.key or b"") + len(record.value or b"") + headers
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from schemas.dead_letter import CODE, OFFSET, PARTITION, PREFIX, TOPIC
 from schemas.headers import REQUEST_ID, header
 from schemas.identity import ClaimKey, EventType, claim_key
-from tests.support.reference_model import Dead, Event, Expected, Headers, Raw
+from tests.support.reference_model import Dead, Event, Expected, Raw, RawHeaders
 
 Where = TypeVar("Where")
 
@@ -43,7 +43,7 @@ class Letter(NamedTuple):
     partition: int
     key: bytes | None
     value: bytes
-    headers: Headers
+    headers: RawHeaders
 
     @property
     def origin(self) -> tuple[int, int] | None:
@@ -86,7 +86,7 @@ def source_offset(event: Event) -> int:
     return int(dict(event.headers)["ce_sourceoffset"].decode().rpartition("/")[2])
 
 
-def request_id(headers: Headers) -> str | None:
+def request_id(headers: RawHeaders) -> str | None:
     found = header(headers, REQUEST_ID)
     return None if found is None else found.decode()
 

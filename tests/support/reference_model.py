@@ -13,6 +13,7 @@ from datetime import datetime
 import orjson
 
 Headers = tuple[tuple[str, bytes], ...]
+RawHeaders = tuple[tuple[str, bytes | None], ...]
 
 ENDPOINT_EVENTS = {
     "call-started": "call.started",
@@ -30,7 +31,7 @@ class Raw:
     offset: int
     key: bytes | None
     value: bytes
-    headers: Headers
+    headers: RawHeaders
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _event(raw: Raw, raw_topic: str) -> tuple[tuple[str, ...], Event]:
             if isinstance(number, str) and _has_no_e164(number):
                 attributes[name] = number
     headers = [(name, text.encode()) for name, text in attributes.items()]
-    headers += [(name, value) for name, value in raw.headers if name == "traceparent"]
+    headers += [(name, value) for name, value in raw.headers if name == "traceparent" and value is not None]
     topic = RECORDING if event == "call.recording_ready" else CALL
     return (event, *identity), Event(topic, raw.partition, raw.key, orjson.dumps(fields), tuple(headers))
 

@@ -29,7 +29,9 @@ OUTSIDE = {
 # The shells and adapters, with what each may reach. A new module here is a decision.
 ADAPTERS = {
     "runtime.admin": {"aiohttp"},
+    "runtime.broker_errors": {"aiokafka"},
     "runtime.kafka": {"aiokafka"},
+    "runtime.kafka_records": {"aiokafka"},
     "runtime.lifecycle": {"uvloop"},
     "runtime.otel": {"opentelemetry"},
     "runtime.postgres": {"psycopg"},

@@ -55,6 +55,12 @@ def test_credentials_are_read_from_a_file_by_line_or_comma(monkeypatch: pytest.M
         ("a:value", "a:other", "the id a is used more than once"),
         ("", "a:two words", "the value of a cannot be sent in a header"),
         ("", "a:clé", "the value of a cannot be sent in a header"),
+        ('k1:"other"', "", "INGRESS_HMAC_SECRETS: Value error, the value of k1 is in quotes"),
+        ("k0:ok\nk1: 'other' ", "", "INGRESS_HMAC_SECRETS: Value error, the value of k1 is in quotes"),
+        ("k1:“other”", "", "INGRESS_HMAC_SECRETS: Value error, the value of k1 is in quotes"),
+        ('"k1:other"', "", "INGRESS_HMAC_SECRETS: Value error, the value is in quotes"),
+        ("'k1:other,k2:other'", "", "INGRESS_HMAC_SECRETS: Value error, the value is in quotes"),
+        ("", 'k1:"other"', "INGRESS_BEARER_TOKENS: Value error, the value of k1 is in quotes"),
     ],
 )
 def test_unusable_credentials_end_the_process_without_showing_a_value(
@@ -69,6 +75,12 @@ def test_unusable_credentials_end_the_process_without_showing_a_value(
     assert "value-without-id" not in shown
     assert "clé" not in shown
     assert "other" not in shown
+
+
+def test_a_secret_that_begins_or_ends_with_a_quote_is_one() -> None:
+    settings = load(IngressSettings, ingress_hmac_secrets='a:"x,b:x\',c:x"y')
+
+    assert [credential.value for credential in settings.secrets] == [b'"x', b"x'", b'x"y']
 
 
 def test_body_limit_leaves_room_for_headers_in_a_message() -> None:

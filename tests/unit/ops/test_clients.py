@@ -5,15 +5,14 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     InvalidReplicationFactorError,
     KafkaConnectionError,
-    KafkaError,
     KafkaTimeoutError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
 
-from ops.clients import admin_client, kafka_errors, words
-from ops.errors import NotAuthorizedError, NotFoundError, OpsError, UnreachableError, UsageError
+from ops.clients import admin_client, kafka_errors
+from ops.errors import KafkaAwayError, NotAuthorizedError, NotFoundError, OpsError, UsageError
 from runtime.settings import KafkaSettings
 
 SETTINGS = KafkaSettings(kafka_bootstrap_servers="kafka.example:9092")
@@ -22,10 +21,10 @@ SETTINGS = KafkaSettings(kafka_bootstrap_servers="kafka.example:9092")
 @pytest.mark.parametrize(
     ("raised", "converted", "said"),
     [
-        (KafkaConnectionError("x"), UnreachableError, "kafka.example:9092"),
-        (KafkaTimeoutError(), UnreachableError, "no broker answers"),
-        (TimeoutError(), UnreachableError, "no broker answers"),
-        (ConnectionResetError(), UnreachableError, "no broker answers"),
+        (KafkaConnectionError("x"), KafkaAwayError, "kafka.example:9092"),
+        (KafkaTimeoutError(), KafkaAwayError, "no broker answers"),
+        (TimeoutError(), KafkaAwayError, "no broker answers"),
+        (ConnectionResetError(), KafkaAwayError, "no broker answers"),
         (TopicAuthorizationFailedError("t"), NotAuthorizedError, "TopicAuthorizationFailed"),
         (GroupAuthorizationFailedError("g"), NotAuthorizedError, "ACLs"),
         (SaslAuthenticationFailed("no"), NotAuthorizedError, "KAFKA_SASL_"),
@@ -45,11 +44,6 @@ def test_each_error_becomes_one_line(raised: Exception, converted: type[OpsError
 def test_our_own_errors_pass_unchanged() -> None:
     with pytest.raises(NotFoundError, match="no topic x"), kafka_errors(SETTINGS):
         raise NotFoundError("no topic x")
-
-
-def test_words_name_the_class_once() -> None:
-    assert words(KafkaError()) == "Kafka"
-    assert words(InvalidReplicationFactorError("3\n> 1")).startswith("InvalidReplicationFactor (")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What is shown and hidden of dead letters, and how they are written to files and read back."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import orjson
@@ -131,6 +132,15 @@ def test_a_file_that_an_editor_began_with_a_byte_order_mark_is_read() -> None:
     written = letter(b"{}")
 
     assert read_lines(b"\xef\xbb\xbf" + orjson.dumps(line_of(written))) == [written]
+
+
+def test_a_null_header_stays_null_from_file_to_file_and_is_shown_as_null() -> None:
+    headers = [("a", None), ("a", b""), ("signature", None), ("a", None)]
+    odd = replace(letter(b"x"), headers=headers)
+
+    assert read_lines(orjson.dumps(line_of(odd))) == [odd]
+    description = described(odd, fate=fate_of(odd), owned=False, others=[], entry=None, reveal=True)
+    assert description["headers"] == {"signature": None, "a": None}
 
 
 def test_a_letter_of_the_ingress_has_no_origin_in_its_line() -> None:

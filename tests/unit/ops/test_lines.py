@@ -37,6 +37,18 @@ DEAD = Record(
 )
 
 
+@pytest.mark.parametrize("record", [STARTED, DEAD])
+@pytest.mark.parametrize("reveal", [False, True])
+def test_a_null_header_a_null_key_and_a_tombstone_are_shown_as_null(record: Record, reveal: bool) -> None:
+    odd = replace(record, key=None, value=None, headers=[*record.headers, ("a", b"1"), ("a", None), ("ce_type", None)])
+
+    shown = json_object(odd, reveal=reveal)
+
+    assert shown["headers"]["a"] is None  # type: ignore[index]
+    assert (shown["key"], shown["value"]) == (None, None)
+    assert human_line(odd, reveal=reveal)
+
+
 @pytest.mark.parametrize(
     ("number", "shown"),
     [

@@ -52,6 +52,14 @@ def test_a_missing_credential_names_the_variable_and_no_value(setting: SecretStr
     assert str(caught.value) == "INGRESS_HMAC_SECRETS is needed as `id:value`"
 
 
+def test_a_secret_in_quotes_is_refused_as_the_ingress_refuses_it() -> None:
+    with pytest.raises(UsageError) as caught:
+        first_value(SecretStr('new:"abc",old:def'), "INGRESS_HMAC_SECRETS")
+
+    assert "INGRESS_HMAC_SECRETS: the value of new is in quotes" in str(caught.value)
+    assert "abc" not in str(caught.value)
+
+
 def test_an_accepted_answer_shows_its_identity() -> None:
     answer = Answer(WEBHOOK, 202, {"status": "accepted", "event_id": "e", "idempotency_key": "k"})
 

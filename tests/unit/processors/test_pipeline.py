@@ -43,7 +43,7 @@ LOG = "raw@1"
 PARTITION = 3
 TOPICS = TopicNames()
 DEADLINE_SECONDS = 3.0
-Written = dict[str, list[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]]]
+Written = dict[str, list[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]]]
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +139,7 @@ def wanted(log: list[Raw], *, since: int = 0) -> Written:
 def written(kafka: MemoryKafka) -> Written:
     """What was committed; of a dead letter's reason only the code, which is what the model knows."""
 
-    def shown(record: model.Written) -> tuple[tuple[str, bytes], ...]:
+    def shown(record: model.Written) -> tuple[tuple[str, bytes | None], ...]:
         return tuple(
             (name, value)
             for name, value in record.headers

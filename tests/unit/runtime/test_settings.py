@@ -47,6 +47,47 @@ def test_setting_is_read_from_a_file_without_white_space_around_it(
     assert load(DatabaseSettings).database_url.get_secret_value() == SECRET
 
 
+def test_a_byte_order_mark_of_a_file_is_no_part_of_the_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(SECRET, encoding="utf-8-sig")
+    monkeypatch.setenv("DATABASE_URL_FILE", str(path))
+
+    assert load(DatabaseSettings).database_url.get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", f'"{SECRET}"'),
+        ("DATABASE_URL", f"'{SECRET}'"),
+        ("KAFKA_SASL_PASSWORD", '"hunter2"'),
+        ("KAFKA_SASL_PASSWORD", " 'hunter2'\n"),
+        ("KAFKA_BOOTSTRAP_SERVERS", '"a:1,b:1"'),
+        ("KAFKA_BOOTSTRAP_SERVERS", '"a:1","b:1"'),
+        ("KAFKA_BOOTSTRAP_SERVERS", 'a:1,"b:1"'),
+        ("KAFKA_TOPIC_PREFIX", '"hunter2"'),
+        ("LOG_LEVEL", '"info"'),
+    ],
+)
+def test_a_setting_in_quotes_is_refused_by_name_and_never_shown(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", SECRET)
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "a:1")
+    monkeypatch.setenv(name, value)
+    of_variable = refusal(AllSettings, capsys)
+    monkeypatch.delenv(name)
+    path = tmp_path / "setting"
+    path.write_text(value)
+    monkeypatch.setenv(f"{name}_FILE", str(path))
+    of_file = refusal(AllSettings, capsys)
+
+    for said in (of_variable, of_file):
+        assert f"  {name}: " in said
+        assert "in quotes" in said
+        assert "hunter2" not in said
+
+
 def test_setting_given_both_ways_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

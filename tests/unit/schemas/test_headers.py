@@ -7,7 +7,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.headers import EventHeaders, RawHeaders, header, is_sampled, valid_traceparent
+from schemas.headers import EventHeaders, RawHeaders, header, is_sampled, valid_traceparent, with_values
 from schemas.identity import EventId, EventType, IdempotencyKey, derived_event_id, idempotency_key
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -120,6 +120,15 @@ def test_independent_cloudevents_reader_finds_every_attribute() -> None:
     assert event.get_extension("sourceoffset") == "ringover.raw.v1/3/42"
     assert (event.get_extension("fromnumber"), event.get_extension("tonumber")) == ("204", "sip:é@voix.example")
     assert event.get_data() == {"call_id": "ro_call_123"}
+
+
+def test_a_null_header_is_as_good_as_none_and_the_last_of_a_name_counts() -> None:
+    odd = [("a", None), ("b", b"1"), ("b", None), ("c", None), ("c", b"2")]
+
+    assert [header(odd, name) for name in "abcd"] == [None, None, b"2", None]
+    assert with_values(odd) == {"c": b"2"}
+    with pytest.raises(KeyError):
+        RawHeaders.decode([("request-id", None)])
 
 
 def test_last_header_of_a_name_counts() -> None:
