@@ -1,6 +1,7 @@
 """What is said of topics that are not as the registry wants them."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
@@ -13,9 +14,8 @@ from schemas.topics import CALL, DAY_MS, DEAD_LETTER, OFFSET, RAW, TOPICS, Topic
 RAW_NAME, DEAD_NAME = f"t.{RAW.name}", f"t.{DEAD_LETTER.name}"
 
 
-def settings(topic: Topic, *, own: bool = True, **changed: str) -> Settings:
-    config = topic.config | {name.replace("_", "."): value for name, value in changed.items()}
-    return {name: Setting(value, own) for name, value in config.items()}
+def settings(topic: Topic, changed: Mapping[str, str] = MappingProxyType({}), *, own: bool = True) -> Settings:
+    return {name: Setting(value, own) for name, value in {**topic.config, **changed}.items()}
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
@@ -27,16 +27,16 @@ def test_topics_as_wanted_are_no_problem_and_nor_are_topics_of_which_nothing_is_
 @pytest.mark.parametrize(
     ("topic", "changed", "said"),
     [
-        (RAW, {"cleanup_policy": "compact"}, "cleanup.policy compact and needs delete"),
-        (CALL, {"cleanup_policy": "delete,compact"}, "cleanup.policy delete,compact and needs delete"),
-        (DEAD_LETTER, {"cleanup_policy": "compact"}, "it loses records"),
-        (OFFSET, {"cleanup_policy": "delete"}, "cleanup.policy delete and needs compact"),
-        (OFFSET, {"cleanup_policy": "compact,delete"}, "cleanup.policy compact,delete and needs compact"),
-        (RAW, {"message_timestamp_type": "CreateTime"}, "message.timestamp.type CreateTime and needs LogAppendTime"),
+        (RAW, {"cleanup.policy": "compact"}, "cleanup.policy compact and needs delete"),
+        (CALL, {"cleanup.policy": "delete,compact"}, "cleanup.policy delete,compact and needs delete"),
+        (DEAD_LETTER, {"cleanup.policy": "compact"}, "it loses records"),
+        (OFFSET, {"cleanup.policy": "delete"}, "cleanup.policy delete and needs compact"),
+        (OFFSET, {"cleanup.policy": "compact,delete"}, "cleanup.policy compact,delete and needs compact"),
+        (RAW, {"message.timestamp.type": "CreateTime"}, "message.timestamp.type CreateTime and needs LogAppendTime"),
     ],
 )
 def test_settings_that_hurt_are_told(topic: Topic, changed: Mapping[str, str], said: str) -> None:
-    found = settings(topic, **changed)
+    found = settings(topic, changed)
 
     assert [said in words for words in harm("x", topic, found)] == [True]
     assert [*oddities("x", topic, found)] == []
@@ -48,15 +48,15 @@ WEEK = str(7 * DAY_MS)
 @pytest.mark.parametrize(
     ("own", "changed", "said"),
     [
-        (False, {"retention_ms": WEEK}, "topic x keeps records for 7 days, by the brokers' default, and not 30"),
-        (True, {"retention_ms": WEEK}, None),  # somebody meant it
-        (False, {"retention_ms": "-1"}, None),
-        (False, {"retention_ms": str(60 * DAY_MS)}, None),
-        (True, {"max_message_bytes": "1048588"}, "topic x takes records of 1048588 bytes and not of 2097152"),
+        (False, {"retention.ms": WEEK}, "topic x keeps records for 7 days, by the brokers' default, and not 30"),
+        (True, {"retention.ms": WEEK}, None),  # somebody meant it
+        (False, {"retention.ms": "-1"}, None),
+        (False, {"retention.ms": str(60 * DAY_MS)}, None),
+        (True, {"max.message.bytes": "1048588"}, "topic x takes records of 1048588 bytes and not of 2097152"),
     ],
 )
 def test_settings_that_hurt_less_are_notes(own: bool, changed: Mapping[str, str], said: str | None) -> None:
-    found = settings(RAW, own=own, **changed)
+    found = settings(RAW, changed, own=own)
 
     assert [*oddities("x", RAW, found)] == ([said] if said else [])
     assert [*harm("x", RAW, found)] == []
@@ -96,7 +96,7 @@ async def test_settings_are_asked_for_when_a_topic_appears_and_then_once_a_minut
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr(topics.time, "monotonic", lambda: now)
+    monkeypatch.setattr("runtime.topics.time.monotonic", lambda: now)
     watched = watch()
     for _ in range(3):
         await watched.look({RAW_NAME: 3})
@@ -113,21 +113,22 @@ async def test_problem_and_note_follow_what_is_seen_and_an_answer_that_lacks_cha
 ) -> None:
     monkeypatch.setattr(topics, "LOOK_SECONDS", 0.0)
     watched = watch()
-    broker.answer = {RAW_NAME: settings(RAW, cleanup_policy="compact")}
-    await watched.look({RAW_NAME: 3, DEAD_NAME: 3, "other": 9})
-    assert watched.problem is not None
-    assert watched.note is None
+    broker.answer = {RAW_NAME: settings(RAW, {"cleanup.policy": "compact"})}
+
+    async def told(**counts: int) -> tuple[str | None, str | None]:
+        await watched.look({RAW_NAME: counts["raw"], DEAD_NAME: 3, "other": 9})
+        return watched.problem, watched.note
+
+    compacted = f"topic {RAW_NAME} has cleanup.policy compact and needs delete: it loses records"
+    assert await told(raw=3) == (compacted, None)
 
     broker.answer = {}
-    await watched.look({RAW_NAME: 6, DEAD_NAME: 3})
-    assert watched.problem is not None
-    assert watched.note is not None
-    assert "topics differ in partitions (raw 6, dead-letter 3)" in watched.note
-    assert f"topic {RAW_NAME} has 6 partitions and had 3 at the start" in watched.note
+    differ = f"topics differ in partitions (raw 6, dead-letter 3): {topics.GROWN}"
+    grown = f"topic {RAW_NAME} has 6 partitions and had 3 at the start: {topics.GROWN}"
+    assert await told(raw=6) == (compacted, f"{differ}; {grown}")
 
     broker.answer = {RAW_NAME: settings(RAW)}
-    await watched.look({RAW_NAME: 3, DEAD_NAME: 3})
-    assert (watched.problem, watched.note) == (None, None)
+    assert await told(raw=3) == (None, None)
 
 
 def test_topics_are_asked_for_without_leave_to_create_them() -> None:
