@@ -19,6 +19,9 @@ SHORTEST_RAW = timedelta(days=1)  # processors that are down for longer than thi
 IN_SYNC_OF_A_CLUSTER = 2  # with 3 replicas and acks=all: one broker may be lost without loss or standstill
 
 
+_GROWN = 'leave it, and add none to the others: docs/runbook.md, "A topic has grown"'
+
+
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
     """One topic: as wanted, or as found on the broker (`config` then holds every value the broker reports)."""
@@ -119,13 +122,14 @@ def shown_retention(topic: TopicSpec) -> str:
 def compare(wanted: Iterable[TopicSpec], found: Mapping[str, TopicSpec]) -> TopicPlan:
     """What is missing and what differs; configuration that we do not set is none of our business."""
     missing, present, differences = [], [], []
+    alike = len({topic.partitions for topic in found.values()}) < 2
     for topic in wanted:
         actual = found.get(topic.name)
         if actual is None:
             missing.append(topic)
         else:
             present.append(actual)
-            differences += _differences(topic, actual)
+            differences += _differences(topic, actual, alike=alike)
     return TopicPlan(tuple(missing), tuple(present), tuple(differences))
 
 
@@ -136,12 +140,13 @@ def _retention(age: timedelta | None) -> dict[str, str]:
     return {RETENTION: str(milliseconds), SEGMENT: str(min(SEGMENT_MS, milliseconds))}
 
 
-def _differences(wanted: TopicSpec, found: TopicSpec) -> list[Difference]:
+def _differences(wanted: TopicSpec, found: TopicSpec, *, alike: bool) -> list[Difference]:
+    """`alike`: all topics that are there have equally many partitions."""
     name = wanted.name
     differences = []
     if wanted.partitions != found.partitions:
         # A key's partition is its hash modulo the count: growing would move calls and break their order.
-        remedy = f"pass --partitions {found.partitions}, or make the next version of the topic: a count never changes"
+        remedy = f"pass --partitions {found.partitions}: a count never changes" if alike else _GROWN
         differences.append(Difference(name, "partitions", str(wanted.partitions), str(found.partitions), remedy))
     if wanted.replication_factor != found.replication_factor:
         remedy = f"pass --replication-factor {found.replication_factor}, or kafka-reassign-partitions.sh"

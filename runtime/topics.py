@@ -60,8 +60,14 @@ def oddities(name: str, topic: Topic, found: Settings) -> Iterator[str]:
 def unequal(counts: Mapping[str, int]) -> Iterator[str]:
     """Whether the topics have partitions of different numbers, in words."""
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{name} {count}" for name, count in counts.items())
+        told = ", ".join(f"{_short(name)} {count}" for name, count in counts.items())
         yield f"topics differ in partitions ({told}): {GROWN}"
+
+
+def _short(name: str) -> str:
+    """`ringover.dead-letter.v1` is `dead-letter` to an operator."""
+    topic = topic_named(name)
+    return topic.name.split(".")[1] if topic else name
 
 
 class TopicWatch:
@@ -80,6 +86,7 @@ class TopicWatch:
         self._first: dict[str, int] = {}  # counts when each topic was seen for the first time
         self._settings: dict[str, Settings] = {}
         self._due = 0.0
+        self._told: set[str] = set()
 
     async def look(self, counts: Mapping[str, int]) -> None:
         """Note how many partitions the topics have now (0: none is seen), and ask for their settings when it is time.
@@ -108,13 +115,13 @@ class TopicWatch:
         ]
         problems = [words for found in known for words in harm(*found)]
         notes = [*unequal(self._counts), *self._grown(), *(words for found in known for words in oddities(*found))]
-        problem, note = "; ".join(problems) or None, "; ".join(notes) or None
-        if (problem, note) != (self.problem, self.note):
-            self.problem, self.note = problem, note
-            if problem or note:
-                log.warning("topics.differ", problem=problem, note=note)
-            else:
-                log.info("topics.as_wanted")
+        self.problem, self.note = "; ".join(problems) or None, "; ".join(notes) or None
+        told = {*problems, *notes}
+        for words in sorted(told - self._told):
+            log.warning("topics.differ", reason=words)
+        if self._told and not told:
+            log.info("topics.as_wanted")
+        self._told = told
 
     def _grown(self) -> Iterator[str]:
         for name, count in self._counts.items():

@@ -1,7 +1,8 @@
 """The topics registry: the one source for creation, deployment files and tests.
 
 Partition count is the same everywhere: an event goes to the partition its raw record came from, so no second hash is
-needed and a call's order holds. Partitions never grow (a key would move); a new version of the topic does that.
+needed and a call's order holds. Partitions never grow (a key would move); topics under another prefix do that. What
+holds when somebody adds some all the same: schemas.placement.
 """
 
 from dataclasses import dataclass

@@ -121,3 +121,25 @@ def test_an_overridden_retention_is_no_difference_and_the_remedy_names_the_optio
 def test_a_retention_that_cannot_be_meant_is_refused(texts: list[str]) -> None:
     with pytest.raises(UsageError):
         parse_retention(texts)
+
+
+def test_topics_that_grew_apart_are_told_without_advice_to_grow_the_others() -> None:
+    grown = [replace(topic, partitions=24 if topic.name.endswith("raw.v1") else 12) for topic in WANTED]
+    for partitions in (12, 24):
+        wanted = wanted_topics(NAMES, replication_factor=1, partitions=partitions)
+
+        differences = compare(wanted, found(*grown)).differences
+
+        assert differences
+        for difference in differences:
+            assert difference.what == "partitions"
+            assert "add none to the others" in difference.remedy
+            assert "--partitions" not in difference.remedy
+
+
+def test_topics_of_another_count_alike_need_the_option() -> None:
+    alike = [replace(topic, partitions=24) for topic in WANTED]
+
+    assert {difference.remedy for difference in compare(WANTED, found(*alike)).differences} == {
+        "pass --partitions 24: a count never changes"
+    }
