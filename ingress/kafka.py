@@ -189,7 +189,8 @@ class KafkaPublisher:
                 self._report(self._missing_topic(client))
             else:
                 silent += 1
-                self._report("Kafka does not answer")
+                why = await refusal(self._options)
+                self._report(f"Kafka does not answer: {why}" if why else "Kafka does not answer")
             with suppress(TimeoutError):
                 async with asyncio.timeout(PROBE_INTERVAL_SECONDS):
                     await self._replace.wait()
