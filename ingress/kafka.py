@@ -215,7 +215,8 @@ class KafkaPublisher:
     async def _look(self, client: AIOKafkaClient) -> bool:
         """Whether the brokers answer; what they say of our topics is reported."""
         if not await _reachable(client):
-            self._report("Kafka does not answer")
+            why = await refusal(self._options)
+            self._report(f"Kafka does not answer: {why}" if why else "Kafka does not answer")
             return False
         await self._watched.look({topic: _partitions(client, topic) for topic in self._topics})
         self._report(self._missing_topic(client) or self._watched.problem)

@@ -27,7 +27,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from ops.errors import KafkaAwayError, NotAuthorizedError, NotFoundError, OpsError, UsageError
+from ops.errors import AWAY, KafkaAwayError, NotAuthorizedError, NotFoundError, OpsError, UsageError
 from runtime.broker_errors import broker_words
 from runtime.errors import OpenTransactionError, RefusedError
 from runtime.kafka import client_options, close_consumer, hear_coordinators, name_unreadable_batches
@@ -69,7 +69,7 @@ def kafka_errors(settings: KafkaSettings, *, transaction_ms: int | None = None) 
     except _UNREACHABLE as error:
         # Not the client's own words: it lists its internal address tuples.
         where = f"{settings.kafka_bootstrap_servers} (KAFKA_BOOTSTRAP_SERVERS)"
-        raise KafkaAwayError(f"no broker answers in time at {where}") from error
+        raise KafkaAwayError(f"{AWAY} at {where}") from error
     except KafkaError as error:
         raise OpsError(f"Kafka: {broker_words(error, transaction_ms=transaction_ms)}") from error
 

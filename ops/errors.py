@@ -27,6 +27,9 @@ class UnreachableError(OpsError):
     """A broker, a database or an ingress does not answer."""
 
 
+AWAY = "no broker answers in time"
+
+
 class KafkaAwayError(UnreachableError):
     """No broker answers in time: the command's last word asks why (`ops.commands.common`)."""
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ops.errors import EXIT_USAGE, KafkaAwayError, OpsError
+from ops.errors import AWAY, EXIT_USAGE, KafkaAwayError, OpsError
 from ops.output import OutputFormat, say
 
 OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="Table for people, JSON for scripts.")]
@@ -19,16 +19,18 @@ def reported() -> Iterator[None]:
     try:
         yield
     except OpsError as error:
-        why = _why_away() if isinstance(error, KafkaAwayError) else None
-        say(f"error: {error}" + (f": {why}" if why else ""), style="red")
+        text = _with_cause(error) if isinstance(error, KafkaAwayError) else str(error)
+        say(f"error: {text}", style="red")
         raise typer.Exit(error.exit_code) from None
     except UnicodeEncodeError:  # an argument of other bytes: Kafka and PostgreSQL hold nothing of that name
         say("error: an argument is not UTF-8", style="red")
         raise typer.Exit(EXIT_USAGE) from None
 
 
-def _why_away() -> str | None:
+def _with_cause(error: KafkaAwayError) -> str:
+    """The error, and what a look at the brokers' addresses shows: one may answer and send us where none does."""
     from ops.clients import why_away  # noqa: PLC0415 - as in the commands
     from runtime.settings import KafkaSettings, load  # noqa: PLC0415
 
-    return asyncio.run(why_away(load(KafkaSettings)))
+    why = asyncio.run(why_away(load(KafkaSettings)))
+    return str(error) if why is None else f"{error}: {why}".replace(AWAY, "no broker can be used", 1)

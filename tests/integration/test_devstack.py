@@ -18,7 +18,8 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from ops.devstack.errors import PortTakenError
+from ops.devstack.datadir import lock_data_dir
+from ops.devstack.errors import DataDirInUseError, PortTakenError
 from ops.devstack.jars import ensure_jars
 from ops.devstack.ports import HOST
 from ops.devstack.processes import is_alive
@@ -48,7 +49,7 @@ class Cli:
     env_file: Path
 
     def wait_ready(self) -> None:
-        wait_for(lambda: self.env_file.exists() or self.process.poll() is not None, 30, "the env file")
+        wait_for(lambda: self.env_file.exists() or self.process.poll() is not None, 120, "the env file")
         assert self.process.poll() is None, self.process.communicate()[1]
 
     def family(self) -> list[int]:
@@ -154,6 +155,80 @@ def test_sigkill_of_the_parent_leaves_no_child_and_the_data_usable(cli: Cli) -> 
         wait_for(lambda: not any(map(is_alive, family)), 10, "the end of all children")
     with Devstack(DevstackConfig(data_dir=cli.data, kafka=False)) as stack:
         assert stack.postgres.pid is not None
+
+
+HOLDER = """
+import sys, time
+from contextlib import ExitStack
+from pathlib import Path
+from subprocess import Popen
+from ops.devstack.datadir import lock_data_dir
+
+data, ballast, child = Path(sys.argv[1]), bytearray(int(sys.argv[2])), sys.argv[3:]
+with ExitStack() as stack:
+    lock = lock_data_dir(data, stack)
+    print(Popen(child, pass_fds=[lock]).pid if child else 0, flush=True)
+    time.sleep(600)
+"""
+
+
+def holder(data: Path, *child: str, ballast: int = 0) -> tuple[subprocess.Popen[str], int]:
+    """A process that has the data directory's lock, and its child's pid, which has inherited it."""
+    data.mkdir(exist_ok=True)
+    command = [sys.executable, "-c", HOLDER, str(data), str(ballast), *child]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+def test_a_devstack_whose_parent_was_just_killed_is_waited_for(tmp_path: Path) -> None:
+    """The kernel takes a while to take 512 MiB away; until then the process is there, and no devstack any more."""
+    process, _ = holder(tmp_path, ballast=512 * 1024 * 1024)
+
+    process.kill()
+
+    with process, contextlib.ExitStack() as stack:
+        assert lock_data_dir(tmp_path, stack)
+
+
+def test_dying_servers_of_a_killed_devstack_are_waited_for_with_a_message(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    process, child = holder(tmp_path, "sleep", "600")
+    process.kill()
+    process.wait()
+    said: list[str] = []
+
+    def told() -> bool:
+        said.append(capfd.readouterr().err)
+        return "waiting" in "".join(said)
+
+    def end() -> None:
+        wait_for(told, 30, "the message")
+        os.kill(child, signal.SIGKILL)
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    with process, contextlib.ExitStack() as stack:
+        assert lock_data_dir(tmp_path, stack)
+    ending.join()
+
+    assert "waiting for the servers of a devstack that was killed to end" in "".join(said)
+
+
+def test_a_devstack_that_lives_is_refused_at_once(tmp_path: Path) -> None:
+    process, _ = holder(tmp_path)
+    began = time.monotonic()
+
+    with (
+        contextlib.ExitStack() as stack,
+        pytest.raises(DataDirInUseError, match=f"another devstack .pid {process.pid}"),
+    ):
+        lock_data_dir(tmp_path, stack)
+
+    assert time.monotonic() - began < 10
+    process.kill()
+    process.communicate()
 
 
 def test_signal_while_starting_exits_zero(cli: Cli) -> None:

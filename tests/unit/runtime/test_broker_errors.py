@@ -22,7 +22,7 @@ def test_words_name_the_class_once() -> None:
             errors.InvalidSessionTimeoutError(),
             "PROCESSOR_SESSION_TIMEOUT_SECONDS is not between the brokers' group.",
         ),
-        (errors.InvalidReplicationFactorError("3 > 1"), "--replication-factor, or offsets.topic.replication.factor"),
+        (errors.InvalidReplicationFactorError("3 > 1"), "(--replication-factor, or the brokers' offsets.topic"),
         (errors.NotEnoughReplicasError(), "min.insync.replicas"),
         (errors.NotEnoughReplicasAfterAppendError(), "min.insync.replicas"),
         (errors.MessageSizeTooLargeError(), "max.message.bytes of the topic, or message.max.bytes of the brokers"),
