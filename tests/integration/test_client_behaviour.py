@@ -325,4 +325,7 @@ async def test_a_new_producer_of_the_same_id_aborts_and_fences_the_old_one(
 def test_the_client_cannot_describe_groups_of_the_newer_protocol() -> None:
     """`ops.consumer_groups_protocol` writes the request by hand; it can go when the client has its own."""
     assert not [name for name in dir(admin_protocol) if "ConsumerGroupDescribe" in name]
-    assert max(request.API_VERSION for request in admin_protocol.ListGroupsRequest._CLASSES) < ListGroupsRequest5.API_VERSION
+    assert (
+        max(request.API_VERSION for request in admin_protocol.ListGroupsRequest._CLASSES)
+        < ListGroupsRequest5.API_VERSION
+    )
