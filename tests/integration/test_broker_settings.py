@@ -88,9 +88,8 @@ async def test_a_transaction_timeout_beyond_the_brokers_is_named_with_our_value(
     hasty: str, migrated_database_url: str, tmp_path: Path
 ) -> None:
     words = "transaction.max.timeout.ms of the brokers is less than the {} ms that we need"
-    output = KafkaOutput(
-        {"bootstrap_servers": hasty}, group="g", source=TopicPartition(NAMES.raw, 0), offset_topic=NAMES.offset
-    )
+    source, place = TopicPartition(NAMES.raw, 0), TopicPartition(NAMES.offset, 0)
+    output = KafkaOutput({"bootstrap_servers": hasty}, group="g", source=source, place=lambda: place)
     with pytest.raises(PublishError, match=words.format(30_000)):
         await output.start()
     await output.stop()
