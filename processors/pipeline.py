@@ -225,16 +225,19 @@ class PartitionPipeline:
                     pass
 
     async def _heal(self, start: int, end: int) -> None:
-        """Claim [start, end) again without output: PostgreSQL is a view of the raw log and is made whole from it."""
+        """Claim [start, end) again without output: PostgreSQL is a view of the raw log and is made whole from it.
+
+        Begins a batch before: the copy that PostgreSQL came back from may have its claims and not yet its conflicts.
+        """
         log.warning("partition.healing", partition=self._lane.partition, start=start, end=end)
-        began, position = time.monotonic(), start
-        self._ports.raw.seek(start)
+        began, position = time.monotonic(), max((await self._ports.raw.bounds()).start, start - self._lane.max_records)
+        self._ports.raw.seek(position)
         self._counted_until = start
         while await self._ports.raw.position() < end and not self._stop.is_set():
             batch = await self._next(position, end)
             if batch is not None:
                 await self._reclaim(batch)
-                self._metrics.healed.inc(len(batch.verdicts))
+                self._metrics.healed.inc(sum(verdict.offset >= start for verdict in batch.verdicts))
                 position = batch.next_offset
         if not self._stop.is_set():
             await self._ports.state.claim(position, end, (), counted_until=end)  # what is left are transaction markers

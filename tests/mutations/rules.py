@@ -205,6 +205,13 @@ RULES = (
         f"{PIPELINE}::test_crash_in_the_middle_of_healing_loses_no_conflict",
     ),
     _rule(
+        "healing begins a batch before the progress",
+        "processors/pipeline.py",
+        "start - self._lane.max_records)",
+        "start)",
+        f"{PIPELINE}::test_copy_made_between_claims_and_conflicts_of_a_batch_loses_no_conflict",
+    ),
+    _rule(
         "transactions follow each other",
         "processors/pipeline.py",
         """                    if committing is not None:

@@ -340,6 +340,28 @@ async def test_crash_in_the_middle_of_healing_loses_no_conflict() -> None:
     assert database.conflicts == {(LOG, PARTITION, 1): ClaimKey("ringover:call.ended:a")}
 
 
+async def test_copy_made_between_claims_and_conflicts_of_a_batch_loses_no_conflict() -> None:
+    kafka, database = world("a", "a2", "b", "b2", "c")
+    process = Process(kafka, database, max_records=2)
+    copies: list[MemoryDatabase] = []
+
+    async def copy() -> None:
+        copies.append(database.backup())
+
+    process.hooks.at(Step.CLAIMED, copy)
+    await process.drain()
+    database.restore(copies[0])
+    assert database.progress == {(LOG, PARTITION): 2}
+    assert database.conflicts == {}
+
+    healer = Process(kafka, database, max_records=2)
+    await healer.drain()
+
+    assert sorted(offset for _, _, offset in database.conflicts) == [1, 3]
+    assert counts(database) == {"a": 2, "b": 2, "c": 1}
+    assert healer.metric("ringover_healed_records_total") == 3
+
+
 @pytest.mark.parametrize("every", [1, 2, 100])
 async def test_dead_letters_split_no_batch_and_need_no_transaction_of_their_own(every: int) -> None:
     kafka, database = world(*(None if number % every == 0 else "a" for number in range(100)))
