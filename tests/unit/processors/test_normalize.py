@@ -110,6 +110,7 @@ def test_specifications_examples_come_out_byte_for_byte(slug: str, value: bytes)
 def test_event_has_its_identity_in_headers() -> None:
     event = normalized(stored(RECORDED.encode(), slug="recording-ready"))
 
+    assert event == Normalized(*event)  # which counts the fields
     assert event.event_type is EventType.RECORDING_READY
     assert event.claim_key == "ringover:call.recording_ready:ro_call_123:ro_rec_555"
     assert ("ce_sourceoffset", b"ringover.raw.v1/3/42") in event.headers
