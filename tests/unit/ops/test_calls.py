@@ -138,7 +138,7 @@ def test_a_call_in_two_partitions_is_told_in_one_story() -> None:
     plan = plan_replay(story)
     assert (plan.refusal, plan.notes) == (None, ())
     assert [(output.topic, output.partition) for output in plan.outputs(NAMES)] == [(CALL, 2), (CALL, 2)]
-    assert next(grid.title for grid in render(story, reveal=False)) == f"{RAW}/2, 5"
+    assert next(str(grid.title) for grid in render(story, reveal=False)) == f"{RAW}/2, 5"
 
 
 def test_story_gives_each_webhook_its_verdict_and_its_outputs() -> None:
