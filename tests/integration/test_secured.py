@@ -19,10 +19,10 @@ from tests.support.secured import ADMIN, ROLES, Secured, grant_topics
 
 READS = {"read raw", "read call", "read recording", "read dead letters"}
 ON_KAFKA = {
-    "ringover-ingress": {"write raw", "write dead letters"},
+    "ringover-ingress": {"write raw", "write dead letters", "see settings"},
     "ringover-processor": {
         *("read raw", "write call", "write recording", "write dead letters"),
-        *("see the group", "commit for the group", "own a partition"),
+        *("see the group", "commit for the group", "own a partition", "see settings"),
     },
     "ringover-reader": {*READS, "see the group"},
     "ringover-operator": {
