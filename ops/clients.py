@@ -30,8 +30,8 @@ from aiokafka.errors import (
 from ops.errors import AWAY, KafkaAwayError, NotAuthorizedError, NotFoundError, OpsError, UsageError
 from runtime.broker_errors import broker_words
 from runtime.errors import OpenTransactionError, RefusedError
-from runtime.kafka import client_options, close_consumer, hear_coordinators, name_unreadable_batches
-from runtime.kafka_records import read_any_header_name
+from runtime.kafka import client_options, close_consumer, hear_coordinators
+from runtime.kafka_records import read_any_record
 from runtime.refusal import refusal
 from runtime.settings import KafkaSettings
 from schemas.topics import MAX_OUTPUT_BYTES
@@ -79,7 +79,6 @@ async def admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminCl
     """An admin client; errors inside the context are converted as in `kafka_errors`."""
     _quiet()
     hear_coordinators()
-    name_unreadable_batches()
     with kafka_errors(settings):
         with _setting_errors():
             options = client_options(settings, client_id=CLIENT_ID)
@@ -97,8 +96,7 @@ async def reader(
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without group or assignment; it commits nothing. Errors are converted as in `kafka_errors`."""
     _quiet()
-    name_unreadable_batches()
-    read_any_header_name()
+    read_any_record()
     with kafka_errors(settings):
         with _setting_errors():
             options = client_options(settings, client_id=CLIENT_ID)

@@ -25,7 +25,7 @@ from runtime import tracing
 from runtime.admin import admin_server
 from runtime.errors import LogUnavailableError, PipelineError, RefusedError
 from runtime.failures import problem_of, shown_traceback
-from runtime.kafka import client_options, close_consumer, fetch_bare_records, name_unreadable_batches, reading
+from runtime.kafka import client_options, close_consumer, fetch_bare_records, reading
 from runtime.lifecycle import watch_loop_lag
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics, retry_cause
@@ -88,7 +88,6 @@ class ProcessorService:
         """
         self._stopping = stop
         fetch_bare_records()
-        name_unreadable_batches()
         settings = self._settings
         pool = make_pool(settings.database_url.get_secret_value(), connections=settings.processor_database_connections)
         await pool.open()

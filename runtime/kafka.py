@@ -15,7 +15,6 @@ from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import (
     ConcurrentTransactions,
-    CorruptRecordException,
     KafkaConnectionError,
     KafkaError,
     NoError,
@@ -232,30 +231,6 @@ def raise_if_fetching_ended(consumer: AIOKafkaConsumer) -> None:
     fetching = consumer._fetcher.error_future  # noqa: SLF001 - the client looks at it nowhere (aiokafka 0.14)
     if fetching.done() and not fetching.cancelled() and (error := fetching.exception()) is not None:
         raise LogUnavailableError(f"the client fetches no more: {problem_of(error.__cause__ or error)}") from error
-
-
-def name_unreadable_batches() -> None:
-    """Make a client say which batch it cannot read, as a `KafkaError`. Safe to call again.
-
-    It lets out whatever reading one raises (aiokafka 0.14): errors of each codec's library, some of which look like a
-    broker that is away, of a codec that it does not know, of text that is not UTF-8; and no offset.
-    """
-    unpack = PartitionRecords._unpack_records  # noqa: SLF001 - nowhere else
-    if not hasattr(unpack, "__wrapped__"):
-        PartitionRecords._unpack_records = _naming(unpack)  # noqa: SLF001
-
-
-def _naming(unpack: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    @functools.wraps(unpack)
-    def unpack_or_name(records: PartitionRecords) -> Iterator[Any]:
-        try:
-            yield from unpack(records)
-        except Exception as error:
-            topic, partition = records._tp  # noqa: SLF001
-            place = f"{topic}/{partition}: the batch at offset {records.next_fetch_offset}"
-            raise CorruptRecordException(f"{place} cannot be read: {problem_of(error)}") from error
-
-    return unpack_or_name
 
 
 @contextmanager

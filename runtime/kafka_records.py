@@ -1,8 +1,12 @@
-r"""Reads records whose header names are not UTF-8: one of them would stop its partition, and the process with it.
+r"""Reads records whose header names are not UTF-8, and names a batch that cannot be read.
 
-Kafka's protocol says that they are UTF-8, and no broker looks. aiokafka (0.14) raises UnicodeDecodeError out of every
-fetch of such a record, for ever. Here the batch is decoded again by the client's decoder in Python, and each byte of a
-name that is no UTF-8 is written as `\xff`: names are nothing that we look at, but for a few of our own.
+One such name would stop its partition: Kafka's protocol says that they are UTF-8, and no broker looks. aiokafka (0.14)
+raises UnicodeDecodeError out of every fetch of such a record, for ever. Here the batch is decoded again by the client's
+decoder in Python, and each byte of a name that is no UTF-8 is written as `\xff`: names are nothing that we look at, but
+for a few of our own.
+
+Of a batch that cannot be read at all the client lets out whatever its codec's library raises, which may look like a
+broker that is away, and no offset.
 """
 
 from collections.abc import Iterator
@@ -10,8 +14,11 @@ from typing import Any
 
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+
+from runtime.failures import problem_of
 
 
 class KeptRecords(MemoryRecords):  # type: ignore[misc]  # the client has no type information
@@ -61,6 +68,7 @@ class AnyRecords(PartitionRecords):  # type: ignore[misc]  # see above
     _records: Any
     _records_iterator: Any
     _aborted_producers: set[int]
+    _tp: Any
 
     def __init__(self, partition: Any, records: KeptRecords, aborted: Any, *rest: Any) -> None:
         super().__init__(partition, records, aborted, *rest)
@@ -75,6 +83,10 @@ class AnyRecords(PartitionRecords):  # type: ignore[misc]  # see above
         except UnicodeDecodeError:
             self._records_iterator = self._again(self.next_fetch_offset)
             return next(self)
+        except Exception as error:
+            topic, partition = self._tp
+            place = f"{topic}/{partition}: the batch at offset {self.next_fetch_offset}"
+            raise CorruptRecordException(f"{place} cannot be read: {problem_of(error)}") from error
 
     def _again(self, position: int) -> Iterator[Any]:
         """What follows `position`; from the beginning, since which transactions were aborted is known only in order."""
@@ -84,7 +96,7 @@ class AnyRecords(PartitionRecords):  # type: ignore[misc]  # see above
         return (record for record in self._unpack_records() if record.offset >= position)
 
 
-def read_any_header_name() -> None:
-    """Let every consumer of this process read such records. Safe to call again."""
+def read_any_record() -> None:
+    """Let every consumer of this process read them so. Safe to call again."""
     fetcher.MemoryRecords = KeptRecords
     fetcher.PartitionRecords = AnyRecords

@@ -16,7 +16,7 @@ from runtime.kafka import (
     quiet_dropped_futures,
     survive_broken_connections,
 )
-from runtime.kafka_records import read_any_header_name
+from runtime.kafka_records import read_any_record
 from runtime.logs import logger
 from runtime.metrics import ProcessMetrics
 
@@ -46,7 +46,7 @@ async def _guarded(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     survive_broken_connections()
     hear_coordinators()
     follow_transactions_closely()
-    read_any_header_name()
+    read_any_record()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     failures: list[BaseException] = []

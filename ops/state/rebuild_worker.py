@@ -24,7 +24,8 @@ from processors.postgres_pool import make_pool
 from processors.postgres_state import PartitionState, PostgresState
 from processors.service import GC_OBJECTS
 from runtime.errors import PipelineError
-from runtime.kafka import fetch_bare_records, name_unreadable_batches
+from runtime.kafka import fetch_bare_records
+from runtime.kafka_records import read_any_record
 from runtime.lifecycle import calm_garbage_collection
 from runtime.settings import load
 from schemas.topics import TopicNames
@@ -105,7 +106,7 @@ def main() -> None:
     """Parse, work, and end with one line when something stands against it."""
     calm_garbage_collection(objects=GC_OBJECTS)
     fetch_bare_records()
-    name_unreadable_batches()
+    read_any_record()
     rate, *arguments = sys.argv[1:]
     ranges = []
     for argument in arguments:

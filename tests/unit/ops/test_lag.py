@@ -104,7 +104,9 @@ def test_partition_that_stands_still_is_named_in_words_and_json() -> None:
     since = datetime(2026, 12, 1, 10, 5, 6, tzinfo=UTC)
     lag = with_standstills(group((0, 0.0), (5, 1.5)), {1: Standstill(since, "it\u202e fails\n", "processor-7")})
 
-    assert standstill_lines(lag) == ["partition 1 stands still since 2026-12-01 10:05:06 UTC: it· fails· (processor-7)"]
+    assert standstill_lines(lag) == [
+        "partition 1 stands still since 2026-12-01 10:05:06 UTC: it\\u202e fails\\n (processor-7)"
+    ]
     assert [item["standstill"] for item in as_json(lag)["partitions"]] == [  # type: ignore[attr-defined]
         None,
         {"since": "2026-12-01T10:05:06+00:00", "problem": "it\u202e fails\n", "processor": "processor-7"},
