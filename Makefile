@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-SOURCES := schemas runtime ingress processors ops benchmarks tests
+SOURCES := schemas runtime ingress processors ops sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
 .PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres pgbouncer tools image verify-compose verify-kubernetes check unit simulate mutations floors format fuzz audit lock schemas deploy-files clean
@@ -60,7 +60,7 @@ tools:
 		GOBIN="$$PWD/.tools" go install $(KUSTOMIZE) >/dev/null 2>&1 || echo "tools: no kustomize; the tests of deploy/k8s need it, or kubectl"; fi
 
 test: servers tls-postgres pgbouncer tools ## every test, on real servers (but for mutations, and outages of a minute)
-	@$(BIN)/pytest -m "not mutation and not floors"
+	@$(BIN)/python -m tests.support.together --numprocesses 4 --dist loadfile -m "not mutation and not floors"
 
 outages: servers ## the broker killed, the broker frozen, PostgreSQL killed: a minute each, under load
 	@OUTAGE_SECONDS=60 $(BIN)/pytest -rP tests/e2e/outages -k "no_webhook or under_load"

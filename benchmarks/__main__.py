@@ -20,7 +20,7 @@ from benchmarks.load import have_wrk
 from benchmarks.parts import growth, ingress, latency, memory, processor, rewind
 from benchmarks.plan import PEERS, Plan, chosen_parts
 from benchmarks.servers import servers
-from ops.output import say
+from ops.kit.output import say
 
 PARTS: Mapping[str, Callable[[Bench], dict[str, object]]] = {
     "ingress": ingress.run,

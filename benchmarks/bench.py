@@ -15,8 +15,8 @@ from benchmarks.kafka import Kafka
 from benchmarks.plan import Plan
 from benchmarks.servers import Servers
 from benchmarks.stats import Figures, medians
-from ops.devstack.errors import DevstackError
-from ops.devstack.processes import Child
+from sandbox.devstack.errors import DevstackError
+from sandbox.devstack.processes import Child
 
 # What makes a round fail, and not the run.
 FAILURES = (BenchError, DevstackError, KafkaException, DatabaseError, OSError, ValueError)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from benchmarks.errors import BenchError
 from benchmarks.servers import Servers
-from ops.devstack.ports import HOST
-from ops.devstack.processes import Child, User
+from sandbox.devstack.ports import HOST
+from sandbox.devstack.processes import Child, User
 
 ROOT = Path(__file__).parents[1]
 READY_SECONDS = 60.0

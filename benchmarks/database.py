@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
-from ops.migrate import migrate, packaged_migrations
+from ops.migrate.run import migrate, packaged_migrations
 
 EVENTS_A_CALL = 2
 STATEMENT_SECONDS = 900  # 50 million claims take a minute or two on a quiet machine

@@ -12,7 +12,7 @@ from benchmarks.children import ROOT
 from benchmarks.results import Result, read
 from benchmarks.tables import Table, tables
 from benchmarks.targets import targets
-from ops.output import say, stdout, table
+from ops.kit.output import say, stdout, table
 
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "performance.md"

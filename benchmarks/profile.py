@@ -24,8 +24,8 @@ from benchmarks.parts.processor import TEMPLATE, Backlog, fill, place_of, prepar
 from benchmarks.plan import Plan
 from benchmarks.programs import Place, ingress, make_topics, processor
 from benchmarks.servers import servers
-from ops.devstack.processes import Child
-from ops.output import say
+from ops.kit.output import say
+from sandbox.devstack.processes import Child
 
 OUT = ROOT / ".bench" / "profile"
 PY_SPY = ROOT / ".venv-bench" / "bin" / "py-spy"

@@ -15,8 +15,8 @@ from benchmarks.children import admin_answer, answers_ready, environment, progra
 from benchmarks.errors import BenchError
 from benchmarks.servers import Servers
 from benchmarks.workload import SECRET, SECRET_ID
-from ops.devstack.ports import HOST, free_port
-from ops.devstack.processes import Child
+from sandbox.devstack.ports import HOST, free_port
+from sandbox.devstack.processes import Child
 from schemas.topics import TopicNames
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchError
-from ops.devstack.kafka import KafkaExtra
-from ops.devstack.locks import file_lock
-from ops.devstack.postgres import PostgresExtra
-from ops.devstack.processes import Surroundings
-from ops.devstack.stack import Devstack, DevstackConfig
+from sandbox.devstack.kafka import KafkaExtra
+from sandbox.devstack.locks import file_lock
+from sandbox.devstack.postgres import PostgresExtra
+from sandbox.devstack.processes import Surroundings
+from sandbox.devstack.stack import Devstack, DevstackConfig
 
 # Sizes as on a real server. Durability is the default: fsync and synchronous_commit are on.
 POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "8GB", "maintenance_work_mem": "512MB"}

@@ -10,16 +10,16 @@ from time import perf_counter
 from aiohttp import hdrs
 from multidict import istr
 
-from ingress import problems, reading
 from ingress.accept import Accepted, accept
+from ingress.access_log import OTHER, Exchange, Observer, Outcome, code_of
 from ingress.addresses import EVERYBODY, AddressPolicy
-from ingress.answers import Answer, Problem, accepted_answer
 from ingress.authenticate import Authenticated, Authenticator, Refused
-from ingress.observe import OTHER, Exchange, Observer, Outcome, code_of
-from ingress.publisher import Publisher, Record, record_of, topic_of
-from ingress.requests import Request
+from ingress.http import problems, reading
+from ingress.http.answers import Answer, Problem, accepted_answer
+from ingress.http.loop_budget import Turns
+from ingress.http.requests import Request
+from ingress.ports import Publisher, Record, record_of, topic_of
 from ingress.tracing import Tracer
-from ingress.turns import Turns
 from runtime.errors import PublishError, SpoolFullError
 from runtime.failures import report
 from runtime.metrics import IngressMetrics

@@ -14,8 +14,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ingress import authenticate, problems
-from ingress.answers import JSON_TYPE, PROBLEM_TYPE, REQUEST_ID_HEADER, Problem
+from ingress import authenticate
+from ingress.http import problems
+from ingress.http.answers import JSON_TYPE, PROBLEM_TYPE, REQUEST_ID_HEADER, Problem
 from schemas.endpoints import ENDPOINTS, PATH_PREFIX
 from schemas.identity import EventType
 from schemas.received import CallEndedReceived, CallStartedReceived, RecordingReadyReceived

@@ -9,17 +9,17 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from ingress.app import webhook_server
-from ingress.capacity import SPARE_CONNECTIONS, Capacity
 from ingress.credentials import Credentials, authenticator_of
 from ingress.handler import Limits, WebhookHandler
-from ingress.kafka import CONNECTING, KafkaPublisher
-from ingress.server import require_c_parser
+from ingress.http.admission import SPARE_CONNECTIONS, Capacity
+from ingress.http.app import webhook_server
+from ingress.http.server import require_c_parser
+from ingress.http.tls import Tls
+from ingress.kafka.publisher import CONNECTING, KafkaPublisher
 from ingress.settings import IngressSettings
 from ingress.spool.model import Bounds
+from ingress.spool.publisher import SpoolingPublisher
 from ingress.spool.spool import open_spool
-from ingress.spooling import SpoolingPublisher
-from ingress.tls import Tls
 from ingress.tracing import Tracer
 from runtime import logs, tracing
 from runtime.admin import admin_server

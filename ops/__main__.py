@@ -4,7 +4,7 @@ import io
 import sys
 
 from ops.cli import app
-from ops.errors import EXIT_USAGE
+from ops.kit.errors import EXIT_USAGE
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind, Tracer, set_span_in_context
 
 from processors.model import Batch
-from processors.traced import Traced
+from processors.trace_selection import Traced
 from runtime.otel import context_of, span_context_of
 
 _POSTGRESQL = {"db.system.name": "postgresql"}

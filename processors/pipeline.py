@@ -17,7 +17,7 @@ from processors.normalize import normalize
 from processors.ports import Output, RawLog, State, Tracer
 from processors.standing import PartitionProblem, Standing
 from processors.takeover import take_over
-from processors.traced import traced
+from processors.trace_selection import traced
 from runtime.errors import RefusedError, StateUnavailableError
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from processors.model import Batch, Bounds, Claim, Conflict, Owners, RawRecord, Written
-from processors.traced import Traced
+from processors.trace_selection import Traced
 
 
 class RawLog(Protocol):

@@ -11,10 +11,10 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from processors.gate import Gate
 from processors.kafka_transactions import name_unread
 from processors.lag import LagWatch, Place
 from processors.member import Assignment, Member, MemberConfig, OutputFactory
+from processors.pause import Gate
 from processors.pipeline import stopped_within
 from processors.ports import Tracer
 from processors.postgres_pool import make_pool
@@ -23,13 +23,13 @@ from processors.settings import ProcessorSettings
 from processors.standstill import StandstillBoard
 from runtime import tracing
 from runtime.admin import admin_server
+from runtime.connection_diagnosis import refusal
 from runtime.errors import LogUnavailableError, PipelineError, RefusedError
 from runtime.failures import problem_of, shown_traceback
 from runtime.kafka import client_options, close_consumer, fetch_bare_records, reading
 from runtime.lifecycle import watch_loop_lag
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics, retry_cause
-from runtime.refusal import refusal
 from runtime.topics import TopicWatch
 from schemas.topics import TOPICS, TopicNames
 

@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from runtime import errors, tallies
+from runtime import errors
+from runtime import fast_metrics as tallies
 from schemas.dead_letter import Code
 from schemas.identity import EventType
 

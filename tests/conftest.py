@@ -9,7 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from psycopg import sql
 
-from ops.migrate import migrate, packaged_migrations
+from ops.migrate.run import migrate, packaged_migrations
 from schemas.topics import TOPICS, TopicNames
 from tests.support.infrastructure import Infrastructure, infrastructure
 from tests.support.kafka import connect, create_topics

@@ -20,8 +20,8 @@ from benchmarks.load import Load
 from benchmarks.programs import Place, ingress, make_topics
 from benchmarks.stats import Figures, cpu_per, medians
 from benchmarks.workload import SECRET, started
-from ops.devstack.ports import HOST, free_port
-from ops.devstack.processes import Child
+from sandbox.devstack.ports import HOST, free_port
+from sandbox.devstack.processes import Child
 
 PARTITIONS = 12
 BODIES = started(2000)

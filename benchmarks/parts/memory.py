@@ -14,7 +14,7 @@ from benchmarks.parts.processor import TEMPLATE, Backlog, fill, passed, place_of
 from benchmarks.programs import Place, ingress, make_topics, processor
 from benchmarks.stats import MIB, Figures, flatness
 from benchmarks.workload import Event, sign, started
-from ops.devstack.ports import HOST
+from sandbox.devstack.ports import HOST
 
 PREFIX = "memory."
 SETTLE_SECONDS = 2.0

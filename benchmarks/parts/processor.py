@@ -22,8 +22,8 @@ from benchmarks.parts.ingress import BENCH_PYTHON
 from benchmarks.programs import Place, make_topics, processor
 from benchmarks.stats import Figures, Sample, speed
 from benchmarks.watch import watch
-from ops.devstack import wheels
-from ops.devstack.processes import Child
+from sandbox.devstack import wheels
+from sandbox.devstack.processes import Child
 
 PARTITIONS = 12
 LOG_NAME = "bench"

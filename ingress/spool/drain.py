@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, TypeAlias
 
-from ingress.publisher import Record
+from ingress.ports import Record
 from ingress.spool.model import Row
 from ingress.spool.spool import Spool
 from runtime.errors import PublishError, RecordRefusedError, SpoolUnavailableError

@@ -4,7 +4,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 
-from ingress.publisher import Record
+from ingress.ports import Record
 from schemas.headers import Headers
 
 # Keys are counted by lane, so that memory does not grow with the spool. Calls that share a lane wait for each other.

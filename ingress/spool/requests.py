@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ingress.publisher import Record
+from ingress.ports import Record
 from ingress.spool.model import Row
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from ingress.publisher import Record
+from ingress.ports import Record
 from ingress.spool.files import FILE_NAME, DamagedError, set_aside
 from ingress.spool.lock import locked
 from ingress.spool.model import Bounds, Row, lane_of, size_of

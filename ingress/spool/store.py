@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from ingress.publisher import Record
+from ingress.ports import Record
 from ingress.spool.files import OWNER_ONLY, DamagedError, create, sqlite_errors
 from ingress.spool.model import LANES, Row, decode_headers, encode_headers, lane_of
 from ingress.spool.requests import Append, Delete, Read, Request, Result

@@ -8,8 +8,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from ops.calls.replay import Outgoing
-from ops.clients import CLIENT_ID, kafka_errors
-from ops.errors import OpsError
+from ops.kit.errors import OpsError
+from ops.kit.kafka import CLIENT_ID, kafka_errors
 from processors.kafka_output import require_known
 from processors.model import Record
 from runtime.broker_errors import broker_words

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
-from ops.bars import PlainColumn
-from ops.output import say, stderr
+from ops.kit.bars import PlainColumn
+from ops.kit.output import say, stderr
 
 LINE_SECONDS = 5.0
 

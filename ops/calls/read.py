@@ -7,15 +7,15 @@ from operator import attrgetter
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from ops.calls.claims import claims_of_call, conflicts_of, log_number
 from ops.calls.model import ClaimRow, Found, Seen, Source
 from ops.calls.partition import output_partitions, placed, raw_partitions
 from ops.calls.progress import OnProgress
-from ops.clients import admin_client, reader
-from ops.database import database
-from ops.groups import Group
-from ops.scan import Range, scan, since
-from ops.topics_kafka import partitions_of_all
+from ops.kit.claims import claims_of_call, conflicts_of, log_number
+from ops.kit.groups import Group
+from ops.kit.kafka import admin_client, reader
+from ops.kit.postgres import database
+from ops.kit.scan import Range, scan, since
+from ops.topics.run import partitions_of_all
 from processors.settings import ProcessorSettings
 from schemas.topics import TopicNames
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ops.calls.model import Standing, Story, Webhook
-from ops.calls.story import counted, event_of
+from ops.calls.timeline import counted, event_of
 from processors.model import Normalized, Record
 from schemas.placement import output_partition
 from schemas.topics import TopicNames

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from ops.calls.model import Seen, Source, Story, Webhook
-from ops.calls.story import is_dead_letter, passes, remark, source_of
-from ops.masking import shown_value
-from ops.output import table
-from ops.times import shown, shown_ms
+from ops.calls.timeline import is_dead_letter, passes, remark, source_of
+from ops.kit.masking import shown_value
+from ops.kit.output import table
+from ops.kit.times import shown, shown_ms
 from processors.model import Rejected
 from schemas import dead_letter
 from schemas.headers import AUTH_KEY_ID, ENDPOINT, RECEIVED_AT, REQUEST_ID, header

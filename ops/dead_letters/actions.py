@@ -5,20 +5,20 @@ import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ops.dead_letters.book import Kind
-from ops.dead_letters.courier import Courier
-from ops.dead_letters.desk import Desk, DeskSettings, open_desk
-from ops.dead_letters.fate import WouldBeEvent, fate_of
+from ops.dead_letters.describe import described
 from ops.dead_letters.groups import Group, Groups
-from ops.dead_letters.letters import Identity, Letter, LetterId
+from ops.dead_letters.ledger import Kind
+from ops.dead_letters.model import Identity, Letter, LetterId
+from ops.dead_letters.outcome import WouldBeEvent, fate_of
 from ops.dead_letters.plan import Plan
 from ops.dead_letters.progress import counted
 from ops.dead_letters.raw import raw_topic
 from ops.dead_letters.replay import Seen, Settled, plan_import, plan_replay, send, settle
 from ops.dead_letters.report import letter_json
 from ops.dead_letters.selection import Selection
-from ops.dead_letters.shown import described
-from ops.errors import NotFoundError, OpsError
+from ops.dead_letters.sender import Courier
+from ops.dead_letters.session import Desk, DeskSettings, open_desk
+from ops.kit.errors import NotFoundError, OpsError
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import orjson
 
 from ops.dead_letters.jsonl import line_of, read_lines
-from ops.dead_letters.letters import Letter
-from ops.errors import UsageError
-from ops.output import write_line
+from ops.dead_letters.model import Letter
+from ops.kit.errors import UsageError
+from ops.kit.output import write_line
 
 OWNER_ONLY = 0o600  # the file holds personal data
 

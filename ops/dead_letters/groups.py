@@ -3,7 +3,7 @@
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from ops.dead_letters.letters import Identity, Letter, LetterId
+from ops.dead_letters.model import Identity, Letter, LetterId
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from ops.dead_letters.letters import Letter, Origin, Why, parse_id
-from ops.errors import UsageError
+from ops.dead_letters.model import Letter, Origin, Why, parse_id
+from ops.kit.errors import UsageError
 from schemas.body import BYTE_ORDER_MARK
 from schemas.dead_letter import PREFIX
 

@@ -7,7 +7,7 @@ where the specification has a harmless field, and only if it looks like one. Eve
 import re
 from collections.abc import Callable, Mapping
 
-from ops.masking import HIDDEN, mask_number
+from ops.kit.masking import HIDDEN, mask_number
 from schemas import headers
 from schemas.fields import utc_timestamp
 

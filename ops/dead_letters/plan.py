@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ops.dead_letters.fate import Fate, NoPlace, StillBad, WouldBeEvent, fate_of
-from ops.dead_letters.letters import Identity, Letter, LetterId, Why
+from ops.dead_letters.model import Identity, Letter, LetterId, Why
+from ops.dead_letters.outcome import Fate, NoPlace, StillBad, WouldBeEvent, fate_of
 from ops.dead_letters.selection import Selection
 from schemas.headers import AnyHeaders
 from schemas.identity import ClaimKey

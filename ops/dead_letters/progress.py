@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
-from ops.bars import PlainColumn
 from ops.dead_letters.replay import Seen
-from ops.output import say, stderr
+from ops.kit.bars import PlainColumn
+from ops.kit.output import say, stderr
 
 LINE_SECONDS = 5.0
 

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from ops.clients import CLIENT_ID, kafka_errors, reader
-from ops.dead_letters.letters import LetterId, marked
+from ops.dead_letters.model import LetterId, marked
 from ops.dead_letters.plan import Outgoing
-from ops.scan import Range, scan, whole_topic
+from ops.kit.kafka import CLIENT_ID, kafka_errors, reader
+from ops.kit.scan import Range, scan, whole_topic
 from runtime.kafka import client_options, close_producer
 from runtime.settings import KafkaSettings
 from schemas.topics import MAX_MESSAGE_BYTES

@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ops.dead_letters.book import Entry, Kind
-from ops.dead_letters.courier import CHUNK_RECORDS, Courier
-from ops.dead_letters.desk import Desk
-from ops.dead_letters.fate import NoPlace
-from ops.dead_letters.letters import Identity, Letter, LetterId, import_marker, replay_marker, without_markers
+from ops.dead_letters.ledger import Entry, Kind
+from ops.dead_letters.model import Identity, Letter, LetterId, import_marker, replay_marker, without_markers
+from ops.dead_letters.outcome import NoPlace
 from ops.dead_letters.plan import Candidate, Outgoing, Plan, Planner, candidate_of, claim_keys, in_order, make_plan
 from ops.dead_letters.selection import Selection
-from ops.errors import NotFoundError
+from ops.dead_letters.sender import CHUNK_RECORDS, Courier
+from ops.dead_letters.session import Desk
+from ops.kit.errors import NotFoundError
 
 Seen = Callable[[int], None]
 Load = Callable[[Collection[LetterId]], Awaitable[Mapping[LetterId, Letter]]]

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 from rich.table import Table
 
-from ops.dead_letters.fate import NoPlace, WouldBeEvent
 from ops.dead_letters.groups import Group
-from ops.dead_letters.letters import Identity, Letter
 from ops.dead_letters.masking import shown_id
+from ops.dead_letters.model import Identity, Letter
+from ops.dead_letters.outcome import NoPlace, WouldBeEvent
 from ops.dead_letters.plan import Plan
 from ops.dead_letters.replay import Settled
-from ops.output import shorten, table
-from ops.times import shown_ms
+from ops.kit.output import shorten, table
+from ops.kit.times import shown_ms
 
 MESSAGE_CHARACTERS = 100
 GROUP_COLUMNS = ("stage", "code", "bodies", "records", "replayed", "first seen", "last seen", "sample", "message")

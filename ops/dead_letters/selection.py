@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ops.dead_letters.letters import Letter, LetterId, parse_id
-from ops.errors import UsageError
-from ops.times import milliseconds, parse_age, parse_time
+from ops.dead_letters.model import Letter, LetterId, parse_id
+from ops.kit.errors import UsageError
+from ops.kit.times import milliseconds, parse_age, parse_time
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Collection
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from ops.dead_letters.letters import Letter, LetterId, read_letter
-from ops.errors import NotFoundError
-from ops.scan import Range, scan, whole_topic
+from ops.dead_letters.model import Letter, LetterId, read_letter
+from ops.kit.errors import NotFoundError
+from ops.kit.scan import Range, scan, whole_topic
 
 
 class DeadLetterTopic:
-    """One dead-letter topic, read with a consumer of `ops.clients.reader` (read committed)."""
+    """One dead-letter topic, read with a consumer of `ops.kit.kafka.reader` (read committed)."""
 
     def __init__(self, consumer: AIOKafkaConsumer, name: str, partitions: int) -> None:
         self.name = name

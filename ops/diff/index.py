@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Mapping
 
 from ops.diff.model import Place
-from ops.scan import Range
+from ops.kit.scan import Range
 from schemas.headers import AnyHeaders
 
 NOTHING = -1

@@ -9,17 +9,17 @@ from typing import Protocol, cast
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from psycopg import AsyncConnection
 
-from ops.calls.claims import log_number, owners_of
 from ops.calls.partition import outputs_of
 from ops.calls.progress import OnProgress
-from ops.calls.story import source_of
-from ops.clients import admin_client, reader
-from ops.database import database
+from ops.calls.timeline import source_of
 from ops.diff.compare import PartitionDiff, Pending, field_changes
 from ops.diff.index import OutputIndex, fingerprint
 from ops.diff.model import DiffResult, Output, Place
-from ops.scan import Range, scan, since, whole_topic
-from ops.topics_kafka import partitions_of_all
+from ops.kit.claims import log_number, owners_of
+from ops.kit.kafka import admin_client, reader
+from ops.kit.postgres import database
+from ops.kit.scan import Range, scan, since, whole_topic
+from ops.topics.run import partitions_of_all
 from processors import normalize as todays
 from processors.model import Normalized, RawRecord, Record, Verdict
 from processors.settings import ProcessorSettings

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from ops.diff.model import HEADER, DiffResult, Example, FieldChange, Kind, Transition
-from ops.masking import masked, shown_text
-from ops.output import OutputFormat, say, shorten, stdout, table, write_json, write_text
+from ops.kit.masking import masked, shown_text
+from ops.kit.output import OutputFormat, say, shorten, stdout, table, write_json, write_text
 
 _COUNTS = ("what today's code would do", "raw records")
 _TRANSITIONS = ("what changes", "from", "to", "raw records")

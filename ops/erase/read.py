@@ -13,20 +13,20 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from ops.calls.claims import claims_of_call, log_number
 from ops.calls.model import ClaimRow
 from ops.calls.partition import output_partitions, raw_partitions
-from ops.clients import admin_client, reader
-from ops.database import database
-from ops.erase.book import conflicts_of_call
 from ops.erase.plan import CallState, ErasePlan, Holding, Keeping
+from ops.erase.rows import conflicts_of_call
 from ops.erase.subject import Number, letter_pattern, searched
-from ops.errors import NotFoundError, UnsafeError
-from ops.scan import Range, scan, whole_topic
-from ops.state.meter import metered
-from ops.state.place import StateSettings
-from ops.topics import TopicSpec
-from ops.topics_kafka import read_topics
+from ops.kit.claims import claims_of_call, log_number
+from ops.kit.errors import NotFoundError, UnsafeError
+from ops.kit.kafka import admin_client, reader
+from ops.kit.meter import metered
+from ops.kit.postgres import database
+from ops.kit.scan import Range, scan, whole_topic
+from ops.state.session import StateSettings
+from ops.topics.plan import TopicSpec
+from ops.topics.run import read_topics
 from schemas.topics import TopicNames
 
 HOUR_MS = 60 * 60 * 1000

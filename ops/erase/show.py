@@ -5,10 +5,10 @@ from datetime import datetime
 
 from rich.table import Table
 
-from ops.erase.book import Erased, Request
 from ops.erase.plan import ErasePlan, Holding
-from ops.output import shorten, table
-from ops.times import shown
+from ops.erase.rows import Erased, Request
+from ops.kit.output import shorten, table
+from ops.kit.times import shown
 
 COLUMNS = ("where", "what", "count", "newest", "what happens", "gone at the latest")
 REQUEST_COLUMNS = ("erasure", "who", "requested", "kind", "calls", "retention done")

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ops.errors import UsageError
-from ops.masking import NUMBER_HEADERS, mask_number
+from ops.kit.errors import UsageError
+from ops.kit.masking import NUMBER_HEADERS, mask_number
 from schemas.numbers import E164_PATTERN, EXTENSION_PATTERN, SIP_PATTERN
 
 _E164 = re.compile(E164_PATTERN)

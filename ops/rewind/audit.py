@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import psycopg
 from psycopg.rows import TupleRow
 
-from ops.database import database_errors
-from ops.errors import NotFoundError
-from ops.rewind.documents import offsets_document, offsets_of
+from ops.kit.errors import NotFoundError
+from ops.kit.postgres import database_errors
+from ops.rewind.json import offsets_document, offsets_of
 from ops.rewind.log import DEFAULT_RATE, MOVED, Entry, measured_rate
 from ops.rewind.plan import Plan, Rate
 

@@ -3,13 +3,13 @@
 import shlex
 import sys
 
-from ops.errors import UnsafeError
+from ops.kit.errors import UnsafeError
+from ops.kit.operator import who
 from ops.rewind import audit
 from ops.rewind.offsets_kafka import commit_plainly
 from ops.rewind.plan import Plan, changed
 from ops.rewind.prepare import World, targets
 from ops.rewind.request import Done, Request, stale
-from ops.who import who
 
 
 async def execute_plainly(world: World, plan: Plan, request: Request) -> Done:

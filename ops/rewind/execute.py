@@ -9,17 +9,17 @@ from typing import Any, TypeVar
 
 from aiokafka import TopicPartition
 
-from ops.clients import kafka_errors
-from ops.errors import OpsError, UnsafeError
-from ops.pause import Lease
+from ops.kit.errors import OpsError, UnsafeError
+from ops.kit.kafka import kafka_errors
+from ops.kit.operator import who
+from ops.kit.pause import Lease
 from ops.rewind import audit
-from ops.rewind.facts_kafka import scope
 from ops.rewind.offsets_kafka import commit_together, committed, take_over
-from ops.rewind.place import Place
 from ops.rewind.plan import Plan, changed
 from ops.rewind.prepare import World, targets
+from ops.rewind.read import scope
 from ops.rewind.request import Done, Request, refuse, stale
-from ops.who import who
+from ops.rewind.scope import Place
 
 POLL_SECONDS = 0.2
 SAY_EVERY_SECONDS = 5.0

@@ -6,9 +6,9 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from ops.calls.partition import outputs_of
-from ops.rewind.place import Place
+from ops.kit.scan import Range, scan, since
 from ops.rewind.plan import Forecast, Move
-from ops.scan import Range, scan, since
+from ops.rewind.scope import Place
 from schemas import dead_letter
 from schemas.headers import header
 

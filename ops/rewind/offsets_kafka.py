@@ -8,16 +8,16 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownMemberIdError
 
-from ops.clients import CLIENT_ID, kafka_errors
-from ops.committed import committed_offsets
-from ops.errors import UnsafeError
-from ops.groups import Group
-from ops.rewind.place import Place
+from ops.kit.committed import committed_offsets
+from ops.kit.errors import UnsafeError
+from ops.kit.groups import Group
+from ops.kit.kafka import CLIENT_ID, kafka_errors
+from ops.rewind.scope import Place
 from processors.kafka_offsets import offset_key, offset_value, read_offsets, transactional_id
 from processors.kafka_output import START_SECONDS, require_known
 from runtime.kafka import client_options, close_consumer, close_producer
 
-TRANSACTION_TIMEOUT_MS = 5_000  # see ops.pause.Timing.commit
+TRANSACTION_TIMEOUT_MS = 5_000  # see ops.kit.pause.Timing.commit
 COMMIT_SECONDS = 10.0
 AT_ONCE = 16  # producers that start at the same time
 

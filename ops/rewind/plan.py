@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ops.errors import UnsafeError
-from ops.rewind.goals import Goal, ShiftBy, ToEarliest, ToGroup, ToLatest, ToOffset, ToTargets, ToTime, Undo
+from ops.kit.errors import UnsafeError
+from ops.rewind.target import Goal, ShiftBy, ToEarliest, ToGroup, ToLatest, ToOffset, ToTargets, ToTime, Undo
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from ops.errors import StaleError
-from ops.pause import Timing
-from ops.rewind.goals import Goal, ToTargets
-from ops.rewind.place import Place
+from ops.kit.errors import StaleError
+from ops.kit.pause import Timing
 from ops.rewind.plan import Plan, refuse_skipping
+from ops.rewind.scope import Place
+from ops.rewind.target import Goal, ToTargets
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,26 +9,26 @@ import orjson
 from aiokafka import TopicPartition
 
 from ops.calls.progress import OnProgress
-from ops.clients import admin_client
-from ops.database import database
 from ops.diff.model import DiffResult
 from ops.diff.run import diff
-from ops.errors import NotFoundError, OpsError, StaleError, UsageError
-from ops.groups import Group
-from ops.output import OutputFormat, reporting, say, write_json
+from ops.kit.errors import NotFoundError, OpsError, StaleError, UsageError
+from ops.kit.groups import Group
+from ops.kit.kafka import admin_client
+from ops.kit.output import OutputFormat, reporting, say, write_json
+from ops.kit.postgres import database
+from ops.kit.scan import Range
 from ops.rewind import audit
-from ops.rewind.documents import PlanFile, plan_document, read_plan
 from ops.rewind.downstream import execute_plainly
 from ops.rewind.execute import Execution
 from ops.rewind.follow import follow
-from ops.rewind.goals import Goal, GoalOptions, Undo, goal_of, parse_scope
+from ops.rewind.json import PlanFile, plan_document, read_plan
 from ops.rewind.log import Entry, entry_document, passed_again
-from ops.rewind.place import Place, RewindSettings
 from ops.rewind.plan import Plan
 from ops.rewind.prepare import World, prepare, targets, world_of
 from ops.rewind.request import Done, Request, refuse, refuse_unkept
+from ops.rewind.scope import Place, RewindSettings
 from ops.rewind.show import ProgressBar, say_plan, show_log, show_plan
-from ops.scan import Range
+from ops.rewind.target import Goal, GoalOptions, Undo, goal_of, parse_scope
 from processors.settings import ProcessorSettings
 from runtime.settings import DatabaseSettings, load
 

@@ -6,13 +6,13 @@ from types import TracebackType
 
 from rich.progress import BarColumn, Progress
 
-from ops.bars import PlainColumn
-from ops.lag import duration
-from ops.output import say, stderr, stdout, table
+from ops.kit.bars import PlainColumn
+from ops.kit.output import say, stderr, stdout, table
+from ops.kit.times import shown, shown_ms
+from ops.lag.model import duration
 from ops.rewind.follow import Passed
 from ops.rewind.log import Entry, outcome_of
 from ops.rewind.plan import Plan
-from ops.times import shown, shown_ms
 
 PLAN_COLUMNS = ("partition", "committed", "target", "time at target", "records again", "skipped", "log")
 LOG_COLUMNS = ("id", "begun", "who", "group", "topic", "partitions", "records", "outcome", "arguments")

@@ -10,13 +10,13 @@ from pathlib import Path
 import structlog
 from prometheus_client import CollectorRegistry
 
-from ingress.kafka import KafkaPublisher
+from ingress.kafka.publisher import KafkaPublisher
 from ingress.spool.drain import Drain
 from ingress.spool.model import Bounds
 from ingress.spool.spool import Spool, open_spool
-from ops.clients import CLIENT_ID
-from ops.errors import UnsafeError, UsageError
-from ops.live import stopped
+from ops.kit.errors import UnsafeError, UsageError
+from ops.kit.kafka import CLIENT_ID
+from ops.kit.live import stopped
 from runtime.errors import RefusedError
 from runtime.kafka import client_options
 from runtime.metrics import IngressMetrics, SpoolMetrics

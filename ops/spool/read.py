@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ingress.publisher import Record
+from ingress.ports import Record
 from ingress.spool.files import FILE_NAME
 from ingress.spool.model import Row, decode_headers
-from ops.errors import DiffersError, NotFoundError, OpsError
+from ops.kit.errors import DiffersError, NotFoundError, OpsError
 from schemas.headers import ENDPOINT, header
 
 

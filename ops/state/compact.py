@@ -18,13 +18,13 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 
-from ops.clients import admin_client
-from ops.database import database
-from ops.errors import NotFoundError, UnsafeError
-from ops.state.meter import Throttle, metered
-from ops.state.place import QUERIES, LogOffsets, StateSettings, log_id, log_offsets, query
+from ops.kit.errors import NotFoundError, UnsafeError
+from ops.kit.kafka import admin_client
+from ops.kit.meter import Throttle, metered
+from ops.kit.postgres import database
+from ops.state.session import QUERIES, LogOffsets, StateSettings, log_id, log_offsets, query
 from ops.state.ttl import too_short
-from ops.topics_kafka import read_topics
+from ops.topics.run import read_topics
 
 WINDOW_BLOCKS = 64  # of 8 KiB, about 70 claims each: some 5,000 rows in one statement
 CONFLICTS_AT_ONCE = 5000

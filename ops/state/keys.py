@@ -1,6 +1,6 @@
 """From what an operator has in hand, an idempotency key, to the claim keys it may mean: pure."""
 
-from ops.errors import UsageError
+from ops.kit.errors import UsageError
 from schemas.identity import SOURCE, ClaimKey, EventType, claim_key
 
 

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 
 import psycopg
 
-from ops.database import database
-from ops.errors import NotFoundError, OpsError, UnsafeError
-from ops.state.meter import Advance, metered
-from ops.state.paused import paused
-from ops.state.place import LogOffsets, StateSettings, log_id, log_offsets, progress_of, query
+from ops.kit.errors import NotFoundError, OpsError, UnsafeError
+from ops.kit.meter import Advance, metered
+from ops.kit.paused import paused
+from ops.kit.postgres import database
 from ops.state.rebuild_plan import PartitionPlan, obstacle, plan_rebuild, shares
+from ops.state.session import LogOffsets, StateSettings, log_id, log_offsets, progress_of, query
 
 RECORDS_PER_WORKER = 20_000  # below this, starting another process costs more than it gains
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ops.scan import Range
+from ops.kit.scan import Range
 
 
 @dataclass(frozen=True, slots=True)

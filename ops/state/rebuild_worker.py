@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 
 from aiokafka import TopicPartition
 
-from ops.clients import reader
-from ops.errors import OpsError
-from ops.scan import Range, scan
-from ops.state.meter import Throttle
-from ops.state.place import StateSettings
+from ops.kit.errors import OpsError
+from ops.kit.kafka import reader
+from ops.kit.meter import Throttle
+from ops.kit.scan import Range, scan
+from ops.state.session import StateSettings
 from processors.decide import claims_of, decide
 from processors.model import Batch, Conflict, Owners, Verdict
 from processors.normalize import normalize

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from ops.output import lines_of_cell, say, stdout, table
+from ops.kit.output import lines_of_cell, say, stdout, table
+from ops.kit.times import shown
 from ops.state.compact import CompactPlan
 from ops.state.rebuild import RebuildPlan
 from ops.state.show import ShownClaim
 from ops.state.stats import Stats
 from ops.state.verify import Verdict
-from ops.times import shown
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 

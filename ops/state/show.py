@@ -6,7 +6,7 @@ from datetime import datetime
 
 import psycopg
 
-from ops.state.place import query
+from ops.state.session import query
 
 
 @dataclass(frozen=True, slots=True)

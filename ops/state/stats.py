@@ -7,8 +7,8 @@ from datetime import datetime
 import psycopg
 from psycopg.rows import TupleRow
 
-from ops.database import database
-from ops.state.place import LogOffsets, StateSettings, log_offsets, progress_of, query
+from ops.kit.postgres import database
+from ops.state.session import LogOffsets, StateSettings, log_offsets, progress_of, query
 
 COUNT_UP_TO = 2_000_000  # rows that a whole count may read
 SAMPLE_ROWS = 200_000

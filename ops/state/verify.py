@@ -8,12 +8,12 @@ from typing import TypeAlias
 import psycopg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from ops.clients import reader
-from ops.database import database
-from ops.scan import Range, scan
+from ops.kit.kafka import reader
+from ops.kit.meter import Advance, metered
+from ops.kit.postgres import database
+from ops.kit.scan import Range, scan
 from ops.state.compare import Chunk, Fault, Finding, Valid, compare
-from ops.state.meter import Advance, metered
-from ops.state.place import StateSettings, log_id, log_offsets, progress_of, query
+from ops.state.session import StateSettings, log_id, log_offsets, progress_of, query
 from processors.model import Normalized, Owner
 from processors.normalize import normalize
 

@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 
-from ops.live import pictures, stopped, ticks
-from ops.output import write_line
-from ops.state.place import StateSettings
-from ops.top.look import Look, as_json, rates
-from ops.top.picture import picture
+from ops.kit.live import pictures, stopped, ticks
+from ops.kit.output import write_line
+from ops.state.session import StateSettings
 from ops.top.read import observer
+from ops.top.render import picture
+from ops.top.snapshot import Look, as_json, rates
 
 
 async def top(settings: StateSettings, *, every: float, once: bool, as_lines: bool) -> None:

@@ -8,17 +8,17 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from ops.clients import admin_client, reader
-from ops.committed import committed_offsets
-from ops.database import database
-from ops.groups import Group, GroupMember
-from ops.lag_kafka import lag_of_commits
-from ops.pause import holder_of
-from ops.scan import Range, scan
-from ops.standstill import standstills, with_standstills
-from ops.state.place import StateSettings
-from ops.top.look import Look, Pause, Process, Written
-from ops.topics_kafka import partitions_of
+from ops.kit.committed import committed_offsets
+from ops.kit.groups import Group, GroupMember
+from ops.kit.kafka import admin_client, reader
+from ops.kit.pause import holder_of
+from ops.kit.postgres import database
+from ops.kit.scan import Range, scan
+from ops.kit.standstill import standstills, with_standstills
+from ops.lag.read import lag_of_commits
+from ops.state.session import StateSettings
+from ops.top.snapshot import Look, Pause, Process, Written
+from ops.topics.run import partitions_of
 from schemas.dead_letter import TOPIC as ORIGIN_TOPIC
 from schemas.headers import header
 from schemas.topics import TopicNames

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.markup import escape
 
-from ops.output import say, stdout, table
+from ops.kit.output import say, stdout, table
 from tests.chaos.facts import facts
 from tests.chaos.faults import FAULTS
 from tests.chaos.report import Table, markdown, tables

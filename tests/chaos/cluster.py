@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.devstack import kafka, kafka_wire, wheels
-from ops.devstack.ports import HOST
-from ops.devstack.processes import Child, Surroundings, User
+from sandbox.devstack import kafka, kafka_wire, wheels
+from sandbox.devstack.ports import HOST
+from sandbox.devstack.processes import Child, Surroundings, User
 from tests.support.ports import stable_port
 
 DIRECT = "DIRECT"

@@ -6,8 +6,8 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from ops.devstack.postgres import PostgresServer, children_of
-from ops.devstack.processes import Surroundings
+from sandbox.devstack.postgres import PostgresServer, children_of
+from sandbox.devstack.processes import Surroundings
 
 SETTINGS = "postgresql.auto.conf"  # of ALTER SYSTEM, which faults use
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.devstack.processes import is_alive
+from sandbox.devstack.processes import is_alive
 
 SOURCE = "ringover-chaos-"  # and the pid of who mounted it: the mounts of a run that was killed can be found
 ATTEMPTS = 50

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from signal import Signals
 
-from ops.devstack.jarlock import LOCK_PATH
+from sandbox.devstack.jarlock import LOCK_PATH
 from tests.chaos.run import Outcome, unknown
 from tests.chaos.world import World
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from aiokafka.errors import KafkaError
 
-from ops.topics import TopicSpec, default_replication_factor, wanted_topics
+from ops.topics.plan import TopicSpec, default_replication_factor, wanted_topics
 from tests.chaos.fault import Fault
 from tests.chaos.world import World
 from tests.support.codecs import CODECS, set_codec

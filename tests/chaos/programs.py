@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.devstack.ports import HOST
-from ops.devstack.processes import Surroundings
+from sandbox.devstack.ports import HOST
+from sandbox.devstack.processes import Surroundings
 from tests.chaos.units import Incarnation, Program
 from tests.support.load import SECRET
 from tests.support.ports import stable_port

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from ops.devstack.errors import DevstackError
+from sandbox.devstack.errors import DevstackError
 from tests.chaos.units import Unit
 
 LOOK_SECONDS = 0.1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ops.devstack.processes import Child, Surroundings, User
+from sandbox.devstack.processes import Child, Surroundings, User
 
 ROOT = Path(__file__).parents[2]
 _OURS = (

@@ -12,13 +12,13 @@ from typing import Self
 
 import psycopg
 
-from ops.devstack.datadir import lock_data_dir
-from ops.devstack.jars import ensure_jars
-from ops.devstack.ports import HOST
-from ops.devstack.processes import Surroundings
-from ops.migrate import migrate, packaged_migrations
-from ops.topics_kafka import apply_topics
+from ops.migrate.run import migrate, packaged_migrations
+from ops.topics.run import apply_topics
 from runtime.settings import KafkaSettings
+from sandbox.devstack.datadir import lock_data_dir
+from sandbox.devstack.jars import ensure_jars
+from sandbox.devstack.ports import HOST
+from sandbox.devstack.processes import Surroundings
 from schemas.topics import TopicNames
 from tests.chaos.cluster import make_brokers
 from tests.chaos.database import Database

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.output import say
+from ops.kit.output import say
 from tests.chaos.journal import Answer
 from tests.chaos.run import Run, dump
 from tests.chaos.schedule import each_once

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.record._crecords import default_records
 
-from ops.topics import wanted_topics
+from ops.topics.plan import wanted_topics
 from schemas.topics import TOPICS
 from tests.conftest import TEST_PARTITIONS
 from tests.support import cli

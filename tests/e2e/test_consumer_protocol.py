@@ -9,7 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from confluent_kafka import Consumer, ShareConsumer
 
-from ops.groups import Group, GroupState
+from ops.kit.groups import Group, GroupState
 from tests.support import cli
 from tests.support.kafka import connect, store
 from tests.support.processes import Programs

@@ -12,7 +12,7 @@ import orjson
 import psycopg
 from aiokafka import ConsumerRecord
 
-from ops.dead_letters.courier import CHUNK_RECORDS
+from ops.dead_letters.sender import CHUNK_RECORDS
 from schemas.dead_letter import CODE, OFFSET, STAGE, TOPIC
 from schemas.dead_letter import PARTITION as ORIGIN_PARTITION
 from schemas.headers import Headers, header

@@ -15,7 +15,7 @@ from ops.calls.model import Seen
 from ops.diff.model import DiffResult, Kind
 from ops.diff.run import diff
 from ops.diff.show import as_json
-from ops.scan import Range
+from ops.kit.scan import Range
 from processors.model import RawRecord, Verdict
 from processors.normalize import normalize
 from processors.settings import ProcessorSettings

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
-from ingress.publisher import Record
+from ingress.ports import Record
 from ingress.spool.model import Bounds
 from ingress.spool.spool import open_spool
 from ops.cli import app

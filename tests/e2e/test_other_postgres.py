@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from ops.devstack.stack import Devstack, DevstackConfig
-from ops.migrate import migrate, packaged_migrations
+from ops.migrate.run import migrate, packaged_migrations
+from sandbox.devstack.stack import Devstack, DevstackConfig
 from tests.support.cli import run
 from tests.support.kafka import store
 from tests.support.pgbouncer import pgbouncer

@@ -4,7 +4,7 @@ import re
 
 import psycopg
 
-from processors.gate import CHANNEL
+from processors.pause import CHANNEL
 from tests.support.kafka import store
 from tests.support.processes import Program, Programs
 from tests.support.traffic import traffic

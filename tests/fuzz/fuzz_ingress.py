@@ -14,7 +14,7 @@ import atheris
 with atheris.instrument_imports(include=["ingress", "schemas"]):
     from ingress.accept import ToDeadLetter, ToRaw, accept
     from ingress.authenticate import Authenticated, Authenticator, Credential
-    from ingress.publisher import record_of
+    from ingress.ports import record_of
     from schemas.fields import is_id
     from schemas.headers import RawHeaders
     from schemas.identity import EventType

@@ -12,9 +12,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from ops.devstack.kafka import KafkaExtra
-from ops.devstack.stack import Devstack, DevstackConfig
-from ops.migrate import migrate, packaged_migrations
+from ops.migrate.run import migrate, packaged_migrations
+from sandbox.devstack.kafka import KafkaExtra
+from sandbox.devstack.stack import Devstack, DevstackConfig
 from schemas.topics import DEAD_LETTER, RAW, TOPICS, Topic, TopicNames
 from tests.support import cli
 from tests.support.kafka import connect, create_topics, read_topic

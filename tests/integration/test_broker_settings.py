@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 
-from ops.devstack.kafka import KafkaExtra
-from ops.devstack.ports import HOST, free_port
-from ops.devstack.stack import Devstack, DevstackConfig
 from processors.kafka_output import KafkaOutput
 from runtime.errors import PublishError
+from sandbox.devstack.kafka import KafkaExtra
+from sandbox.devstack.ports import HOST, free_port
+from sandbox.devstack.stack import Devstack, DevstackConfig
 from schemas.topics import TopicNames
 from tests.support.cli import run
 from tests.support.kafka import create_topics, store

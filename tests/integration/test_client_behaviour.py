@@ -21,8 +21,8 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol import admin as admin_protocol
 
-from ops.consumer_groups_protocol import ListGroupsRequest5
-from ops.groups import Group
+from ops.kit.groups import Group
+from ops.kit.groups_protocol import ListGroupsRequest5
 from runtime.kafka import close_consumer, close_producer
 from schemas.topics import MAX_OUTPUT_BYTES, TopicNames
 from tests.support.kafka import read_topic
@@ -323,7 +323,7 @@ async def test_a_new_producer_of_the_same_id_aborts_and_fences_the_old_one(
 
 
 def test_the_client_cannot_describe_groups_of_the_newer_protocol() -> None:
-    """`ops.consumer_groups_protocol` writes the request by hand; it can go when the client has its own."""
+    """`ops.kit.groups_protocol` writes the request by hand; it can go when the client has its own."""
     assert not [name for name in dir(admin_protocol) if "ConsumerGroupDescribe" in name]
     assert (
         max(request.API_VERSION for request in admin_protocol.ListGroupsRequest._CLASSES)

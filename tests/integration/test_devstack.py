@@ -18,12 +18,12 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from ops.devstack.datadir import lock_data_dir
-from ops.devstack.errors import DataDirInUseError, PortTakenError
-from ops.devstack.jars import ensure_jars
-from ops.devstack.ports import HOST
-from ops.devstack.processes import is_alive
-from ops.devstack.stack import Devstack, DevstackConfig
+from sandbox.devstack.datadir import lock_data_dir
+from sandbox.devstack.errors import DataDirInUseError, PortTakenError
+from sandbox.devstack.jars import ensure_jars
+from sandbox.devstack.ports import HOST
+from sandbox.devstack.processes import is_alive
+from sandbox.devstack.stack import Devstack, DevstackConfig
 
 READY_SECONDS = 40.0  # 3 s on a quiet machine; four times slower, beside others
 TOPIC = "devstack.test"
@@ -68,7 +68,7 @@ class Cli:
 @pytest.fixture
 def cli(tmp_path: Path) -> Iterator[Cli]:
     data, env_file = tmp_path / "data", tmp_path / "devstack.env"
-    command = [sys.executable, "-m", "ops.devstack", "run", "--data", str(data), "--env-file", str(env_file)]
+    command = [sys.executable, "-m", "sandbox.devstack", "run", "--data", str(data), "--env-file", str(env_file)]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         yield Cli(process, data, env_file)
         process.kill()
@@ -162,7 +162,7 @@ import sys, time
 from contextlib import ExitStack
 from pathlib import Path
 from subprocess import Popen
-from ops.devstack.datadir import lock_data_dir
+from sandbox.devstack.datadir import lock_data_dir
 
 data, ballast, child = Path(sys.argv[1]), bytearray(int(sys.argv[2])), sys.argv[3:]
 with ExitStack() as stack:
@@ -272,7 +272,7 @@ def test_temporary_directory_of_a_killed_devstack_is_swept_by_the_next(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     script = (
-        "import sys; from ops.devstack.stack import *\n"
+        "import sys; from sandbox.devstack.stack import *\n"
         "with Devstack(DevstackConfig(kafka=False)) as s: print(s.data_dir, flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -9,9 +9,9 @@ import aiokafka.client
 import pytest
 from prometheus_client import CollectorRegistry
 
-from ingress.kafka import KafkaPublisher
-from ingress.publisher import Record
-from ingress.sender import Sender
+from ingress.kafka.accumulator import Sender
+from ingress.kafka.publisher import KafkaPublisher
+from ingress.ports import Record
 from runtime.errors import PublishError
 from runtime.metrics import IngressMetrics
 from schemas.topics import TopicNames

@@ -5,8 +5,8 @@ import time
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from ops.errors import NotFoundError
-from ops.lag_kafka import read_lag
+from ops.kit.errors import NotFoundError
+from ops.lag.read import read_lag
 from processors.kafka_offsets import offset_key, offset_value
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import psycopg
 import pytest
 
-from ops.errors import DiffersError, OpsError
-from ops.migrate import migrate, packaged_migrations
-from ops.migration import Migration
+from ops.kit.errors import DiffersError, OpsError
+from ops.migrate.plan import Migration
+from ops.migrate.run import migrate, packaged_migrations
 from tests.support.cli import run
 
 ONE = Migration(1, "one", "CREATE TABLE one (x int); INSERT INTO one VALUES (1)")

@@ -4,9 +4,9 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from ops.database import database
-from ops.errors import UnsafeError
-from ops.pause import Lease, Timing, holder_of
+from ops.kit.errors import UnsafeError
+from ops.kit.pause import Lease, Timing, holder_of
+from ops.kit.postgres import database
 from runtime.settings import DatabaseSettings
 
 GROUP = "g"

@@ -12,10 +12,10 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from ops.errors import NotFoundError
-from ops.lines import Record
-from ops.tail import TailOptions, follow
-from ops.tail_topics import TailTopic, topic_names
+from ops.kit.errors import NotFoundError
+from ops.kit.record_view import Record
+from ops.tail.run import TailOptions, follow
+from ops.tail.topics import TailTopic, topic_names
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames
 from tests.support.kafka import connect

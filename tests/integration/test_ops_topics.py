@@ -9,9 +9,9 @@ import orjson
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from ops.clients import admin_client
-from ops.topics import parse_retention
-from ops.topics_kafka import apply_topics, read_topics
+from ops.kit.kafka import admin_client
+from ops.topics.plan import parse_retention
+from ops.topics.run import apply_topics, read_topics
 from runtime.settings import KafkaSettings
 from schemas.topics import DAY_MS, MAX_MESSAGE_BYTES, RAW, TOPICS, TopicNames
 from tests.support.waiting import until

@@ -9,18 +9,18 @@ import pytest
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from ops.database import database
-from ops.devstack.stack import Devstack, DevstackConfig
-from ops.errors import DiffersError
-from ops.migrate import migrate, packaged_migrations
+from ops.kit.errors import DiffersError
+from ops.kit.postgres import database
+from ops.migrate.run import migrate, packaged_migrations
 from processors import postgres_pool
-from processors.gate import CHANNEL, Gate
 from processors.model import Claim
+from processors.pause import CHANNEL, Gate
 from processors.postgres_pool import make_pool
 from processors.postgres_state import PostgresState
 from runtime.errors import RefusedError, StateUnavailableError
 from runtime.metrics import ProcessorMetrics
 from runtime.settings import DatabaseSettings
+from sandbox.devstack.stack import Devstack, DevstackConfig
 from schemas.identity import ClaimKey
 from tests.support.cli import run
 from tests.support.pgbouncer import pgbouncer

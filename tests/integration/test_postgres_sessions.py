@@ -12,12 +12,10 @@ import psycopg
 import pytest
 from pydantic import SecretStr
 
-from ops.database import database
-from ops.devstack.postgres import children_of
-from ops.devstack.stack import Devstack, DevstackConfig
-from ops.errors import DiffersError, UnreachableError
-from ops.migrate import migrate, packaged_migrations
-from ops.pause import Lease, Timing
+from ops.kit.errors import DiffersError, UnreachableError
+from ops.kit.pause import Lease, Timing
+from ops.kit.postgres import database
+from ops.migrate.run import migrate, packaged_migrations
 from processors import postgres_pool, postgres_state
 from processors.model import Claim
 from processors.postgres_pool import Pool, make_pool
@@ -25,6 +23,8 @@ from processors.postgres_state import PostgresState
 from runtime.errors import RefusedError, StateUnavailableError
 from runtime.postgres import connect
 from runtime.settings import DatabaseSettings
+from sandbox.devstack.postgres import children_of
+from sandbox.devstack.stack import Devstack, DevstackConfig
 from schemas.identity import ClaimKey
 from tests.support.cli import run
 from tests.support.waiting import until

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 import psycopg
 import pytest
 
-from ops.devstack.stack import Devstack, DevstackConfig
-from ops.migrate import migrate, packaged_migrations
+from ops.migrate.run import migrate, packaged_migrations
 from processors import postgres_pool
 from processors.model import Claim
 from processors.postgres_pool import make_pool
 from processors.postgres_state import PostgresState
 from runtime.errors import RefusedError, StateUnavailableError
+from sandbox.devstack.stack import Devstack, DevstackConfig
 from schemas.identity import ClaimKey
 from tests.support.waiting import until
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 import psycopg
 import pytest
 
-from ops.devstack.ports import HOST, free_port
+from runtime.connection_diagnosis import refusal
 from runtime.errors import RefusedError
 from runtime.kafka import client_options
-from runtime.refusal import refusal
 from runtime.settings import KafkaSettings
+from sandbox.devstack.ports import HOST, free_port
 from schemas.topics import TopicNames
 from tests.support.infrastructure import Infrastructure, secured_infrastructure
 from tests.support.kafka import producer

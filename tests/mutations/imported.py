@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("schemas", "runtime", "ingress", "processors", "ops", "tests")
+PACKAGES = ("schemas", "runtime", "ingress", "processors", "ops", "sandbox", "tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -257,14 +257,14 @@ RULES = (
     ),
     _rule(
         "a batch is sent again before what came later",
-        "ingress/sender.py",
+        "ingress/kafka/accumulator.py",
         "batches = [(lane, lane.batches[0]) for lane in lanes if lane.batches]",
         "batches = [(lane, lane.batches[-1]) for lane in lanes if lane.batches]",
         f"{SENDER}::test_passing_error_is_tried_again_before_what_came_later",
     ),
     _rule(
         "one request at a time to each broker",
-        "ingress/sender.py",
+        "ingress/kafka/accumulator.py",
         "            elif broker in self._busy:\n",
         "            elif broker in self._busy and not due:\n",
         f"{SENDER}::test_one_request_at_a_time_and_the_next_one_fills_meanwhile",
@@ -359,7 +359,7 @@ SERVER_RULES = (
     ),
     _rule(
         "the ingress awaits the acknowledgement",
-        "ingress/sender.py",
+        "ingress/kafka/accumulator.py",
         "        errors = await self._produce(broker, batches)\n",
         """        errors = {lane.place: None for lane, _ in batches}
         await asyncio.wait([asyncio.ensure_future(self._produce(broker, batches))], timeout=0)

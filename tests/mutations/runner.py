@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.mutations.rules import Edit
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("schemas", "runtime", "ingress", "processors", "ops", "tests", "docs")
+COPIED = ("schemas", "runtime", "ingress", "processors", "ops", "sandbox", "tests", "docs")
 FILES = ("pyproject.toml", "README.md", "CHANGELOG.md", "Makefile")
 SECONDS = 800  # for a machine that does ten other things
 # An error like these says that the edit broke the code, not that a test has noticed what it does.

@@ -16,10 +16,10 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from processors import member, pipeline, service, standstill
-from processors.gate import Gate
 from processors.kafka_output import KafkaOutput, OffsetPlace
 from processors.model import Claim, Owners, RawRecord, Verdict, Written
 from processors.normalize import normalize as judge
+from processors.pause import Gate
 from processors.postgres_state import PartitionState
 from processors.settings import ProcessorSettings
 from runtime import kafka, lifecycle, logs

@@ -9,8 +9,8 @@ import signal
 from collections.abc import Mapping, Sequence
 
 from ops.__main__ import main
-from ops.dead_letters.book import Book, Kind
-from ops.dead_letters.letters import LetterId
+from ops.dead_letters.ledger import Book, Kind
+from ops.dead_letters.model import LetterId
 from ops.dead_letters.plan import Outgoing
 from ops.dead_letters.raw import RawTopic
 

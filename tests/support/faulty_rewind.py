@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from ops.__main__ import main
-from ops.pause import Timing
+from ops.kit.pause import Timing
 from ops.rewind.execute import Execution
 from ops.rewind.request import Request
 

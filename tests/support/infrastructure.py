@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ops.devstack.stack import Devstack, DevstackConfig
+from sandbox.devstack.stack import Devstack, DevstackConfig
 from tests.support.secured import ADMIN, Secured, secured
 
 KAFKA_IMAGE = os.environ.get("TEST_KAFKA_IMAGE", "apache/kafka:4.4.0")
@@ -68,7 +68,7 @@ def _containers() -> Iterator[Infrastructure]:
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 - only with Docker
     from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415
 
-    from ops.devstack.ports import free_port  # noqa: PLC0415
+    from sandbox.devstack.ports import free_port  # noqa: PLC0415
 
     port = free_port()
     # The image takes no default once any variable is given, so all that matters is here. The port is the same inside:

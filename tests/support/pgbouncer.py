@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ops.devstack.ports import HOST
-from ops.devstack.postgres import UNPRIVILEGED_USER
+from sandbox.devstack.ports import HOST
+from sandbox.devstack.postgres import UNPRIVILEGED_USER
 from tests.support.ports import stable_port
 from tests.support.waiting import POLL_SECONDS
 from tests.unit.deploy.tools import needed

@@ -3,7 +3,7 @@
 import random
 import socket
 
-from ops.devstack.ports import HOST
+from sandbox.devstack.ports import HOST
 
 PORTS = range(20_000, 32_000)  # below Linux's ephemeral ports: nobody's outgoing connection takes one meanwhile
 

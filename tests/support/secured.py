@@ -31,11 +31,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from deploy.kafka import acls
-from ops.devstack.kafka import KafkaExtra
-from ops.devstack.ports import HOST
-from ops.devstack.postgres import UNPRIVILEGED_USER, PostgresExtra
-from ops.devstack.stack import Devstack, DevstackConfig
-from ops.migrate import migrate, packaged_migrations
+from ops.migrate.run import migrate, packaged_migrations
+from sandbox.devstack.kafka import KafkaExtra
+from sandbox.devstack.ports import HOST
+from sandbox.devstack.postgres import UNPRIVILEGED_USER, PostgresExtra
+from sandbox.devstack.stack import Devstack, DevstackConfig
 
 ADMIN, BROKER = "ringover-admin", "broker"
 SERVICES = ("ringover-ingress", "ringover-processor", "ringover-reader", "ringover-operator", "ringover-topics")

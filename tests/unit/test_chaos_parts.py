@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.errors import AdminShutdown
 
-from ops.devstack.processes import Surroundings
+from sandbox.devstack.processes import Surroundings
 from tests.chaos import faults_postgres
 from tests.chaos.cluster import DIRECT, Listener, Node, render_properties
 from tests.chaos.disk import Disk, make_disk

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ops.devstack.ports import HOST, free_port
+from sandbox.devstack.ports import HOST, free_port
 from tests.chaos.proxy import BLACKHOLE, CUT, DEAF, MUTE, TRANSPARENT, Mode, Proxy, delayed, trickling
 from tests.support.waiting import until
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ops.devstack import cli, jars, wheels
-from ops.devstack.errors import (
+from sandbox.devstack import cli, jars, wheels
+from sandbox.devstack.errors import (
     AbortedError,
     ChecksumError,
     DataDirInUseError,
@@ -23,10 +23,10 @@ from ops.devstack.errors import (
     UnsupportedPlatformError,
     disk_errors,
 )
-from ops.devstack.jarlock import LOCK_PATH, LockedJar, parse_lock, render_lock, sha256_of
-from ops.devstack.kafka import render_properties
-from ops.devstack.ports import HOST, claim_port, free_port
-from ops.devstack.stack import Devstack, DevstackConfig
+from sandbox.devstack.jarlock import LOCK_PATH, LockedJar, parse_lock, render_lock, sha256_of
+from sandbox.devstack.kafka import render_properties
+from sandbox.devstack.ports import HOST, claim_port, free_port
+from sandbox.devstack.stack import Devstack, DevstackConfig
 
 SHA_OF_ABC = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ingress import authenticate, problems
-from ingress.answers import Problem
+from ingress import authenticate
+from ingress.http import problems
+from ingress.http.answers import Problem
 from ingress.settings import IngressSettings
 from processors.settings import ProcessorSettings
 from runtime.settings import Settings

@@ -15,7 +15,7 @@ from hatchling.builders.wheel import WheelBuilder
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 NAME = "ringover-events"
-PACKAGES = ["schemas", "runtime", "ingress", "processors", "ops"]
+PACKAGES = ["schemas", "runtime", "ingress", "processors", "ops", "sandbox"]
 COMMANDS = {
     "ringover-ingress": "ingress.__main__:main",
     "ringover-processor": "processors.__main__:main",

@@ -10,7 +10,7 @@ STARTED=() # ids of our processes, ended in reverse
 build_programs() {
     local cache digest building minor version
     command -v go >/dev/null || fail "Go is needed: https://go.dev/doc/install"
-    cache=$("$PYTHON" -c 'from ops.devstack.jars import cache_dir; print(cache_dir())')
+    cache=$("$PYTHON" -c 'from sandbox.devstack.jars import cache_dir; print(cache_dir())')
     digest=$(cat "$MODULE"/go.* "$MODULE"/*/main.go | sha256sum | cut -c1-12)
     BIN=$cache/kubernetes-$digest
     if [ ! -d "$BIN" ]; then

@@ -11,9 +11,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ops.devstack.jarlock import parse_lock
-from ops.devstack.maven import MavenCentral
-from ops.devstack.wheels import java
+from sandbox.devstack.jarlock import parse_lock
+from sandbox.devstack.maven import MavenCentral
+from sandbox.devstack.wheels import java
 
 # Module and version, its hash as go.sum would have it, and the files.
 MODULES = (

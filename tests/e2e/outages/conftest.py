@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.devstack.stack import Devstack, DevstackConfig
-from ops.migrate import migrate, packaged_migrations
+from ops.migrate.run import migrate, packaged_migrations
+from sandbox.devstack.stack import Devstack, DevstackConfig
 from schemas.topics import TopicNames
 from tests.support.kafka import create_topics
 from tests.support.load import SECRET

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ops.devstack.stack import Devstack
+from sandbox.devstack.stack import Devstack
 from tests.support.kafka import read_topic
 from tests.support.plain_http import Connections
 from tests.support.ports import stable_port

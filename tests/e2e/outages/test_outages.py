@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from ops.devstack.stack import Devstack
 from runtime.kafka import close_consumer, hear_coordinators
+from sandbox.devstack.stack import Devstack
 from tests.support.kafka import connect, producer, raw_headers, store
 from tests.support.processes import Program, Programs
 from tests.support.traffic import traffic

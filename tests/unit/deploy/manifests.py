@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from ingress.settings import IngressSettings
-from ops.settings import GroupSettings
+from ops.kit.settings import GroupSettings
 from processors.settings import ProcessorSettings, RawLogSettings
 from runtime.settings import DatabaseSettings, KafkaSettings, Settings
 from tests.unit.deploy.tools import ROOT, found, needed, output

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ingress.observe import Observer
+from ingress.access_log import Observer
 from runtime.metrics import IngressMetrics, ProcessorMetrics, SpoolMetrics
 from tests.support.waiting import until
 from tests.unit.deploy.tools import ROOT

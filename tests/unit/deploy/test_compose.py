@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from ingress.settings import IngressSettings
-from ops.devstack.maven import ROOTS
-from ops.settings import GroupSettings, SenderSettings
+from ops.kit.settings import GroupSettings, SenderSettings
 from processors.settings import ProcessorSettings
 from runtime.probe import PORTS
 from runtime.settings import DatabaseSettings, KafkaSettings, Settings
+from sandbox.devstack.maven import ROOTS
 from schemas.topics import TOPICS
 from tests.support.infrastructure import KAFKA_IMAGE, POSTGRES_IMAGE
 

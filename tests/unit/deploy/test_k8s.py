@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from deploy.k8s import generate
 from deploy.kafka import acls
-from ingress import app, kafka
+from ingress.http import app
+from ingress.kafka import publisher as kafka
 from ingress.settings import IngressSettings
 from processors.settings import ProcessorSettings
 from runtime.kafka import STOP_SECONDS

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from deploy.observability import dashboards
-from ingress import authenticate, problems
+from ingress import authenticate
 from ingress.accept import DEAD_LETTER_CODES
-from ingress.answers import Problem
+from ingress.access_log import OTHER
 from ingress.authenticate import Refused
-from ingress.observe import OTHER
+from ingress.http import problems
+from ingress.http.answers import Problem
 from ingress.settings import IngressSettings
 from processors.decide import labels as labels_of_outcome
 from processors.model import DeadLettered, Duplicate, Emit

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ingress.publisher import Publisher, Record
+from ingress.ports import Publisher, Record
 from runtime.errors import PublishError
 from schemas.topics import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, TopicNames
 

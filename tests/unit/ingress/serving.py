@@ -11,10 +11,10 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from ingress.app import webhook_server
 from ingress.authenticate import Authenticator, Credential
-from ingress.capacity import Capacity
 from ingress.handler import Limits, WebhookHandler
+from ingress.http.admission import Capacity
+from ingress.http.app import webhook_server
 from ingress.tracing import Tracer
 from runtime.metrics import IngressMetrics
 from schemas.topics import TopicNames

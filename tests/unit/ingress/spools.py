@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from ingress.publisher import Record
+from ingress.ports import Record
 from ingress.spool.model import Bounds, Row
 from ingress.spool.spool import Spool, open_spool
 from runtime.metrics import SpoolMetrics

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ingress import authenticate
 from ingress.accept import ToDeadLetter, ToRaw, accept
 from ingress.authenticate import Authenticated, Authenticator, Credential, Refused
-from ingress.publisher import record_of
+from ingress.ports import record_of
 from schemas.headers import RawHeaders
 from schemas.identity import EventType
 from schemas.topics import TopicNames

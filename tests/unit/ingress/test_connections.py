@@ -14,10 +14,10 @@ from email.utils import parsedate_to_datetime
 import pytest
 from aiohttp import http_parser
 
-from ingress import app
-from ingress import server as ingress_server
-from ingress.protocol import Connection
-from ingress.server import require_c_parser
+from ingress.http import app
+from ingress.http import server as ingress_server
+from ingress.http.protocol import Connection
+from ingress.http.server import require_c_parser
 from runtime.errors import RefusedError
 from tests.support.waiting import until
 from tests.unit.ingress.serving import (

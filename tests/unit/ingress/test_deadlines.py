@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ingress.deadlines import Deadlines
+from ingress.http.deadlines import Deadlines
 
 
 async def wait(deadlines: Deadlines, future: asyncio.Future[None]) -> None:

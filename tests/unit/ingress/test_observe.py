@@ -7,9 +7,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from ingress import problems
 from ingress.accept import ToDeadLetter, ToRaw
-from ingress.observe import LINES_PER_SECOND, OTHER, Exchange, Observer, Outcome
+from ingress.access_log import LINES_PER_SECOND, OTHER, Exchange, Observer, Outcome
+from ingress.http import problems
 from runtime.metrics import IngressMetrics
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.identity import CallId

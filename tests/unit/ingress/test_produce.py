@@ -7,7 +7,7 @@ from aiokafka.protocol.produce import ProduceRequest, ProduceResponse_v7
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress.produce import Produce, Topics
+from ingress.kafka.wire import Produce, Topics
 
 NAMES = st.text("abc.é", min_size=1, max_size=12)
 PARTITIONS = st.integers(0, 2**31 - 1)

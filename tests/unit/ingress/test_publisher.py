@@ -3,7 +3,7 @@
 import pytest
 
 from ingress.accept import ToDeadLetter, ToRaw
-from ingress.publisher import record_of
+from ingress.ports import record_of
 from schemas.dead_letter import Code, DeadLetter, Reason, Stage
 from schemas.headers import RawHeaders
 from schemas.identity import CallId

@@ -20,8 +20,8 @@ from aiokafka.errors import (
 from aiokafka.record.memory_records import MemoryRecords
 from prometheus_client import CollectorRegistry
 
-from ingress.publisher import Record
-from ingress.sender import Sender
+from ingress.kafka.accumulator import Sender
+from ingress.ports import Record
 from runtime.errors import PublishError, RecordRefusedError
 from runtime.metrics import IngressMetrics
 from tests.support.waiting import until

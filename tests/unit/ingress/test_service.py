@@ -5,11 +5,11 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from ingress.kafka import CONNECTING, KafkaPublisher
+from ingress.kafka.publisher import CONNECTING, KafkaPublisher
 from ingress.service import readiness
 from ingress.spool.model import Bounds
+from ingress.spool.publisher import SpoolingPublisher
 from ingress.spool.spool import open_spool
-from ingress.spooling import SpoolingPublisher
 from runtime.metrics import IngressMetrics, SpoolMetrics
 from tests.support.waiting import until
 

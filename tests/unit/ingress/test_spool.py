@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from ingress.publisher import Record
+from ingress.ports import Record
 from ingress.spool.files import FILE_NAME
 from ingress.spool.model import Bounds, decode_headers, encode_headers, size_of
 from ingress.spool.requests import Append

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from ingress.publisher import Record
+from ingress.ports import Record
 from ingress.spool.model import Bounds
+from ingress.spool.publisher import SpoolingPublisher
 from ingress.spool.spool import Spool
-from ingress.spooling import SpoolingPublisher
 from runtime.errors import PublishError, RecordRefusedError, SpoolFullError
 from runtime.metrics import SpoolMetrics
 from schemas.topics import TopicNames

@@ -14,7 +14,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from prometheus_client import CollectorRegistry
 
-from ingress.tls import Tls
+from ingress.http.tls import Tls
 from runtime.errors import RefusedError
 from runtime.metrics import IngressMetrics
 from tests.unit.ingress.serving import BODY, STARTED_PATH, Raw, Serving, serving, signed, signed_head

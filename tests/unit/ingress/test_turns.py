@@ -2,7 +2,7 @@
 
 import asyncio
 
-from ingress.turns import Turns
+from ingress.http.loop_budget import Turns
 
 
 async def through(turns: Turns, work: int = 1) -> None:

@@ -11,8 +11,8 @@ from ops.calls.partition import output_partitions, placed, raw_partitions
 from ops.calls.replay import as_json as plan_json
 from ops.calls.replay import plan_replay
 from ops.calls.show import as_json, render, verdict_words
-from ops.calls.story import event_of, passes, remark, source_of, summary, tell
-from ops.masking import masked, shown_value
+from ops.calls.timeline import event_of, passes, remark, source_of, summary, tell
+from ops.kit.masking import masked, shown_value
 from processors.model import Normalized, Record
 from processors.normalize import normalize
 from schemas.dead_letter import Code, Origin, Reason, Stage, reason_headers

@@ -1,8 +1,5 @@
 """The command line of `calls` and `rewind --diff`: help, usage errors, one line for what is away."""
 
-import subprocess
-import sys
-
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -55,20 +52,6 @@ def test_a_missing_broker_is_one_line(command: list[str]) -> None:
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == f"error: no broker answers in time at {NOBODY} (KAFKA_BOOTSTRAP_SERVERS)\n"
-
-
-@pytest.mark.parametrize("command", [["calls", "show"], ["rewind"]])
-def test_help_does_not_load_the_clients(command: list[str]) -> None:
-    heavy = {"aiokafka", "psycopg", "pydantic_settings"}
-    script = (
-        "import sys\nfrom ops.cli import app\n"
-        f"try:\n    app({[*command, '--help']!r})\nexcept SystemExit:\n    pass\n"
-        f"sys.stderr.write(' '.join(sorted({heavy!r} & set(sys.modules))))"
-    )
-
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-
-    assert done.stderr == ""
 
 
 def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(

@@ -11,8 +11,8 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from ops.clients import admin_client, kafka_errors
-from ops.errors import KafkaAwayError, NotAuthorizedError, NotFoundError, OpsError, UsageError
+from ops.kit.errors import KafkaAwayError, NotAuthorizedError, NotFoundError, OpsError, UsageError
+from ops.kit.kafka import admin_client, kafka_errors
 from runtime.settings import KafkaSettings
 
 SETTINGS = KafkaSettings(kafka_bootstrap_servers="kafka.example:9092")

@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from ops.dead_letters.fate import NoPlace, StillBad, WouldBeEvent, fate_of
 from ops.dead_letters.groups import Groups
-from ops.dead_letters.letters import (
+from ops.dead_letters.model import (
     Letter,
     LetterId,
     import_marker,
@@ -17,8 +16,9 @@ from ops.dead_letters.letters import (
     replay_marker,
     without_markers,
 )
+from ops.dead_letters.outcome import NoPlace, StillBad, WouldBeEvent, fate_of
 from ops.dead_letters.selection import Selection, select
-from ops.errors import UsageError
+from ops.kit.errors import UsageError
 from schemas.dead_letter import Code, Origin, Reason, Stage, reason_headers
 from schemas.headers import Headers
 from schemas.topics import MAX_BODY_BYTES

@@ -7,14 +7,14 @@ from typing import cast
 
 import pytest
 
-from ops.dead_letters.book import Entry
-from ops.dead_letters.desk import Desk
-from ops.dead_letters.fate import NoPlace
-from ops.dead_letters.letters import Letter, LetterId, Origin, Why
+from ops.dead_letters.ledger import Entry
+from ops.dead_letters.model import Letter, LetterId, Origin, Why
+from ops.dead_letters.outcome import NoPlace
 from ops.dead_letters.plan import Plan, Planner, candidate_of, in_order
 from ops.dead_letters.replay import _begun
 from ops.dead_letters.report import plan_json, plan_prose, refusals
 from ops.dead_letters.selection import Selection
+from ops.dead_letters.session import Desk
 from schemas.identity import ClaimKey
 from tests.support.kafka import Webhook
 from tests.support.traffic import ended, started

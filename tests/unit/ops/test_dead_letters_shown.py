@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from ops.dead_letters.book import Entry, Kind, signed
-from ops.dead_letters.fate import fate_of
+from ops.dead_letters.describe import described, lines_of, replayed
 from ops.dead_letters.jsonl import line_of, read_lines
-from ops.dead_letters.letters import Letter, LetterId, Origin, Why
+from ops.dead_letters.ledger import Entry, Kind, signed
 from ops.dead_letters.masking import masked, masked_header
-from ops.dead_letters.shown import described, lines_of, replayed
-from ops.errors import UsageError
+from ops.dead_letters.model import Letter, LetterId, Origin, Why
+from ops.dead_letters.outcome import fate_of
+from ops.kit.errors import UsageError
 from tests.support.traffic import started
 
 

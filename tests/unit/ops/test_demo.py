@@ -6,14 +6,14 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from ops.demo.checks import check_all
-from ops.demo.keep import usage
-from ops.demo.observed import Observed, Seen, StateRow, rates
-from ops.demo.services import Access
-from ops.demo.workload import Fate, Step, broken_steps, expected, flatten, generated_calls, specification_steps
-from ops.lines import Record
-from ops.samples import specification
-from ops.webhook import Answer
+from ops.kit.record_view import Record
+from ops.send.samples import specification
+from ops.send.webhook import Answer
+from sandbox.demo.checks import check_all
+from sandbox.demo.keep import usage
+from sandbox.demo.observed import Observed, Seen, StateRow, rates
+from sandbox.demo.services import Access
+from sandbox.demo.workload import Fate, Step, broken_steps, expected, flatten, generated_calls, specification_steps
 from schemas.dead_letter import Code, Reason, Stage, reason_headers
 from schemas.endpoints import ENDPOINTS
 from schemas.headers import EventHeaders, RawHeaders

@@ -10,7 +10,7 @@ from ops.diff.compare import PartitionDiff, field_changes, to_dead_letter, to_ev
 from ops.diff.index import OutputIndex, fingerprint
 from ops.diff.model import DiffResult, Example, FieldChange, Kind, Output, Place, Transition
 from ops.diff.show import as_json, note, render, summary
-from ops.scan import Range
+from ops.kit.scan import Range
 from processors.model import Normalized, Owner, Record, Rejected, Verdict
 from processors.normalize import normalize
 from schemas.dead_letter import Code, Reason, Stage

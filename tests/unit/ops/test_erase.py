@@ -7,12 +7,12 @@ from typer.testing import CliRunner
 
 from ops.calls.model import ClaimRow
 from ops.cli import app
-from ops.erase.book import Erased
 from ops.erase.plan import CHECK_MS, CallState, ErasePlan, Holding, Keeping
+from ops.erase.rows import Erased
 from ops.erase.show import OUT_OF_REACH, calls_line, notes, plan_json, render
 from ops.erase.subject import Number, letter_pattern, parse_number, searched
-from ops.errors import UsageError
-from ops.output import stdout
+from ops.kit.errors import UsageError
+from ops.kit.output import stdout
 from schemas.topics import DAY_MS, OFFSET, TOPICS
 
 NOW = datetime(2026, 1, 2, 15, tzinfo=UTC)

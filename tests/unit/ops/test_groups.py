@@ -10,14 +10,14 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBrokerVersion, TopicAuthorizationFailedError
 from aiokafka.protocol.api import Request
 
-from ops.consumer_groups_protocol import (
+from ops.kit.errors import NotFoundError, UsageError
+from ops.kit.groups import Group, GroupMember, GroupState
+from ops.kit.groups_protocol import (
     ConsumerGroupDescribe,
     ConsumerGroupDescribeRequest0,
     ConsumerGroupDescribeResponse0,
     ListTypedGroups,
 )
-from ops.errors import NotFoundError, UsageError
-from ops.groups import Group, GroupMember, GroupState
 
 GROUP = "billing"
 NOT_FOUND, NOT_AVAILABLE, NO_RIGHT = 69, 15, 29

@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ops.lag import (
+from ops.kit.standstill import with_standstills
+from ops.lag.model import (
     GroupLag,
     PartitionLag,
     PartitionOffsets,
@@ -15,8 +16,7 @@ from ops.lag import (
     next_unprocessed,
     partition_lag,
 )
-from ops.lag_table import standstill_lines
-from ops.standstill import with_standstills
+from ops.lag.show import standstill_lines
 
 NOW_MS = 1_767_366_000_000
 

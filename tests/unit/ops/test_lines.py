@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from ops.lines import Record, human_line, json_object
-from ops.masking import mask_number
+from ops.kit.masking import mask_number
+from ops.kit.record_view import Record, human_line, json_object
 from schemas.dead_letter import Code, Origin, Reason, Stage, reason_headers
 
 STARTED = Record(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ops.migrate import packaged_migrations
-from ops.migration import Applied, Migration, Pending, Refusal, parse, plan
+from ops.migrate.plan import Applied, Migration, Pending, Refusal, parse, plan
+from ops.migrate.run import packaged_migrations
 
 ONE, TWO, THREE = (Migration(number, f"m{number}", f"SELECT {number}") for number in (1, 2, 3))
 

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from ops.errors import OpsError, UnreachableError, UnsafeError
+from ops.kit.errors import OpsError, UnreachableError, UnsafeError
 from ops.rewind import execute
 from ops.rewind.execute import Execution, unbroken
-from ops.rewind.goals import ToEarliest
 from ops.rewind.plan import Facts, Plan, plan_moves
 from ops.rewind.prepare import World
 from ops.rewind.request import Request
+from ops.rewind.target import ToEarliest
 
 PLAN = Plan("g", "raw", "", plan_moves(ToEarliest(), [Facts(0, 50, 0, 60), Facts(1, 0, 0, 60)]))
 OLD, NEW, ZOMBIE = {0: 50, 1: 0}, {0: 0, 1: 0}, {0: 52, 1: 0}

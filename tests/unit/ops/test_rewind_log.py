@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from ops.rewind.documents import offsets_document, offsets_of
+from ops.rewind.json import offsets_document, offsets_of
 from ops.rewind.log import MOVED, Entry, entry_document, measured_rate, outcome_of, passed_again
 
 BEGUN = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.errors import UnsafeError, UsageError
-from ops.rewind.documents import plan_document, read_plan
+from ops.kit.errors import UnsafeError, UsageError
 from ops.rewind.follow import passed
-from ops.rewind.goals import (
+from ops.rewind.json import plan_document, read_plan
+from ops.rewind.plan import Facts, Forecast, Move, Plan, Rate, changed, dated, plan_moves, refuse_skipping
+from ops.rewind.show import talk_of
+from ops.rewind.target import (
     Goal,
     GoalOptions,
     ShiftBy,
@@ -25,8 +27,6 @@ from ops.rewind.goals import (
     goal_of,
     parse_scope,
 )
-from ops.rewind.plan import Facts, Forecast, Move, Plan, Rate, changed, dated, plan_moves, refuse_skipping
-from ops.rewind.show import talk_of
 
 NOW = datetime(2026, 11, 22, 14, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)

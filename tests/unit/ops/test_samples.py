@@ -6,7 +6,7 @@ from collections import Counter
 import orjson
 import pytest
 
-from ops.samples import Sample, samples, specification
+from ops.send.samples import Sample, samples, specification
 from schemas.dead_letter import Code, Stage
 from schemas.endpoints import ENDPOINTS
 from schemas.normalized import MODELS

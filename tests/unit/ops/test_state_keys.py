@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops.errors import UsageError
+from ops.kit.errors import UsageError
 from ops.state.keys import candidates
 from schemas.identity import EventType, claim_key, idempotency_key
 

@@ -7,13 +7,13 @@ import pytest
 from aiokafka import TopicPartition
 from rich.console import Console
 
-from ops.groups import GroupMember
-from ops.lag import GroupLag, PartitionLag
-from ops.lag_table import pace_cells, total_line
-from ops.lag_watch import Pace, paces, total_pace, watch_json
-from ops.top.look import Look, Pause, Process, Written, as_json, rates
-from ops.top.picture import picture
+from ops.kit.groups import GroupMember
+from ops.lag.model import GroupLag, PartitionLag
+from ops.lag.show import pace_cells, total_line
+from ops.lag.watch import Pace, paces, total_pace, watch_json
 from ops.top.read import process
+from ops.top.render import picture
+from ops.top.snapshot import Look, Pause, Process, Written, as_json, rates
 
 
 def lag(*partitions: tuple[int | None, int]) -> GroupLag:

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from ops.errors import UsageError
-from ops.topics import (
+from ops.kit.errors import UsageError
+from ops.topics.plan import (
     MIN_IN_SYNC,
     TopicSpec,
     compare,

@@ -7,11 +7,11 @@ import uuid
 import pytest
 from pydantic import SecretStr
 
-from ops.answers import answers_table
-from ops.errors import UsageError
-from ops.samples import specification
-from ops.settings import first_value
-from ops.webhook import Answer, BearerToken, HmacSecret, Webhook, request_headers
+from ops.kit.errors import UsageError
+from ops.kit.settings import first_value
+from ops.send.samples import specification
+from ops.send.show import answers_table
+from ops.send.webhook import Answer, BearerToken, HmacSecret, Webhook, request_headers
 
 WEBHOOK = Webhook("started", "call-started", specification("call-started").body)
 

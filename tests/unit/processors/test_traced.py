@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 
 from processors.model import Batch
 from processors.otel import BatchTracer
-from processors.traced import MAX_TRACED, Traced
+from processors.trace_selection import MAX_TRACED, Traced
 from schemas.headers import TRACEPARENT
 from tests.support.broker import MemoryKafka
 from tests.support.kafka import raw_headers

@@ -9,8 +9,8 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from ops.devstack.ports import HOST
 from runtime.kafka import survive_broken_connections
+from sandbox.devstack.ports import HOST
 
 NO_VERSIONS = struct.pack(">ihi", 1, 0, 0)  # correlation id, no error, an empty list (ApiVersions v0)
 

@@ -13,8 +13,8 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy, _Defau
 from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
 from aiokafka.record.util import calc_crc32c
 
-from ops.clients import kafka_errors
-from ops.errors import OpsError, UnreachableError
+from ops.kit.errors import OpsError, UnreachableError
+from ops.kit.kafka import kafka_errors
 from runtime.errors import LogUnavailableError
 from runtime.kafka import reading
 from runtime.kafka_records import AnyRecords

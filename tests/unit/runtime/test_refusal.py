@@ -6,7 +6,7 @@ import ssl
 import pytest
 from aiokafka.errors import KafkaConnectionError, SaslAuthenticationFailed
 
-from runtime.refusal import objection
+from runtime.connection_diagnosis import objection
 
 
 def caused(cause: BaseException) -> KafkaConnectionError:

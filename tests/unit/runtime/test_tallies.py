@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from runtime.tallies import Counter, Histogram
+from runtime.fast_metrics import Counter, Histogram
 
 BUCKETS = (0.125, 0.5, 1, 10)
 

@@ -1,0 +1,155 @@
+"""The publisher with a spool behind it: what Kafka does not acknowledge soon is durable on the local disk instead.
+
+Records of one key leave in the order in which they came: one at a time is under way, and one whose key may have earlier
+records in the spool goes behind them.
+"""
+
+import asyncio
+import time
+from collections import deque
+
+from ingress.http.deadlines import Deadlines
+from ingress.ports import Record
+from ingress.spool.drain import Broker, Drain
+from ingress.spool.spool import Spool
+from runtime.errors import PublishError, RecordRefusedError, SpoolUnavailableError
+from runtime.logs import logger
+from runtime.metrics import SpoolMetrics
+
+# For the disk, not for Kafka: an fsync takes milliseconds.
+SPOOL_SECONDS = 8.0
+SAY_SECONDS = 10.0  # between two log lines that say the same: a slow broker may come and go
+
+log = logger(__name__)
+
+
+class SpoolingPublisher:
+    """Publishes while `run` runs beside it."""
+
+    def __init__(
+        self, broker: Broker, spool: Spool, *, after_seconds: float, max_direct: int, metrics: SpoolMetrics
+    ) -> None:
+        """`max_direct` records may wait for Kafka at once: so many unanswered mean that it is in trouble."""
+        self._broker = broker
+        self._spool = spool
+        self._after = after_seconds
+        self._soon = Deadlines(after_seconds)
+        self._max_direct = max_direct
+        self._metrics = metrics
+        self._drain = Drain(spool, broker, self._drained)
+        self._direct = 0
+        # Set by a record that was not acknowledged soon, cleared by one from the spool that was.
+        self._suspended = False
+        self._said_at = -SAY_SECONDS
+        self._said = False
+        # Keys under way, with those that wait for their turn.
+        self._turns: dict[bytes, deque[asyncio.Future[None]] | None] = {}
+
+    async def run(self) -> None:
+        """Drain the spool until cancelled."""
+        await self._drain.run()
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the spool would not take a record now, or None."""
+        return self._spool.refusal
+
+    def note(self) -> str | None:
+        """What is in the spool, in words, or None."""
+        if not self._spool.records:
+            return None
+        return f"{self._spool.records} records wait in the spool, the oldest for {self._spool.oldest_age:.0f} s"
+
+    async def publish(self, record: Record) -> None:
+        """Return once Kafka's in-sync replicas or the local disk have the record.
+
+        Raises:
+            PublishError: neither took it.
+        """
+        key = record.key
+        if key in self._turns:
+            await self._turn(key)
+        elif key is not None:
+            self._turns[key] = None
+        try:
+            if self._may_go_direct(key):
+                future = self._broker.publish(record)
+                self._direct += 1
+                self._soon.watch(future)
+                try:
+                    await future
+                except (PublishError, TimeoutError) as error:
+                    # Kafka may still take it: then the raw log has it twice, as after a retry.
+                    self._not_acknowledged(error)
+                else:
+                    return
+                finally:
+                    self._soon.forget(future)
+                    self._direct -= 1
+            spooling = self._append(record)
+        finally:
+            if key is not None:
+                self._pass_on(key)  # one that is on its way into the spool is before whoever comes next
+        await self._durable(spooling)
+
+    def _may_go_direct(self, key: bytes | None) -> bool:
+        spool = self._spool
+        return (
+            self._broker.connected
+            and self._direct < self._max_direct
+            and not (spool.records and (self._suspended or (key is not None and spool.busy(key))))
+        )
+
+    def _not_acknowledged(self, error: Exception) -> None:
+        if isinstance(error, TimeoutError):
+            self._suspend(f"no acknowledgement in {self._after:g} s")
+        elif not isinstance(error, RecordRefusedError):
+            self._suspend(str(error))
+
+    def _append(self, record: Record) -> "asyncio.Future[None]":
+        return self._spool.append(record)
+
+    async def _durable(self, spooling: "asyncio.Future[None]") -> None:
+        try:
+            async with asyncio.timeout(SPOOL_SECONDS):
+                await spooling
+        except TimeoutError as error:
+            raise SpoolUnavailableError(f"the spool's disk does not answer in {SPOOL_SECONDS:g} s") from error
+
+    def _suspend(self, reason: str) -> None:
+        self._suspended = True
+        if time.monotonic() - self._said_at > SAY_SECONDS:
+            self._said_at = time.monotonic()
+            self._said = True
+            log.warning("spool.begins", reason=reason)
+
+    def _drained(self, seconds: float) -> None:
+        self._metrics.drained.inc()
+        if self._suspended and seconds < self._after:
+            self._suspended = False
+            if self._said:
+                self._said = False
+                log.info("spool.drains", records=self._spool.records)
+
+    async def _turn(self, key: bytes) -> None:
+        """Wait until every earlier record of the key is acknowledged or in the spool."""
+        waiting = self._turns[key]
+        if waiting is None:
+            waiting = self._turns[key] = deque()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it was ours already
+                self._pass_on(key)
+            raise
+
+    def _pass_on(self, key: bytes) -> None:
+        waiting = self._turns[key]
+        while waiting:
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        del self._turns[key]

@@ -1,1 +1,0 @@
-"""The commands: options, output and exit codes. Each imports what it works with when it runs, not before."""

@@ -1,0 +1,35 @@
+"""What the commands share: the `-o` option and how an error ends a command."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from ops.kit.errors import AWAY, EXIT_USAGE, KafkaAwayError, OpsError
+from ops.kit.kafka import why_away
+from ops.kit.output import OutputFormat, say
+from runtime.settings import KafkaSettings, load
+
+OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="Table for people, JSON for scripts.")]
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """End the command with the error's line on stderr and its exit code, without a traceback."""
+    try:
+        yield
+    except OpsError as error:
+        text = _with_cause(error) if isinstance(error, KafkaAwayError) else str(error)
+        say(f"error: {text}", style="red")
+        raise typer.Exit(error.exit_code) from None
+    except UnicodeEncodeError:  # an argument of other bytes: Kafka and PostgreSQL hold nothing of that name
+        say("error: an argument is not UTF-8", style="red")
+        raise typer.Exit(EXIT_USAGE) from None
+
+
+def _with_cause(error: KafkaAwayError) -> str:
+    """The error, and what a look at the brokers' addresses shows: one may answer and send us where none does."""
+    why = asyncio.run(why_away(load(KafkaSettings)))
+    return str(error) if why is None else f"{error}: {why}".replace(AWAY, "no broker can be used", 1)

@@ -1,0 +1,132 @@
+"""One record of an output topic as a line for a person, or as a JSON object for a script: pure.
+
+Unless revealed, phone numbers are masked but for the last digits, transcripts and links hidden, and of a dead letter's
+body only what is known to be harmless is shown, for people and scripts alike.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import orjson
+
+from ops.dead_letters import masking as dead
+from ops.kit.masking import HIDDEN, masked, shown_header, shown_text, shown_value
+from ops.kit.output import shorten
+from schemas import dead_letter
+from schemas.body import parse_body
+from schemas.headers import AnyHeaders, header
+
+VALUE_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as consumed."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: AnyHeaders
+
+
+def human_line(record: Record, *, reveal: bool) -> str:
+    """One line: time, what, of which call, and its fields or its reason."""
+    if _is_dead(record):
+        return _dead_letter_line(record, reveal=reveal)
+    parts = [_header_text(record, "ce_time"), _header_text(record, "ce_type"), _key(record, reveal=reveal)]
+    value = _json(record.value)
+    if isinstance(value, Mapping):
+        parts += [_field(name, item, reveal=reveal) for name, item in value.items() if name != "call_id"]
+    elif reveal:
+        parts.append(_text(record.value))
+    return "  ".join(shorten(part, 4096) for part in parts)
+
+
+def json_object(record: Record, *, reveal: bool) -> dict[str, object]:
+    """The record; revealed, a value that is not JSON comes as text, or as `{"base64": ...}` if it is not UTF-8."""
+    place: dict[str, object] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+    if reveal:
+        headers = {name: _as_json(value) for name, value in record.headers}
+        return place | {"key": _as_json(record.key), "headers": headers, "value": _json(record.value)}
+    return place | {
+        "key": None if record.key is None else _key(record, reveal=False),
+        "headers": {name: _shown_header(record, name, value) for name, value in record.headers},
+        "value": _shown_value(record),
+    }
+
+
+def _dead_letter_line(record: Record, *, reveal: bool) -> str:
+    names = (dead_letter.STAGE, dead_letter.CODE, dead_letter.MESSAGE)
+    stage, code, message = (_header_text(record, name) for name in names)
+    origin = [_header_text(record, name) for name in (dead_letter.TOPIC, dead_letter.PARTITION, dead_letter.OFFSET)]
+    where = "/".join(origin) if origin[0] != "-" else "from the ingress"
+    parts = ["dead letter", f"{stage}:{code}", _key(record, reveal=reveal), message, where]
+    if reveal:
+        parts.append(shorten(_text(record.value), VALUE_CHARACTERS))
+    return "  ".join(shorten(part, 4096) for part in parts)
+
+
+def _is_dead(record: Record) -> bool:
+    return header(record.headers, dead_letter.CODE) is not None
+
+
+def _key(record: Record, *, reveal: bool) -> str:
+    text = _text(record.key)
+    if reveal:
+        return text
+    return str(dead.shown_id(text)) if _is_dead(record) else shown_text(text)
+
+
+def _shown_header(record: Record, name: str, value: bytes | None) -> str | None:
+    """A reason's headers are ours and never repeat a value of the body."""
+    if value is None:
+        return None
+    if not _is_dead(record) or name.startswith(dead_letter.PREFIX):
+        return shown_header(name, _text(value))
+    return dead.masked_header(name, value)
+
+
+def _shown_value(record: Record) -> object:
+    if record.value is None:
+        return None
+    try:
+        value = parse_body(record.value)
+    except orjson.JSONDecodeError:
+        return HIDDEN
+    if not isinstance(value, dict):
+        return HIDDEN
+    return dead.masked(value) if _is_dead(record) else shown_value(record.value, reveal=False)
+
+
+def _field(name: str, value: object, *, reveal: bool) -> str:
+    shown = masked(name, value, reveal=reveal)
+    return f"{name}={'-' if shown is None else shown}"
+
+
+def _header_text(record: Record, name: str) -> str:
+    return _text(header(record.headers, name))
+
+
+def _text(data: bytes | None) -> str:
+    return "-" if data is None else data.decode(errors="replace")
+
+
+def _json(data: bytes | None) -> object:
+    if data is None:
+        return None
+    try:
+        return parse_body(data)
+    except orjson.JSONDecodeError:
+        return _as_json(data)
+
+
+def _as_json(data: bytes | None) -> object:
+    if data is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}

@@ -1,0 +1,1 @@
+"""`ringover-ops lag`: how far a group is behind."""

@@ -1,0 +1,1 @@
+"""`ringover-ops migrate`: applies the migrations of the state table."""

@@ -1,0 +1,93 @@
+"""Which migrations to apply: pure. `ops.migrate.run` reads the files and talks to PostgreSQL."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+_FILE_NAME = re.compile(r"(?P<version>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered SQL file."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def label(self) -> str:
+        """The file name without its suffix."""
+        return f"{self.version:04d}_{self.name}"
+
+    @property
+    def checksum(self) -> str:
+        """SHA-256 of the file, hex: an applied file never changes, a later change is a new file."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One row of `schema_migration`."""
+
+    version: int
+    name: str
+    checksum: str
+
+    @property
+    def label(self) -> str:
+        """As the file was called."""
+        return f"{self.version:04d}_{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What is left to apply, in order; empty when the database is up to date."""
+
+    migrations: tuple[Migration, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The database and the files do not belong together; `reason` says what to do."""
+
+    reason: str
+
+
+def parse(files: Iterable[tuple[str, str]]) -> tuple[Migration, ...]:
+    """Migrations from (file name, content), in order of their numbers; other files are ignored.
+
+    Raises:
+        ValueError: two files have the same number.
+    """
+    by_version: dict[int, Migration] = {}
+    for file_name, sql in files:
+        match = _FILE_NAME.fullmatch(file_name)
+        if match is None:
+            continue
+        migration = Migration(int(match["version"]), match["name"], sql)
+        if migration.version in by_version:
+            raise ValueError(f"two migrations have number {migration.version:04d}")
+        by_version[migration.version] = migration
+    return tuple(by_version[version] for version in sorted(by_version))
+
+
+def plan(migrations: Sequence[Migration], applied: Sequence[Applied]) -> Pending | Refusal:
+    """What to apply to a database in which `applied` already is."""
+    known = {migration.version: migration for migration in migrations}
+    for row in applied:
+        migration = known.get(row.version)
+        if migration is None:
+            return Refusal(f"the database has migration {row.label}, which this version does not: use a newer version")
+        if migration.checksum != row.checksum:
+            return Refusal(
+                f"migration {migration.label} was changed after it was applied: restore the file, "
+                "and put the change into a new one"
+            )
+    latest = max((row.version for row in applied), default=0)
+    done = {row.version for row in applied}
+    pending = tuple(migration for migration in migrations if migration.version not in done)
+    if pending and pending[0].version < latest:
+        return Refusal(f"migration {pending[0].label} was left out, though {latest:04d} is applied: renumber it")
+    return Pending(pending)

@@ -1,0 +1,1 @@
+"""`ringover-ops send`: posts signed webhooks to an ingress."""

@@ -1,0 +1,1 @@
+"""`ringover-ops tail`: follows the output topics."""

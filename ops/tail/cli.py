@@ -1,0 +1,47 @@
+"""`ringover-ops tail`: normalized events and dead letters as they become visible to consumers."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from ops.kit.errors import EXIT_CODES
+from ops.kit.options import OutputOption, reported
+from ops.kit.output import OutputFormat, say, write_line, write_text
+from ops.kit.record_view import Record, human_line, json_object
+from ops.tail.run import TailOptions
+from ops.tail.run import tail as follow_topics
+from ops.tail.topics import TailTopic, topic_names
+from runtime.settings import KafkaSettings, load
+from schemas.topics import TopicNames
+
+app = typer.Typer()
+
+
+@app.command(epilog=EXIT_CODES)
+def tail(
+    topic: Annotated[TailTopic, typer.Option(help="What to follow.")] = TailTopic.ALL,
+    from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Not only what comes from now on.")] = False,
+    maximum: Annotated[int | None, typer.Option("--max", min=1, help="End after so many records.")] = None,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Everything as it is on the topic: personal data.")] = False,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Follow the output topics, read committed, one line per record, until Ctrl-C (exit code 0).
+
+    Phone numbers are masked but for the last 4 digits, transcripts, links and signatures hidden. `-o json` is one
+    object per line with topic, partition, offset, key, headers and value. Commits nothing, joins no group.
+    """
+
+    def show(record: "Record") -> None:
+        if output is OutputFormat.JSON:
+            write_line(json_object(record, reveal=reveal))
+        else:
+            write_text(human_line(record, reveal=reveal))
+
+    settings = load(KafkaSettings)
+    names = topic_names(TopicNames(settings.kafka_topic_prefix), topic)
+    options = TailOptions(topics=names, from_beginning=from_beginning, maximum=maximum)
+    with reported():
+        asyncio.run(
+            follow_topics(settings, options, show=show, ready=lambda: say(f"following {', '.join(names)}; Ctrl-C ends"))
+        )

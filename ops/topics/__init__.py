@@ -1,0 +1,1 @@
+"""`ringover-ops topics`: creates the topics and compares them with the registry."""

@@ -1,0 +1,118 @@
+"""What the demo saw, read back from the topics and the state table: pure views over records."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ops.kit.record_view import Record
+from ops.send.webhook import Answer
+from schemas.dead_letter import DeadLetter
+from schemas.headers import RECEIVED_AT, EventHeaders, header
+from schemas.topics import TopicNames
+
+
+@dataclass(frozen=True, slots=True)
+class SeenEvent:
+    """A normalized event, and when (seconds since 1970) a read-committed consumer saw it."""
+
+    record: Record
+    headers: EventHeaders
+    seen_at: float
+
+    @property
+    def source(self) -> tuple[int, int]:
+        """Partition and offset of the raw record that owns it."""
+        _topic, partition, offset = self.headers.source_offset.rsplit("/", 2)
+        return int(partition), int(offset)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenDead:
+    """A dead letter."""
+
+    record: Record
+    letter: DeadLetter
+
+
+@dataclass(slots=True)
+class Seen:
+    """Everything that a consumer of all topics has seen so far."""
+
+    topics: TopicNames
+    events: list[SeenEvent] = field(default_factory=list)
+    dead: list[SeenDead] = field(default_factory=list)
+    raw: list[Record] = field(default_factory=list)
+
+    def add(self, record: Record, *, now: float) -> None:
+        """Sort one more record in."""
+        if record.topic == self.topics.raw:
+            self.raw.append(record)
+        elif record.topic == self.topics.dead_letter:
+            self.dead.append(SeenDead(record, DeadLetter.decode(record.headers)))
+        else:
+            self.events.append(SeenEvent(record, EventHeaders.decode(record.headers), now))
+
+
+@dataclass(frozen=True, slots=True)
+class StateRow:
+    """One claim: its key, and how many records of the log have it."""
+
+    key: str
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The whole run; `answers` are the scenario's, in order, `refused` counts what the load had refused.
+
+    `posting_seconds` is how long the load took to be acknowledged.
+    """
+
+    answers: Sequence[Answer]
+    load_answers: Sequence[Answer]
+    seen: Seen
+    claims: Sequence[StateRow]
+    conflicts: Sequence[str]
+    lag_records: int
+    posting_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What was measured over the load."""
+
+    webhooks: int
+    webhooks_per_second: float
+    events: int
+    events_per_second: float
+    p50_seconds: float
+    p99_seconds: float
+
+
+def rates(observed: Observed, *, call_prefix: str) -> Rates:
+    """Rates and end-to-end times of the calls whose id begins with `call_prefix`."""
+    events = [event for event in observed.seen.events if event.headers.subject.startswith(call_prefix)]
+    received = {(record.partition, record.offset): _received_at(record) for record in observed.seen.raw}
+    delays = sorted(event.seen_at - received[event.source] for event in events if event.source in received)
+    span = 0.0
+    if events and delays:
+        first = min(received[event.source] for event in events if event.source in received)
+        span = max(event.seen_at for event in events) - first
+    count = len(observed.load_answers)
+    return Rates(
+        webhooks=count,
+        webhooks_per_second=count / observed.posting_seconds if observed.posting_seconds else 0.0,
+        events=len(events),
+        events_per_second=len(events) / span if span else 0.0,
+        p50_seconds=_quantile(delays, 0.50),
+        p99_seconds=_quantile(delays, 0.99),
+    )
+
+
+def _received_at(record: Record) -> float:
+    text = header(record.headers, RECEIVED_AT) or b""
+    return datetime.fromisoformat(text.decode()).timestamp()
+
+
+def _quantile(ordered: Sequence[float], fraction: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * fraction))] if ordered else 0.0
