@@ -7,7 +7,6 @@ import typer
 
 from ops.calls.emit import emit
 from ops.calls.model import Story
-from ops.calls.progress import shown_progress
 from ops.calls.read import read_call
 from ops.calls.replay import ReplayPlan, plan_replay
 from ops.calls.replay import as_json as replay_as_json
@@ -16,6 +15,7 @@ from ops.calls.timeline import counted, summary, tell
 from ops.kit.errors import EXIT_CODES, EXIT_NOT_FOUND, NotFoundError, UnsafeError
 from ops.kit.options import OutputOption, reported
 from ops.kit.output import OutputFormat, reporting, say, stdout, table, write_json, write_text
+from ops.kit.progress import shown_progress
 from ops.kit.times import parse_age, shown_ms
 from processors.settings import ProcessorSettings
 from runtime.settings import load
@@ -124,5 +124,5 @@ def _settings() -> "ProcessorSettings":
 def _story(settings: "ProcessorSettings", call_id: str, since: str) -> "Story":
 
     age_ms = int(parse_age(since).total_seconds() * 1000)
-    with shown_progress(f"looking for call {call_id}") as on_progress:
-        return tell(asyncio.run(read_call(settings, call_id, age_ms=age_ms, on_progress=on_progress)))
+    with shown_progress(f"looking for call {call_id}") as advance:
+        return tell(asyncio.run(read_call(settings, call_id, age_ms=age_ms, advance=advance)))

@@ -9,18 +9,18 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from ops.calls.model import ClaimRow, Found, Seen, Source
 from ops.calls.partition import output_partitions, placed, raw_partitions
-from ops.calls.progress import OnProgress
 from ops.kit.claims import claims_of_call, conflicts_of, log_number
 from ops.kit.groups import Group
 from ops.kit.kafka import admin_client, reader
 from ops.kit.postgres import database
+from ops.kit.progress import Advance
 from ops.kit.scan import Range, scan, since
 from ops.topics.run import partitions_of_all
 from processors.settings import ProcessorSettings
 from schemas.topics import TopicNames
 
 
-async def read_call(settings: ProcessorSettings, call_id: str, *, age_ms: int, on_progress: OnProgress) -> Found:
+async def read_call(settings: ProcessorSettings, call_id: str, *, age_ms: int, advance: Advance) -> Found:
     """Everything of a call that is at most so old.
 
     Raises:
@@ -40,7 +40,7 @@ async def read_call(settings: ProcessorSettings, call_id: str, *, age_ms: int, o
         for topic, count in counts.items()
         for number in output_partitions(numbers, count, raw=len(raw))
     ]
-    found, ends = await _records(settings, partitions, call_id.encode(), since_ms, on_progress)
+    found, ends = await _records(settings, partitions, call_id.encode(), since_ms, advance)
     # Of several partitions in the order of the brokers' clocks; within one, of its log.
     received = merge(*(found[raw[number]] for number in numbers), key=attrgetter("timestamp"))
     return Found(
@@ -70,19 +70,18 @@ async def _records(
     partitions: Sequence[TopicPartition],
     key: bytes,
     since_ms: int,
-    on_progress: OnProgress,
+    advance: Advance,
 ) -> tuple[Mapping[TopicPartition, list[Seen]], Mapping[TopicPartition, Range]]:
     """The records with this key, per partition, and what was read of each."""
     found: dict[TopicPartition, list[Seen]] = {partition: [] for partition in partitions}
     async with reader(settings, isolation="read_committed") as consumer:
         ranges: Mapping[TopicPartition, Range] = await since(consumer, partitions, since_ms)
-        done, total = 0, sum(len(wanted) for wanted in ranges.values())
+        total = sum(len(wanted) for wanted in ranges.values())
         async for chunk in scan(consumer, ranges):
             matches = [record for record in chunk if record.key == key]
             if matches:
                 found[TopicPartition(chunk[0].topic, chunk[0].partition)] += map(seen, matches)
-            done += len(chunk)
-            on_progress(done, total)
+            advance(len(chunk), total=total)
     return found, ranges
 
 

@@ -1,7 +1,6 @@
 """The dead-letter commands without their options and their printing."""
 
 import asyncio
-import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,14 +10,15 @@ from ops.dead_letters.ledger import Kind
 from ops.dead_letters.model import Identity, Letter, LetterId
 from ops.dead_letters.outcome import WouldBeEvent, fate_of
 from ops.dead_letters.plan import Plan
-from ops.dead_letters.progress import counted
 from ops.dead_letters.raw import raw_topic
-from ops.dead_letters.replay import Seen, Settled, plan_import, plan_replay, send, settle
+from ops.dead_letters.replay import Settled, plan_import, plan_replay, send, settle
 from ops.dead_letters.report import letter_json
 from ops.dead_letters.selection import Selection
 from ops.dead_letters.sender import Courier
 from ops.dead_letters.session import Desk, DeskSettings, open_desk
 from ops.kit.errors import NotFoundError, OpsError
+from ops.kit.live import stopped
+from ops.kit.progress import Advance, shown_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ async def grouped(settings: DeskSettings, selection: Selection) -> tuple[list[Gr
     replayed: set[Identity] = set()
     async with open_desk(settings) as desk:
         entries = await desk.book.entries()
-        with counted("reading dead letters") as seen:
+        with shown_progress("reading dead letters") as advance:
             async for letter in desk.topic.letters():
-                seen(1)
+                advance(1)
                 if letter.letter_id in entries:
                     replayed.add(letter.identity)
                 if selection.matches(letter):
@@ -62,9 +62,9 @@ async def each(settings: DeskSettings, selection: Selection) -> list[dict[str, o
     replayed: set[Identity] = set()
     async with open_desk(settings) as desk:
         entries = await desk.book.entries()
-        with counted("reading dead letters") as seen:
+        with shown_progress("reading dead letters") as advance:
             async for letter in desk.topic.letters():
-                seen(1)
+                advance(1)
                 if letter.letter_id in entries:
                     replayed.add(letter.identity)
                 if selection.matches(letter):
@@ -119,8 +119,8 @@ async def export(settings: DeskSettings, selection: Selection, write: Callable[[
 async def planned(settings: DeskSettings, order: Order) -> Done:
     """What the order would do; touches nothing."""
     async with open_desk(settings) as desk:
-        with counted("reading dead letters") as seen:
-            return Done(await _plan(desk, order, seen))
+        with shown_progress("reading dead letters") as advance:
+            return Done(await _plan(desk, order, advance))
 
 
 async def executed(settings: DeskSettings, order: Order, told: Callable[[Plan, Settled], None]) -> Done:
@@ -129,9 +129,7 @@ async def executed(settings: DeskSettings, order: Order, told: Callable[[Plan, S
     Raises:
         UnsafeError: another tool is sending.
     """
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = stopped()
     repaired = {letter.letter_id: letter for letter in order.repaired}
     kind = Kind.REPLAY if order.selection is not None else Kind.IMPORT
 
@@ -142,26 +140,26 @@ async def executed(settings: DeskSettings, order: Order, told: Callable[[Plan, S
         await desk.book.lock()
         courier = Courier(desk.book, raw, desk.topic.name)
         settled = await settle(desk, courier, repaired)
-        with counted("reading dead letters") as seen:
-            plan = await _plan(desk, order, _unless(stop, seen))
+        with shown_progress("reading dead letters") as advance:
+            plan = await _plan(desk, order, _unless(stop, advance))
         told(plan, settled)
-        with counted("sending", len(plan.to_send)) as seen:
-            sent = await send(desk, courier, plan, kind=kind, load=load, stopped=stop.is_set, seen=seen)
+        with shown_progress("sending", len(plan.to_send)) as advance:
+            sent = await send(desk, courier, plan, kind=kind, load=load, stopped=stop.is_set, advance=advance)
     return Done(plan, settled, sent, stopped=stop.is_set() and sent < len(plan.to_send))
 
 
-def _unless(stop: asyncio.Event, seen: Seen) -> Seen:
+def _unless(stop: asyncio.Event, advance: Advance) -> Advance:
     """Nothing has been sent while the plan is made, so a stop can simply end it."""
 
-    def see(count: int) -> None:
+    def checked(count: int, /, *, total: int | None = None) -> None:
         if stop.is_set():
             raise OpsError("stopped before anything was sent")
-        seen(count)
+        advance(count, total=total)
 
-    return see
+    return checked
 
 
-async def _plan(desk: Desk, order: Order, seen: Seen) -> Plan:
+async def _plan(desk: Desk, order: Order, advance: Advance) -> Plan:
     if order.selection is not None:
-        return await plan_replay(desk, order.selection, even_if_still_bad=order.even_if_still_bad, seen=seen)
-    return await plan_import(desk, order.repaired, even_if_still_bad=order.even_if_still_bad, seen=seen)
+        return await plan_replay(desk, order.selection, even_if_still_bad=order.even_if_still_bad, advance=advance)
+    return await plan_import(desk, order.repaired, even_if_still_bad=order.even_if_still_bad, advance=advance)

@@ -11,8 +11,8 @@ from ops.dead_letters.selection import Selection
 from ops.dead_letters.sender import CHUNK_RECORDS, Courier
 from ops.dead_letters.session import Desk
 from ops.kit.errors import NotFoundError
+from ops.kit.progress import Advance
 
-Seen = Callable[[int], None]
 Load = Callable[[Collection[LetterId]], Awaitable[Mapping[LetterId, Letter]]]
 
 
@@ -25,7 +25,7 @@ class Settled:
     forgotten: tuple[LetterId, ...] = ()
 
 
-async def plan_replay(desk: Desk, selection: Selection, *, even_if_still_bad: bool, seen: Seen) -> Plan:
+async def plan_replay(desk: Desk, selection: Selection, *, even_if_still_bad: bool, advance: Advance) -> Plan:
     """What a replay of the selection would do now.
 
     Raises:
@@ -34,7 +34,7 @@ async def plan_replay(desk: Desk, selection: Selection, *, even_if_still_bad: bo
     planner = Planner(selection, (await desk.book.entries()).keys(), desk.partition_of)
     async for letter in desk.topic.letters():
         planner.add(letter)
-        seen(1)
+        advance(1)
     if planner.missing_ids:
         missing = ", ".join(str(letter_id) for letter_id in planner.missing_ids)
         raise NotFoundError(f"not in {desk.topic.name}: {missing}; nothing was sent")
@@ -42,14 +42,14 @@ async def plan_replay(desk: Desk, selection: Selection, *, even_if_still_bad: bo
     return planner.plan(owned, even_if_still_bad=even_if_still_bad)
 
 
-async def plan_import(desk: Desk, letters: Sequence[Letter], *, even_if_still_bad: bool, seen: Seen) -> Plan:
+async def plan_import(desk: Desk, letters: Sequence[Letter], *, even_if_still_bad: bool, advance: Advance) -> Plan:
     """What an import of these repaired letters would do now."""
     entries = await desk.book.entries()
     replayed: set[Identity] = set()
     async for letter in desk.topic.letters():
         if letter.letter_id in entries:
             replayed.add(letter.identity)
-        seen(1)
+        advance(1)
     fresh: dict[Identity, Letter] = {}
     already = 0
     for letter in letters:
@@ -88,7 +88,7 @@ async def settle(desk: Desk, courier: Courier, repaired: Mapping[LetterId, Lette
 
 
 async def send(
-    desk: Desk, courier: Courier, plan: Plan, *, kind: Kind, load: Load, stopped: Callable[[], bool], seen: Seen
+    desk: Desk, courier: Courier, plan: Plan, *, kind: Kind, load: Load, stopped: Callable[[], bool], advance: Advance
 ) -> int:
     """Send the plan, chunk by chunk, until `stopped`; how many were sent. `load` gives the letters by id."""
     sent = 0
@@ -101,7 +101,7 @@ async def send(
         present = [candidate for candidate in chunk if candidate.letter_id in letters]
         made = [outgoing(desk, candidate, letters[candidate.letter_id], kind) for candidate in present]
         sent += await courier.send([record for record in made if record is not None], kind)
-        seen(len(chunk))
+        advance(len(chunk))
     return sent
 
 

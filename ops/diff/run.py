@@ -10,7 +10,6 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from psycopg import AsyncConnection
 
 from ops.calls.partition import outputs_of
-from ops.calls.progress import OnProgress
 from ops.calls.timeline import source_of
 from ops.diff.compare import PartitionDiff, Pending, field_changes
 from ops.diff.index import OutputIndex, fingerprint
@@ -18,6 +17,7 @@ from ops.diff.model import DiffResult, Output, Place
 from ops.kit.claims import log_number, owners_of
 from ops.kit.kafka import admin_client, reader
 from ops.kit.postgres import database
+from ops.kit.progress import Advance, unseen
 from ops.kit.scan import Range, scan, since, whole_topic
 from ops.topics.run import partitions_of_all
 from processors import normalize as todays
@@ -52,14 +52,9 @@ class _Run:
     counts: Mapping[str, int]  # partitions by topic
     normalize: Normalize
     examples: int
-    on_progress: OnProgress
+    advance: Advance
     result: DiffResult
     total: int
-    done: int = 0
-
-    def advance(self, count: int) -> None:
-        self.done += count
-        self.on_progress(self.done, self.total)
 
 
 async def diff(
@@ -68,7 +63,7 @@ async def diff(
     *,
     normalize: Normalize = todays.normalize,
     examples: int = 10,
-    on_progress: OnProgress = lambda _done, _total: None,
+    advance: Advance = unseen,
 ) -> DiffResult:
     """What a pass of `normalize` over these ranges of the raw log would change on the topics.
 
@@ -95,7 +90,7 @@ async def diff(
             counts=counts,
             normalize=normalize,
             examples=examples,
-            on_progress=on_progress,
+            advance=advance,
             result=DiffResult(),
             total=sum(len(wanted) for wanted in ranges.values()),
         )
@@ -119,7 +114,7 @@ async def _partition(run: _Run, raw: TopicPartition, wanted: Range) -> None:
         verdicts = [run.normalize(record, source=source) for record in chunk]
         keys = {verdict.claim_key for verdict in verdicts if isinstance(verdict, Normalized)}
         comparing.feed(chunk, verdicts, await owners_of(run.connection, run.log_id, keys))
-        run.advance(len(chunk))
+        run.advance(len(chunk), total=run.total)
     for pending in comparing.pending:
         fields = field_changes(await _read(run.consumer, pending), pending.after)
         run.result.examples.append(replace(pending.example, fields=fields))
@@ -150,7 +145,7 @@ async def _index(run: _Run, raw: TopicPartition, wanted: Range, since_ms: int) -
             else:
                 content = fingerprint(record.topic, record.key, record.value, record.headers, record.timestamp)
                 index.add_event(source.offset, Place(record.topic, record.partition, record.offset), content)
-        run.advance(len(chunk))
+        run.advance(len(chunk), total=run.total)
     return index
 
 

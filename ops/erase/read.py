@@ -21,8 +21,8 @@ from ops.erase.subject import Number, letter_pattern, searched
 from ops.kit.claims import claims_of_call, log_number
 from ops.kit.errors import NotFoundError, UnsafeError
 from ops.kit.kafka import admin_client, reader
-from ops.kit.meter import metered
 from ops.kit.postgres import database
+from ops.kit.progress import shown_progress
 from ops.kit.scan import Range, scan, whole_topic
 from ops.state.session import StateSettings
 from ops.topics.plan import TopicSpec
@@ -84,7 +84,7 @@ async def calls_of_number(settings: StateSettings, number: Number) -> frozenset[
     found: set[str] = set()
     async with reader(settings, isolation="read_uncommitted") as consumer:
         ranges = await whole_topic(consumer, _partitions(topics.values()))
-        with metered(f"searching for {number}", _size(ranges), unit="records") as advance:
+        with shown_progress(f"searching for {number}", _size(ranges)) as advance:
             async for chunk in scan(consumer, ranges):
                 found.update(
                     _call_ids(
@@ -160,7 +160,7 @@ async def _sweep(
     sweep.starts = {source.partition: found.start for source, found in ranges.items() if source.topic == raw.name}
     keys = {call_id.encode(): call_id for call_id in call_ids}
     pattern = letter_pattern(call_ids, number)
-    with metered("reading", _size(ranges), unit="records") as advance:
+    with shown_progress("reading", _size(ranges)) as advance:
         async for chunk in scan(consumer, ranges):
             source = TopicPartition(chunk[0].topic, chunk[0].partition)
             for record in chunk:

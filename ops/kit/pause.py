@@ -1,17 +1,19 @@
-"""The pause that an operators' tool asks of the processors: a lease that ends by itself when nobody renews it.
+"""Pauses the processors of a group while a command works without them: by a lease, until nobody is in the group.
 
-`processors.pause` keeps the processors' side.
+The lease ends by itself when nobody renews it, so a command that died stops no processor for long. The processors' side
+is `processors.pause`.
 """
 
 import asyncio
 import uuid
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
 
 from ops.kit.errors import OpsError, UnsafeError
+from ops.kit.groups import Group
 from ops.kit.postgres import database_errors
 from processors.pause import CHANNEL
 from processors.postgres_state import QUERIES
@@ -30,7 +32,12 @@ WHERE group_name = %(group)s AND reason = %(reason)s AND until > now() RETURNING
 """
 RELEASE = "DELETE FROM pause WHERE group_name = %(group)s AND reason = %(reason)s"
 
+EMPTY_SECONDS = 60.0  # processors finish their transactions first
+LOOK_SECONDS = 0.2
+SAY_EVERY_SECONDS = 5.0
+
 Connect = Callable[[], AbstractAsyncContextManager[psycopg.AsyncConnection]]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +70,19 @@ async def holder_of(connection: psycopg.AsyncConnection, group: str) -> Holder |
 
 
 class Lease:
-    """One pause of one group, ours by its reason; `connect` is asked for a connection at each step."""
+    """One pause of one group, ours by its reason; `connect` is asked for a connection at each step.
 
-    def __init__(self, connect: Connect, group: str, why: str, timing: Timing) -> None:
+    `again`: take it again should it run out, for work that is safe beside processors and merely wants to be alone.
+    """
+
+    def __init__(self, connect: Connect, group: str, why: str, timing: Timing, *, again: bool = False) -> None:
         self._connect = connect
         self._reason = f"{why} ({uuid.uuid4().hex[:8]})"
         self._group = group
         self._timing = timing
+        self._again = again
         self._lost: OpsError | None = None
+        self.committing = False
 
     async def take(self) -> None:
         """Pause the group; ours already, or ours until it ran out, it is ours again.
@@ -95,21 +107,54 @@ class Lease:
 
     async def renew_for_commit(self) -> None:
         """Pause for longer than the commit can be undecided; raises as `renew`."""
+        self.committing = True
         await self.renew(self._timing.commit)
 
-    async def keep(self) -> None:
+    async def keep(self, say: Say) -> None:
         """Renew until cancelled; `check` tells when that failed."""
+        while self._lost is None:
+            await asyncio.sleep(self._timing.renew_every)
+            try:
+                await (self._retake(say) if self._again else self.renew())
+            except OpsError as error:
+                self._lost = error
+
+    async def _retake(self, say: Say) -> None:
+        """Raises UnsafeError: someone else has it now; all else is tried again."""
         try:
-            while True:
-                await asyncio.sleep(self._timing.renew_every)
-                await self.renew()
-        except OpsError as error:
-            self._lost = error
+            async with asyncio.timeout(self._timing.renew_every):
+                await self.take()
+        except UnsafeError:
+            say("warning: someone else has taken the pause over")
+            raise
+        except (OpsError, TimeoutError) as error:
+            say(f"warning: the pause could not be renewed ({error}); processors may come back")
 
     def check(self) -> None:
         """Raises OpsError: the lease could not be renewed."""
         if self._lost is not None:
             raise self._lost
+
+    async def wait_until_empty(self, group: Group, seconds: float, say: Say) -> None:
+        """Wait until nobody is in the group, and say who still is.
+
+        Raises:
+            UnsafeError: somebody still is after so many seconds.
+        """
+        loop = asyncio.get_running_loop()
+        deadline, say_at = loop.time() + seconds, loop.time() + 1.0
+        while not (found := await group.state()).empty:
+            self.check()
+            left = found.names or f"state {found.state}"
+            if loop.time() > say_at:
+                say(f"waiting for {left}")
+                say_at = loop.time() + SAY_EVERY_SECONDS
+            if loop.time() > deadline:
+                raise UnsafeError(
+                    f"after {seconds:g} s group {group.name} is not empty: {left}; nothing was touched, the processors "
+                    "go on"
+                )
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def release(self) -> None:
         """Let the processors go on."""
@@ -124,3 +169,26 @@ class Lease:
                 if notify:
                     await connection.execute(f"NOTIFY {CHANNEL}")
         return done
+
+
+@asynccontextmanager
+async def paused(lease: Lease, group: Group, seconds: float, say: Say) -> AsyncIterator[None]:
+    """Keeps everybody out of the group while the body runs; afterwards the processors go on.
+
+    A body that has begun to commit (`Lease.renew_for_commit`) releases the lease itself once it knows how that ended;
+    if it never does, the lease ends by itself.
+
+    Raises:
+        UnsafeError: somebody else has paused the group, or it did not become empty in so many seconds.
+    """
+    await lease.take()
+    keeping = asyncio.create_task(lease.keep(say))
+    try:
+        await lease.wait_until_empty(group, seconds, say)
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        if not lease.committing:
+            with suppress(OpsError):  # it ends by itself
+                await lease.release()

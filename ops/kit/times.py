@@ -58,3 +58,16 @@ def shown(moment: datetime) -> str:
 def shown_ms(timestamp_ms: int) -> str:
     """`shown` for a Kafka timestamp."""
     return shown(datetime.fromtimestamp(timestamp_ms / 1000, UTC))
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds for a person: `0 s`, `850 ms`, `12.3 s`, `4 min 05 s`, `3 h 20 min`, `2 d 04 h`."""
+    if seconds is None:
+        return "?"
+    if seconds < 60:
+        return f"{seconds * 1000:.0f} ms" if 0 < seconds < 1 else f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 24 else f"{hours // 24} d {hours % 24:02d} h"

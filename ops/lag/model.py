@@ -106,19 +106,6 @@ def bar(value: float, worst: float, *, cells: int = BAR_CELLS) -> str:
     return "█" * max(1, round(cells * value / worst))
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds for a person: `0 s`, `850 ms`, `12.3 s`, `4 min 05 s`, `3 h 20 min`, `2 d 04 h`."""
-    if seconds is None:
-        return "?"
-    if seconds < 60:
-        return f"{seconds * 1000:.0f} ms" if 0 < seconds < 1 else f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours < 24 else f"{hours // 24} d {hours % 24:02d} h"
-
-
 def as_json(lag: GroupLag) -> dict[str, object]:
     """For `-o json`."""
     partitions: Sequence[PartitionLag] = lag.partitions

@@ -6,7 +6,8 @@ from datetime import UTC
 from rich.table import Table
 
 from ops.kit.output import shorten, table
-from ops.lag.model import GroupLag, bar, duration
+from ops.kit.times import duration
+from ops.lag.model import GroupLag, bar
 from ops.lag.watch import Pace
 
 COLUMNS = ("partition", "committed", "log end", "lag (records)", "lag (time)")

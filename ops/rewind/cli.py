@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from ops.calls.progress import shown_progress
 from ops.diff.show import print_diff
 from ops.kit.errors import EXIT_CODES, EXIT_DIFFERS, UsageError
 from ops.kit.options import OutputOption, reported
 from ops.kit.output import OutputFormat
+from ops.kit.progress import shown_progress
 from ops.rewind import run
 from ops.rewind.target import GoalOptions
 
@@ -89,8 +89,8 @@ def rewind(
 
 def _compare(asked: run.Asked, *, examples: int, reveal: bool, output: OutputFormat) -> None:
 
-    with reported(), shown_progress("comparing") as on_progress:
-        result = run.compare(asked, examples=examples, on_progress=on_progress)
+    with reported(), shown_progress("comparing") as advance:
+        result = run.compare(asked, examples=examples, advance=advance)
     print_diff(result, output, reveal=reveal)
     if result.differs:
         raise typer.Exit(EXIT_DIFFERS)

@@ -4,7 +4,7 @@ import asyncio
 import shlex
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from aiokafka import TopicPartition
@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from ops.kit.errors import OpsError, UnsafeError
 from ops.kit.kafka import kafka_errors
 from ops.kit.operator import who
-from ops.kit.pause import Lease
+from ops.kit.pause import Lease, paused
 from ops.rewind import audit
 from ops.rewind.offsets_kafka import commit_together, committed, take_over
 from ops.rewind.plan import Plan, changed
@@ -21,8 +21,6 @@ from ops.rewind.read import scope
 from ops.rewind.request import Done, Request, refuse, stale
 from ops.rewind.scope import Place
 
-POLL_SECONDS = 0.2
-SAY_EVERY_SECONDS = 5.0
 TRIES = 3  # commits that a zombie may spoil; see `Execution.move`
 
 Answer = TypeVar("Answer")
@@ -50,26 +48,12 @@ class Execution:
             UnsafeError: the group did not get empty, or somebody else has paused it; nothing was touched.
             OpsError: a server is away. The message says what is known of the offsets.
         """
-        await self.pause()
-        keeping = asyncio.create_task(self._lease.keep())
-        try:
-            rewind_id = await self._prepare()
-        except BaseException:
-            keeping.cancel()
-            with suppress(OpsError):
-                await self._lease.release()  # else the lease ends by itself
-            raise
-        try:
+        async with paused(self._lease, self._world.group, self._request.timeout, self._say):
+            await self.take_over()
+            await self.verify()
+            rewind_id = await self.note()
             # Not to be broken off by Ctrl-C: it takes a moment, and its result must be known.
             return await unbroken(self._conclude(rewind_id))
-        finally:
-            keeping.cancel()
-
-    async def _prepare(self) -> int:
-        await self.wait_until_empty()
-        await self.take_over()
-        await self.verify()
-        return await self.note()
 
     async def _conclude(self, rewind_id: int) -> Done:
         try:
@@ -83,27 +67,6 @@ class Execution:
                 f"the processors go on within {self._request.timing.commit:g} s"
             ) from error
         return Done(rewind_id, self._plan)
-
-    async def pause(self) -> None:
-        """Ask the processors to let go."""
-        await self._lease.take()
-
-    async def wait_until_empty(self) -> None:
-        """Wait until nobody is in the group, and say who still is."""
-        loop = asyncio.get_running_loop()
-        deadline, say_at = loop.time() + self._request.timeout, loop.time() + 1.0
-        while not (found := await self._world.group.state()).empty:
-            self._lease.check()
-            left = found.names or f"state {found.state}"
-            if loop.time() > deadline:
-                raise UnsafeError(
-                    f"after {self._request.timeout:g} s group {self._plan.group} is not empty: {left}; nothing was "
-                    "touched, the processors go on"
-                )
-            if loop.time() > say_at:
-                self._say(f"waiting for {left}")
-                say_at = loop.time() + SAY_EVERY_SECONDS
-            await asyncio.sleep(POLL_SECONDS)
 
     async def take_over(self) -> None:
         """Make every process powerless that still thinks a partition is its own."""

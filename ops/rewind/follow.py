@@ -1,11 +1,12 @@
 """Watches the processors pass the old offsets again."""
 
 import asyncio
-import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ops.kit.live import stopped
+from ops.kit.progress import Advance
 from ops.rewind.plan import Plan
 from ops.rewind.prepare import World
 
@@ -30,11 +31,6 @@ class Passed:
         """Records a second so far."""
         return self.records / self.seconds if self.seconds > 0 else 0.0
 
-    @property
-    def seconds_left(self) -> float | None:
-        """How long it will take at that rate; None before anything happened."""
-        return (self.of - self.records) / self.rate if self.rate else None
-
 
 def passed(plan: Plan, now: Mapping[int, int | None], seconds: float) -> Passed:
     """How much of what a plan repeats has been processed again, by the committed offsets of now. Pure."""
@@ -46,16 +42,13 @@ def passed(plan: Plan, now: Mapping[int, int | None], seconds: float) -> Passed:
     return Passed(records, sum(move.records for move in plan.moves if move.moves), seconds)
 
 
-async def follow(world: World, plan: Plan, show: Callable[[Passed], None]) -> Passed:
+async def follow(world: World, plan: Plan, advance: Advance) -> Passed:
     """Look until everything is passed again, or until Ctrl-C (SIGINT, SIGTERM), which leaves the processors at it."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    began = time.monotonic()
+    stop, began, known = stopped(), time.monotonic(), 0
     while True:
         standing = passed(plan, await world.group.committed(world.partitions), time.monotonic() - began)
-        show(standing)
+        advance(standing.records - known, total=standing.of)
+        known = standing.records
         if standing.done or stop.is_set():
             return standing
         try:

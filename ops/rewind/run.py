@@ -8,7 +8,6 @@ from pathlib import Path
 import orjson
 from aiokafka import TopicPartition
 
-from ops.calls.progress import OnProgress
 from ops.diff.model import DiffResult
 from ops.diff.run import diff
 from ops.kit.errors import NotFoundError, OpsError, StaleError, UsageError
@@ -16,6 +15,7 @@ from ops.kit.groups import Group
 from ops.kit.kafka import admin_client
 from ops.kit.output import OutputFormat, reporting, say, write_json
 from ops.kit.postgres import database
+from ops.kit.progress import Advance, shown_progress
 from ops.kit.scan import Range
 from ops.rewind import audit
 from ops.rewind.downstream import execute_plainly
@@ -27,7 +27,7 @@ from ops.rewind.plan import Plan
 from ops.rewind.prepare import World, prepare, targets, world_of
 from ops.rewind.request import Done, Request, refuse, refuse_unkept
 from ops.rewind.scope import Place, RewindSettings
-from ops.rewind.show import ProgressBar, say_plan, show_log, show_plan
+from ops.rewind.show import say_plan, show_log, show_plan
 from ops.rewind.target import Goal, GoalOptions, Undo, goal_of, parse_scope
 from processors.settings import ProcessorSettings
 from runtime.settings import DatabaseSettings, load
@@ -63,7 +63,7 @@ def rewind(asked: Asked, options: Options) -> None:
     asyncio.run(_plan_and_do(place, goal, options))
 
 
-def compare(asked: Asked, *, examples: int, on_progress: OnProgress) -> DiffResult:
+def compare(asked: Asked, *, examples: int, advance: Advance) -> DiffResult:
     """What this version's code would emit in the pass that a rewind begins, beside what the topics hold.
 
     Raises:
@@ -79,7 +79,7 @@ def compare(asked: Asked, *, examples: int, on_progress: OnProgress) -> DiffResu
         async with world_of(place) as world:
             moves = await targets(world, goal)
         again = {m.partition: Range(m.target, m.target + m.records) for m in moves if m.target is not None}
-        return await diff(settings, again, examples=examples, on_progress=on_progress)
+        return await diff(settings, again, examples=examples, advance=advance)
 
     return asyncio.run(run())
 
@@ -184,8 +184,8 @@ async def _after(world: World, done: Done, options: Options) -> None:
     say(moved)
     if not world.place.ours or not options.wait or not done.plan.records:
         return
-    with ProgressBar() as bar:
-        end = await follow(world, done.plan, bar.show)
+    with shown_progress("passing again") as advance:
+        end = await follow(world, done.plan, advance)
     if not end.done:
         say("the processors go on without us; `ringover-ops lag` shows how far they are")
         return

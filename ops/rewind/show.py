@@ -1,22 +1,14 @@
-"""Plans, progress and the audit for people: tables on stdout, talk on stderr."""
+"""Plans and the audit for people: tables on stdout, talk on stderr."""
 
-import time
 from collections.abc import Sequence
-from types import TracebackType
 
-from rich.progress import BarColumn, Progress
-
-from ops.kit.bars import PlainColumn
-from ops.kit.output import say, stderr, stdout, table
-from ops.kit.times import shown, shown_ms
-from ops.lag.model import duration
-from ops.rewind.follow import Passed
+from ops.kit.output import say, stdout, table
+from ops.kit.times import duration, shown, shown_ms
 from ops.rewind.log import Entry, outcome_of
 from ops.rewind.plan import Plan
 
 PLAN_COLUMNS = ("partition", "committed", "target", "time at target", "records again", "skipped", "log")
 LOG_COLUMNS = ("id", "begun", "who", "group", "topic", "partitions", "records", "outcome", "arguments")
-SAY_EVERY_SECONDS = 5.0
 
 
 def show_plan(plan: Plan) -> None:
@@ -95,37 +87,3 @@ def show_log(entries: Sequence[tuple[Entry, dict[int, int | None] | None]]) -> N
 def _records(entry: Entry) -> int:
     pairs = ((entry.before.get(partition), target) for partition, target in entry.target.items())
     return sum(before - target for before, target in pairs if before is not None and target is not None)
-
-
-class ProgressBar:
-    """Progress of the pass: a bar on a terminal, otherwise a line every few seconds; on stderr."""
-
-    def __init__(self) -> None:
-        self._console = stderr()
-        self._bar = Progress(
-            PlainColumn("passing again"),
-            BarColumn(),
-            PlainColumn("{task.fields[words]}"),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._bar.add_task("", total=None, words="")
-        self._say_at = time.monotonic()
-
-    def __enter__(self) -> "ProgressBar":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def show(self, standing: Passed) -> None:
-        """Show where the pass is."""
-        left = "?" if standing.seconds_left is None else duration(standing.seconds_left)
-        words = f"{standing.records:,} of {standing.of:,} records, {standing.rate:,.0f}/s, {left} left"
-        self._bar.update(self._task, total=standing.of, completed=standing.records, words=words)
-        if not self._console.is_terminal and time.monotonic() >= self._say_at:
-            say(f"passing again: {words}")
-            self._say_at = time.monotonic() + SAY_EVERY_SECONDS

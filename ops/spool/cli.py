@@ -8,10 +8,10 @@ from typing import Annotated
 import orjson
 import typer
 
-from ops.dead_letters.progress import counted
 from ops.kit.errors import EXIT_CODES, EXIT_FAILED, UsageError
 from ops.kit.options import OutputOption, reported
 from ops.kit.output import OutputFormat, reporting, say, stdout, table, write_json
+from ops.kit.progress import shown_progress
 from ops.spool import drain as work
 from ops.spool.lines import line_of
 from ops.spool.read import Heap, bad_files, heaps, rows
@@ -67,8 +67,8 @@ def drain(
             _print(found)
         if execute and found:
             topics = sorted({heap.topic for heap in found})
-            with counted("draining", sum(heap.records for heap in found)) as seen:
-                done = asyncio.run(work.drain(settings, directory, topics, seen))
+            with shown_progress("draining", sum(heap.records for heap in found)) as advance:
+                done = asyncio.run(work.drain(settings, directory, topics, advance))
     if output is OutputFormat.JSON:
         with reporting(f"sent: {done.sent}, left: {done.left}" if done else None):
             write_json({**_sum(found), "executed": execute, "sent": done.sent if done else 0})

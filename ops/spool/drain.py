@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from ingress.spool.spool import Spool, open_spool
 from ops.kit.errors import UnsafeError, UsageError
 from ops.kit.kafka import CLIENT_ID
 from ops.kit.live import stopped
+from ops.kit.progress import Advance
 from runtime.errors import RefusedError
 from runtime.kafka import client_options
 from runtime.metrics import IngressMetrics, SpoolMetrics
@@ -38,8 +39,8 @@ class Drained:
     problem: str | None
 
 
-async def drain(settings: KafkaSettings, directory: Path, topics: list[str], seen: Callable[[int], None]) -> Drained:
-    """Send everything, until it is done, stuck or interrupted; `seen` is called with each number of records.
+async def drain(settings: KafkaSettings, directory: Path, topics: list[str], advance: Advance) -> Drained:
+    """Send everything, until it is done, stuck or interrupted; `advance` is called with each number of records.
 
     Raises:
         UnsafeError: an ingress has the spool.
@@ -56,7 +57,7 @@ async def drain(settings: KafkaSettings, directory: Path, topics: list[str], see
             publisher = KafkaPublisher(
                 options, topics=with_partners(topics), timeout_seconds=PUBLISH_SECONDS, metrics=IngressMetrics(registry)
             )
-            return await _drained(spool, publisher, seen)
+            return await _drained(spool, publisher, advance)
     except RefusedError as error:
         raise UnsafeError(str(error)) from error
 
@@ -67,9 +68,9 @@ def with_partners(topics: Iterable[str]) -> list[str]:
     return sorted({*topics, *(name for names in environments for name in (names.raw, names.dead_letter))})
 
 
-async def _drained(spool: Spool, publisher: KafkaPublisher, seen: Callable[[int], None]) -> Drained:
+async def _drained(spool: Spool, publisher: KafkaPublisher, advance: Advance) -> Drained:
     stop, before = stopped(), spool.records
-    work = Drain(spool, publisher, lambda _seconds: seen(1))
+    work = Drain(spool, publisher, lambda _seconds: advance(1))
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(publisher.run()), group.create_task(work.run())]
         await _end(spool, stop)

@@ -130,7 +130,8 @@ def rebuild(
     claim that is filled in counts duplicates from then on.
     With --wipe, for a table that is doubtful, the processors are paused until all is claimed again; should this command
     die, they come back after 15 s and heal the rest themselves. Claims whose owner retention removed cannot be rebuilt:
-    they are kept as they are. Check with `state verify`.
+    they are kept as they are. Exit code 6, and nothing touched, when somebody does not leave the group. Check with
+    `state verify`.
     """
     settings = load(StateSettings)
     with reported():

@@ -20,9 +20,10 @@ import psycopg
 
 from ops.kit.errors import NotFoundError, UnsafeError
 from ops.kit.kafka import admin_client
-from ops.kit.meter import Throttle, metered
 from ops.kit.postgres import database
+from ops.kit.progress import shown_progress
 from ops.state.session import QUERIES, LogOffsets, StateSettings, log_id, log_offsets, query
+from ops.state.throttle import Throttle
 from ops.state.ttl import too_short
 from ops.topics.run import read_topics
 
@@ -86,7 +87,7 @@ async def compact(settings: StateSettings, plan: CompactPlan, offsets: LogOffset
         number = await log_id(connection, settings.log_name)
         where = {"log_id": number, "before": plan.before, **offsets.bounds}
         blocks = (await query(connection, "claim_blocks"))[0][0]
-        with metered("removing", plan.claims + plan.conflicts, unit="rows") as advance:
+        with shown_progress("removing", plan.claims + plan.conflicts, unit="rows") as advance:
             for block in range(0, blocks, WINDOW_BLOCKS):
                 window = {"first": f"({block},0)", "next": f"({block + WINDOW_BLOCKS},0)"}
                 count = await _delete(connection, "delete_expired", {**where, **window})

@@ -17,9 +17,13 @@ from dataclasses import dataclass
 import psycopg
 
 from ops.kit.errors import NotFoundError, OpsError, UnsafeError
-from ops.kit.meter import Advance, metered
-from ops.kit.paused import paused
+from ops.kit.groups import Group
+from ops.kit.kafka import admin_client
+from ops.kit.operator import who
+from ops.kit.output import say
+from ops.kit.pause import EMPTY_SECONDS, Lease, Timing, paused
 from ops.kit.postgres import database
+from ops.kit.progress import Advance, shown_progress
 from ops.state.rebuild_plan import PartitionPlan, obstacle, plan_rebuild, shares
 from ops.state.session import LogOffsets, StateSettings, log_id, log_offsets, progress_of, query
 
@@ -78,13 +82,17 @@ async def rebuild(settings: StateSettings, *, wipe: bool, rate: int | None) -> R
     """Carry it out; what was done, by the plan made at the last moment.
 
     Raises:
+        UnsafeError: with a wipe, the group did not become empty, or somebody else has paused it; nothing was touched.
         OpsError: it could not be finished; the processors heal what is missing.
     """
     if not wipe:
         plan = await make_plan(settings, wipe=False)
         await _work(plan, rate)
         return plan
-    async with paused(settings, "state rebuild"):
+    name = settings.processor_group
+    # A connection for each step: one that broke does not end the pause.
+    lease = Lease(lambda: database(settings), name, f"state rebuild by {who()}", Timing(), again=True)
+    async with admin_client(settings) as admin, paused(lease, Group(admin, name), EMPTY_SECONDS, say):
         plan = await make_plan(settings, wipe=True)
         async with database(settings) as connection:
             await _wipe(connection, settings, plan)
@@ -126,7 +134,7 @@ async def _check(settings: StateSettings) -> None:
 async def _work(plan: RebuildPlan, rate: int | None) -> None:
     wanted = min(os.cpu_count() or 1, 1 + plan.records // RECORDS_PER_WORKER)
     hands = shares(plan.partitions, wanted)
-    with metered("rebuilding claims", plan.records, unit="records") as advance:
+    with shown_progress("rebuilding claims", plan.records) as advance:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(_worker(hand, rate, len(hands), advance)) for hand in hands]
     failures = [failure for task in tasks if (failure := task.result())]

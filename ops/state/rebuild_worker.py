@@ -13,9 +13,9 @@ from aiokafka import TopicPartition
 
 from ops.kit.errors import OpsError
 from ops.kit.kafka import reader
-from ops.kit.meter import Throttle
 from ops.kit.scan import Range, scan
 from ops.state.session import StateSettings
+from ops.state.throttle import Throttle
 from processors.decide import claims_of, decide
 from processors.model import Batch, Conflict, Owners, Verdict
 from processors.normalize import normalize

@@ -9,8 +9,8 @@ import psycopg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from ops.kit.kafka import reader
-from ops.kit.meter import Advance, metered
 from ops.kit.postgres import database
+from ops.kit.progress import Advance, shown_progress
 from ops.kit.scan import Range, scan
 from ops.state.compare import Chunk, Fault, Finding, Valid, compare
 from ops.state.session import StateSettings, log_id, log_offsets, progress_of, query
@@ -73,7 +73,7 @@ async def verify(settings: StateSettings, *, most: int) -> Verdict:
         removed = (await query(connection, "claims_with_owner_removed", where))[0][0]
         verdict = Verdict(settings.log_name, most, removed=removed)
         table = Table(connection, number)
-        with metered("comparing", sum(len(wanted) for wanted in ranges.values()), unit="records") as advance:
+        with shown_progress("comparing", sum(len(wanted) for wanted in ranges.values())) as advance:
             async with reader(settings, isolation="read_committed") as consumer:
                 elsewhere: Elsewhere = defaultdict(dict)
                 for partition, wanted in ranges.items():

@@ -1,7 +1,6 @@
 """Follows the output topics with a consumer of its own: no group, nothing committed, read committed."""
 
 import asyncio
-import signal
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from ops.kit.kafka import admin_client, reader
+from ops.kit.live import stopped
 from ops.kit.record_view import Record
 from ops.topics.run import partitions_of
 from runtime.settings import KafkaSettings
@@ -55,10 +55,7 @@ async def tail(
     settings: KafkaSettings, options: TailOptions, *, show: Callable[[Record], None], ready: Callable[[], None]
 ) -> None:
     """`follow` until SIGINT or SIGTERM, which end it in order."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop = stopped()
     async with aclosing(follow(settings, options, stop=stop, ready=ready)) as records:
         async for record in records:
             show(record)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
-from ops.kit.bars import PlainColumn
 from ops.kit.output import stderr
+from ops.kit.progress import PlainColumn
 
 
 class Steps:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ops.kit.output import lines_of_cell, plain, table
-from ops.lag.model import duration
+from ops.kit.times import duration
 from ops.send.show import SHORT_ID, answers_table
 from sandbox.demo.checks import SPECIFICATION_CALL, Check
 from sandbox.demo.observed import Observed, Rates, SeenEvent

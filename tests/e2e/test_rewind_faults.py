@@ -17,7 +17,7 @@ from tests.support.waiting import until
 OLD, NEW = "old", "new"
 # The step at which the tool is killed, and the offsets that the processors must find afterwards.
 STEPS = [
-    ("after:pause", OLD),
+    ("after:take", OLD),
     ("after:wait_until_empty", OLD),
     ("after:take_over", OLD),
     ("after:verify", OLD),

@@ -8,10 +8,15 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psycopg
-from aiokafka import TopicPartition
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from pydantic import SecretStr
 
+from ops.kit.errors import UnsafeError
+from ops.state import rebuild as rebuilding
+from ops.state.session import StateSettings
 from tests.support import cli
 from tests.support.cli import Ran
 from tests.support.kafka import connect, store
@@ -234,6 +239,38 @@ async def test_rebuild_with_wipe_is_refused_while_someone_else_pauses(place: Pla
     assert refused.code == 6
     assert "rewind by ann" in refused.err
     assert _claims(place) == before
+
+
+async def test_rebuild_with_wipe_is_refused_while_somebody_stays_in_the_group(
+    place: Place, programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ran(place, programs, 411, 50)
+    assert programs.all[0].stop() == 0
+    before = _claims(place)
+    monkeypatch.setattr(rebuilding, "EMPTY_SECONDS", 2.0)
+    settings = StateSettings(
+        kafka_bootstrap_servers=place.bootstrap_servers,
+        kafka_topic_prefix=place.topics.prefix,
+        processor_group=place.group,
+        database_url=SecretStr(place.database_url),
+    )
+    stubborn = AIOKafkaConsumer(
+        place.topics.raw,
+        **connect(place.bootstrap_servers),
+        group_id=place.group,
+        client_id="stubborn-1",
+        enable_auto_commit=False,
+    )
+    await stubborn.start()
+    try:
+        with pytest.raises(UnsafeError, match=r"is not empty: stubborn-1 \(") as refused:
+            await rebuilding.rebuild(settings, wipe=True, rate=None)
+    finally:
+        await stubborn.stop()
+
+    assert refused.value.exit_code == 6
+    assert _claims(place) == before
+    assert execute(place, "SELECT count(*) FROM pause") == [(0,)]
 
 
 def _progress(place: Place) -> dict[int, int]:

@@ -1,8 +1,8 @@
 """The real `ringover-ops` with a fault built into `rewind --execute`: it signals itself at a named step.
 
-FAULT_POINT: a step of ops.rewind.execute.Execution, with `before:` or `after:`, or `inside:commit` (everything is sent
-but the end of the transaction). FAULT_SIGNAL: KILL (the default) or STOP. The lease is short, so that a test need not
-wait for a real one.
+FAULT_POINT: a step of ops.rewind.execute.Execution or of the Lease it holds, with `before:` or `after:`, or
+`inside:commit` (everything is sent but the end of the transaction). FAULT_SIGNAL: KILL (the default) or STOP. The lease
+is short, so that a test need not wait for a real one.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from ops.__main__ import main
-from ops.kit.pause import Timing
+from ops.kit.pause import Lease, Timing
 from ops.rewind.execute import Execution
 from ops.rewind.request import Request
 
@@ -51,7 +51,8 @@ def build_in() -> None:
     if WHEN == "inside":
         setattr(AIOKafkaProducer, "commit_transaction", die_at_the_end)  # noqa: B010
     else:
-        setattr(Execution, STEP, faulty(getattr(Execution, STEP)))
+        owner = Lease if hasattr(Lease, STEP) else Execution
+        setattr(owner, STEP, faulty(getattr(owner, STEP)))
 
 
 if __name__ == "__main__":

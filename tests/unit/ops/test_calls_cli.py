@@ -3,7 +3,6 @@
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.calls import progress
 from ops.cli import app
 
 NOBODY = "127.0.0.1:1"  # a port that no broker listens on
@@ -52,19 +51,3 @@ def test_a_missing_broker_is_one_line(command: list[str]) -> None:
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == f"error: no broker answers in time at {NOBODY} (KAFKA_BOOTSTRAP_SERVERS)\n"
-
-
-def test_progress_is_a_line_now_and_then_where_there_is_no_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
-    with progress.shown_progress("comparing") as on_progress:
-        on_progress(50, 200)
-    monkeypatch.setattr(progress, "LINE_SECONDS", 60.0)
-    with progress.shown_progress("comparing") as on_progress:
-        on_progress(100, 200)
-
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("comparing: 50 of 200 records, ")
-    assert err.count("\n") == 1

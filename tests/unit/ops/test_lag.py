@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ops.kit.standstill import with_standstills
+from ops.kit.times import duration
 from ops.lag.model import (
     GroupLag,
     PartitionLag,
@@ -12,7 +13,6 @@ from ops.lag.model import (
     Standstill,
     as_json,
     bar,
-    duration,
     next_unprocessed,
     partition_lag,
 )

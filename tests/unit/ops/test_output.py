@@ -8,9 +8,9 @@ import pytest
 import typer
 from rich.progress import Progress
 
-from ops.kit.bars import PlainColumn
 from ops.kit.errors import NotFoundError
 from ops.kit.output import PlainConsole, reporting, say, shorten, stdout, table, write_json, write_line, write_text
+from ops.kit.progress import PlainColumn
 from ops.lag.cli import print_lag
 from ops.lag.model import GroupLag, PartitionLag
 

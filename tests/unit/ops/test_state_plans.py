@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ops.kit.meter import Throttle
 from ops.kit.scan import Range
 from ops.state.rebuild_plan import PartitionPlan, obstacle, plan_rebuild, shares
 from ops.state.report import size
 from ops.state.session import LogOffsets
 from ops.state.stats import PartitionProgress, by_partition, by_type, sample_percent
+from ops.state.throttle import Throttle
 from ops.state.ttl import too_short
 
 DAY_MS = 86_400_000
