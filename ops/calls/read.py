@@ -10,6 +10,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from ops.calls.model import ClaimRow, Found, Seen, Source
 from ops.calls.partition import output_partitions, placed, raw_partitions
 from ops.kit.claims import claims_of_call, conflicts_of, log_number
+from ops.kit.committed import committed_offsets
 from ops.kit.groups import Group
 from ops.kit.kafka import admin_client, reader
 from ops.kit.postgres import database
@@ -32,7 +33,8 @@ async def read_call(settings: ProcessorSettings, call_id: str, *, age_ms: int, a
         counts = await partitions_of_all(admin, (names.raw, names.call, names.recording, names.dead_letter))
         raw = [TopicPartition(names.raw, number) for number in range(counts[names.raw])]
         # Before the topics: what is committed by now has its outputs on them.
-        committed = await Group(admin, settings.processor_group).committed(raw)
+        group = Group(admin, settings.processor_group)
+        committed = await committed_offsets(settings, group, raw, own_topic=names.offset)
     claims, conflicts = await _claims(settings, call_id)
     numbers = raw_partitions([call_id], names, counts, claims)
     partitions = [

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ops.kit.live import stopped
 from ops.kit.progress import Advance
+from ops.rewind.offsets_kafka import committed
 from ops.rewind.plan import Plan
 from ops.rewind.prepare import World
 
@@ -46,7 +47,8 @@ async def follow(world: World, plan: Plan, advance: Advance) -> Passed:
     """Look until everything is passed again, or until Ctrl-C (SIGINT, SIGTERM), which leaves the processors at it."""
     stop, began, known = stopped(), time.monotonic(), 0
     while True:
-        standing = passed(plan, await world.group.committed(world.partitions), time.monotonic() - began)
+        now = await committed(world.place, world.group, world.partitions, fenced=False)
+        standing = passed(plan, now, time.monotonic() - began)
         advance(standing.records - known, total=standing.of)
         known = standing.records
         if standing.done or stop.is_set():

@@ -1,6 +1,7 @@
 """Reads what a plan is made of: committed offsets, the log's bounds, what a goal must look up, times at the targets."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -48,7 +49,7 @@ async def read_facts(
     # Committed before the log's end: the other way round, a busy group would be beyond it.
     offsets = await committed(place, group, partitions, fenced=fenced)
     starts = await consumer.beginning_offsets(list(partitions))
-    lookups = await _lookups(group, consumer, partitions, goal)
+    lookups = await _lookups(place, group, consumer, partitions, goal)
     ends = await consumer.end_offsets(list(partitions))
     return [
         Facts(
@@ -64,7 +65,7 @@ async def read_facts(
 
 
 async def _lookups(
-    group: Group, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], goal: Goal
+    place: Place, group: Group, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], goal: Goal
 ) -> Mapping[int, int | None]:
     match goal:
         case ToTime(timestamp_ms=timestamp_ms):
@@ -72,7 +73,7 @@ async def _lookups(
             found = await consumer.offsets_for_times(dict.fromkeys(partitions, timestamp_ms))
             return {p.partition: found[p].offset if found[p] else None for p in partitions}
         case ToGroup(group=other):
-            return await (await group.other(other)).committed(partitions)
+            return await committed(replace(place, group=other), await group.other(other), partitions, fenced=False)
         case _:
             return {}
 

@@ -23,6 +23,7 @@ from ops.rewind.execute import Execution
 from ops.rewind.follow import follow
 from ops.rewind.json import PlanFile, plan_document, read_plan
 from ops.rewind.log import Entry, entry_document, passed_again
+from ops.rewind.offsets_kafka import committed
 from ops.rewind.plan import Plan
 from ops.rewind.prepare import World, prepare, targets, world_of
 from ops.rewind.request import Done, Request, refuse, refuse_unkept
@@ -134,8 +135,11 @@ async def _now(settings: RewindSettings, entry: Entry) -> Offsets | None:
         return None
     try:
         async with admin_client(settings) as admin:
-            group = await Group.find(admin, entry.group)
-            return await group.committed([TopicPartition(entry.topic, number) for number in sorted(entry.before)])
+            place, group = Place(settings, entry.group, entry.topic), Group(admin, entry.group)
+            if not place.ours:
+                await group.existing()
+            partitions = [TopicPartition(entry.topic, number) for number in sorted(entry.before)]
+            return await committed(place, group, partitions, fenced=False)
     except NotFoundError:
         return None
 

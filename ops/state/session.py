@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from psycopg.rows import TupleRow
 from pydantic import Field
 
+from ops.kit.committed import committed_offsets
 from ops.kit.errors import NotFoundError
 from ops.kit.groups import Group
 from ops.kit.kafka import admin_client, reader
@@ -17,6 +18,7 @@ from ops.topics.run import partitions_of
 from processors.postgres_state import load_queries
 from processors.settings import RawLogSettings
 from runtime.settings import DatabaseSettings
+from schemas.topics import TopicNames
 
 QUERIES = load_queries(resources.files("ops.state").joinpath("queries.sql").read_text(encoding="utf-8"))
 
@@ -29,7 +31,7 @@ class StateSettings(RawLogSettings, DatabaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class LogOffsets:
-    """The raw log and the group's commits, by partition; without an entry the group never committed there."""
+    """The raw log and how far the processors are, by partition; without an entry they never committed there."""
 
     ranges: Mapping[int, Range]
     committed: Mapping[int, int]
@@ -66,11 +68,12 @@ async def progress_of(connection: psycopg.AsyncConnection, number: int) -> dict[
 
 
 async def log_offsets(settings: StateSettings) -> LogOffsets:
-    """The raw log's bounds and the group's commits; the latter first, so that none lies beyond its log's end."""
+    """The raw log's bounds and how far the processors are; the latter first, so that none lies beyond its log's end."""
     async with admin_client(settings) as admin:
         count = await partitions_of(admin, settings.raw_topic)
         partitions = [TopicPartition(settings.raw_topic, number) for number in range(count)]
-        committed = await Group(admin, settings.processor_group).committed(partitions)
+        group, own_topic = Group(admin, settings.processor_group), TopicNames(settings.kafka_topic_prefix).offset
+        committed = await committed_offsets(settings, group, partitions, own_topic=own_topic)
     async with reader(settings, isolation="read_uncommitted") as consumer:
         whole = await whole_topic(consumer, partitions)
     return LogOffsets(

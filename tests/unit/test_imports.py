@@ -1,12 +1,12 @@
 """Imports go one way, and libraries that reach outside stay in shells and adapters: read from the source, not run."""
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.arrows import PACKAGES, ROOT, arrows, imports, measures, modules
+
 # Each package stands on those it may import, and on nothing else of ours.
 MAY_IMPORT = {
     "schemas": {"schemas"},
@@ -104,31 +104,45 @@ IMPURE = {
 NEARLY_PURE = {"processors.pipeline": IMPURE - {"time", "asyncio"}}
 
 
-def modules() -> dict[str, Path]:
-    """Every module that ships, by dotted name."""
-    found = {}
-    for package in MAY_IMPORT:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
+# Inside ops/, beside what every command takes from the kit. One command's folder imports another's only here, each with
+# the reason; a new arrow is a decision, and one that is gone leaves this list.
+ARROWS = {
+    ("__main__", "cli"): "the entry point runs the command tree",
+    ("calls", "topics"): "counts a topic's partitions",
+    ("dead_letters", "topics"): "counts a topic's partitions",
+    ("diff", "calls"): "compares a pass by the verdicts of `calls show`",
+    ("diff", "topics"): "counts a topic's partitions",
+    ("erase", "calls"): "looks for a call in the partitions where `calls show` looks",
+    ("erase", "state"): "erases rows of the state table",
+    ("erase", "topics"): "says until when retention keeps the rest",
+    ("kit", "calls"): "claims are told as rows of `calls show`",
+    ("kit", "dead_letters"): "records are shown with the masking of dead letters",
+    ("kit", "lag"): "what stands still is told in a lag",
+    ("lag", "topics"): "counts a topic's partitions",
+    ("rewind", "calls"): "forecasts by the partitions of a call's outputs",
+    ("rewind", "diff"): "`rewind --diff` shows what the next pass would change",
+    ("rewind", "topics"): "counts a topic's partitions",
+    ("state", "topics"): "counts a topic's partitions, and reads how long they keep records",
+    ("tail", "topics"): "counts a topic's partitions",
+    ("top", "lag"): "shows the lag",
+    ("top", "state"): "needs the settings of the state table",
+    ("top", "topics"): "counts a topic's partitions",
+}
+# Which rooms of ops/ and sandbox/ reach outside themselves, beside the kit.
+REACHING = {
+    "aiohttp": {"ops.send", "sandbox.demo"},
+    "aiokafka": {
+        *("ops.calls", "ops.dead_letters", "ops.diff", "ops.erase", "ops.lag", "ops.rewind", "ops.state", "ops.tail"),
+        *("ops.top", "ops.topics", "sandbox.devstack"),
+    },
+    "psycopg": {
+        *("ops.dead_letters", "ops.diff", "ops.erase", "ops.migrate", "ops.rewind", "ops.state", "ops.top"),
+        "sandbox.devstack",
+    },
+}
+# After a crash the broker's answer about a group's offsets may be outdated (docs/design.md, "Where a takeover begins").
+ASKS_THE_BROKER = {"ops.kit.committed": {"committed"}, "ops.kit.groups": {"list_consumer_group_offsets"}}
 MODULES = modules()
-
-
-def imports(path: Path) -> Iterator[str]:
-    """The full name of every module imported anywhere in a file, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            assert node.module is not None
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
 # Read once, while tests are collected: what each module imports.
 IMPORTS = {module: frozenset(imports(path)) for module, path in MODULES.items()}
 
@@ -189,3 +203,61 @@ def test_peers_of_the_benchmark_stand_on_nothing_of_ours(path: Path) -> None:
     names = [name for name in imports(path) if name.partition(".")[0] in OURS]
 
     assert [name for name in names if not name.startswith("benchmarks.peers")] == []
+
+
+def test_arrows_between_command_folders_are_those_with_a_reason() -> None:
+    found = {arrow: sorted(names) for arrow, names in arrows().items() if arrow[1] != "kit"}
+
+    assert {arrow: names for arrow, names in found.items() if arrow not in ARROWS} == {}, "a new arrow"
+    assert ARROWS.keys() - found.keys() == set(), "an arrow that is gone"
+
+
+@pytest.mark.parametrize("library", sorted(OUTSIDE))
+def test_rooms_that_reach_outside_are_known(library: str) -> None:
+    shells = [module for module in MODULES if module.startswith(("ops.", "sandbox.")) and library in roots(module)]
+
+    found = {".".join(module.split(".")[:2]) for module in shells}
+    assert found - {"ops.kit"} == REACHING.get(library, set())
+
+
+def test_devstack_imports_nothing_of_ours() -> None:
+    names = {name for module in MODULES if module.startswith("sandbox.devstack") for name in IMPORTS[module]}
+
+    assert [name for name in names if name.partition(".")[0] in OURS and not name.startswith("sandbox.devstack")] == []
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith(("ops", "sandbox"))])
+def test_how_far_a_group_is_is_asked_in_one_way(module: str) -> None:
+    calls = [node.func for node in ast.walk(ast.parse(MODULES[module].read_text())) if isinstance(node, ast.Call)]
+    asked = {call.attr for call in calls if isinstance(call, ast.Attribute)}
+
+    assert asked & {"committed", "list_consumer_group_offsets"} == ASKS_THE_BROKER.get(module, set())
+
+
+def test_lines_files_rooms_arrows_and_classes_are_counted(tmp_path: Path) -> None:
+    sources = {
+        "ops/__init__.py": "",
+        "ops/cli.py": "from ops.calls import read, show\nimport ops.kit.kafka\n",
+        "ops/calls/read.py": "class Seen:\n    pass\n\n\ndef late():\n    from ops.kit.kafka import reader\n",
+        "ops/calls/show.py": "from ops.calls.read import Seen\nfrom ingress.seen import Seen as Other\n",
+        "ops/kit/kafka.py": "from ops.kit import scan\n",
+        "ingress/seen.py": "class Seen:\n    class Inner:\n        pass\n\n\nclass Once:\n    pass\n",
+        "tests/seen.py": "class Seen:\n    pass\n",
+    }
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    assert arrows(tmp_path) == {
+        ("cli", "calls"): {"ops.cli"},
+        ("cli", "kit"): {"ops.cli"},
+        ("calls", "kit"): {"ops.calls.read"},
+    }
+    assert measures(tmp_path) == {
+        "product lines": 18,
+        "product files": 6,
+        "rooms of ops": 3,
+        "arrows between rooms of ops": 3,
+        "class names occurring twice": 1,
+    }
+    assert set(MAY_IMPORT) == set(PACKAGES)

@@ -179,7 +179,7 @@ class TestSpoolingPublisher(PublisherContract):
 
 async def test_record_that_kafka_takes_leaves_the_spool_alone(tmp_path: Path) -> None:
     broker = MemoryBroker()
-    async with spooling(broker, tmp_path) as running:
+    async with spooling(broker, tmp_path, after=60) as running:
         await running.publisher.publish(record(1))
 
         assert (broker.values(), running.spool.records) == ([1], 0)

@@ -10,6 +10,8 @@ from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBrokerVersion, TopicAuthorizationFailedError
 from aiokafka.protocol.api import Request
 
+from ops.kit import committed as kit
+from ops.kit.committed import committed_offsets
 from ops.kit.errors import NotFoundError, UsageError
 from ops.kit.groups import Group, GroupMember, GroupState
 from ops.kit.groups_protocol import (
@@ -18,6 +20,8 @@ from ops.kit.groups_protocol import (
     ConsumerGroupDescribeResponse0,
     ListTypedGroups,
 )
+from processors.kafka_offsets import OwnRecord
+from runtime.settings import KafkaSettings
 
 GROUP = "billing"
 NOT_FOUND, NOT_AVAILABLE, NO_RIGHT = 69, 15, 29
@@ -35,6 +39,11 @@ class Broker:
 
     async def find_coordinator(self, _group: str) -> int:
         return 1
+
+    async def list_consumer_group_offsets(
+        self, _group: str, _coordinator: int, partitions: list[TopicPartition]
+    ) -> Any:
+        return {partition: SimpleNamespace(offset=3 if partition.partition else -1) for partition in partitions}
 
     async def describe_consumer_groups(self, _groups: list[str], _coordinator: int) -> list[Any]:
         return [SimpleNamespace(groups=[self.classic])]
@@ -123,3 +132,20 @@ def test_the_messages_are_those_of_kafkas_definitions() -> None:
 
     assert request.encode() == b"\x02\x08billing\x00\x00"
     assert ConsumerGroupDescribeResponse0.decode(BytesIO(answer.encode())).groups == [newer()]
+
+
+async def test_how_far_processors_are_is_read_from_their_own_record_and_others_from_the_broker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def read_offsets(_options: Any, topic: str, name: str, sources: list[TopicPartition], *, wait: bool) -> Any:
+        assert (topic, name, wait) == ("ringover.offset.v1", GROUP, False)
+        return {source: OwnRecord(TopicPartition(topic, 0), None if source.partition else 7) for source in sources}
+
+    monkeypatch.setattr(kit, "read_offsets", read_offsets)
+    settings = KafkaSettings(kafka_bootstrap_servers="localhost:9092")
+    partitions = [TopicPartition("raw", 0), TopicPartition("raw", 1)]
+
+    own = await committed_offsets(settings, group(Broker()), partitions, own_topic="ringover.offset.v1")
+    others = await committed_offsets(settings, group(Broker()), partitions, own_topic=None)
+
+    assert (own, others) == ({0: 7, 1: None}, {0: None, 1: 3})

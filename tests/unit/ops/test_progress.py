@@ -117,21 +117,20 @@ async def test_the_pass_after_a_rewind_tells_how_many_records_more(monkeypatch: 
     told: list[tuple[int, int | None]] = []
 
     class World:
-        """A group that processes some records between two looks."""
+        """Nobody asks it: how far the group is comes from `looks`."""
 
+        place = group = None
         partitions = ()
 
-        @property
-        def group(self) -> "World":
-            return self
-
-        async def committed(self, _partitions: object) -> Mapping[int, int | None]:
-            return looks.pop(0)
+    async def committed(*_asked: object, fenced: bool) -> Mapping[int, int | None]:
+        assert not fenced
+        return looks.pop(0)
 
     def advance(count: int, /, *, total: int | None = None) -> None:
         told.append((count, total))
 
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(follow, "committed", committed)
     plan = Plan("g", "raw", "", plan_moves(ToEarliest(), [Facts(0, 50, 0, 60)]))
 
     end = await follow.follow(World(), plan, advance)  # type: ignore[arg-type]
