@@ -4,8 +4,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -35,16 +33,8 @@ OTHER_FILES = 256
 log = logs.logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What a process has for itself beside others: its spool, and the socket that stands for the admin port."""
-
-    spool_dir: Path | None
-    admin_socket: Path
-
-
-async def serve(settings: IngressSettings, stop: Stop, place: Place | None = None) -> None:
-    """Take webhooks until `stop` is set, then drain and flush; without a `place`, as the only process.
+async def serve(settings: IngressSettings, stop: Stop) -> None:
+    """Take webhooks until `stop` is set, then drain and flush.
 
     Raises:
         RefusedError: the HTTP parser is not the safe one, no Kafka client can be made of the settings, the spool's
@@ -62,8 +52,7 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
         timeout_seconds=settings.ingress_publish_timeout_seconds,
         metrics=metrics,
     )
-    spool_dir = place.spool_dir if place else settings.ingress_spool_dir
-    async with _tracing() as tracer, _spooling(settings, spool_dir, broker, registry) as spooling:
+    async with _tracing() as tracer, _spooling(settings, broker, registry) as spooling:
         handler = WebhookHandler(
             authenticator=authenticator_of(settings),
             publisher=spooling or broker,
@@ -84,7 +73,6 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
             admin_server(
                 host,
                 settings.ingress_admin_port,
-                socket_path=place.admin_socket if place else None,
                 live=lambda: None,
                 ready=ready,
                 registry=registry,
@@ -100,6 +88,8 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
                 *([spooling.run()] if spooling else []),
             ]
             tasks = [background.create_task(run) for run in runs]
+            if settings.ingress_reuse_port:
+                await _tried(broker, stop)  # nobody asks who of those that listen is ready
             async with webhook_server(
                 handler,
                 _capacity(settings, metrics),
@@ -110,7 +100,7 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
                 drain_seconds=settings.ingress_drain_seconds,
                 leave_seconds=settings.ingress_leave_seconds,
                 tls=tls.context if tls else None,
-                shares_port=place is not None,
+                shares_port=settings.ingress_reuse_port,
             ):
                 log.info("ingress.started")
                 # 10,000 connections are 300,000 objects; to look at all of them blocks the loop for 0.1 s. No
@@ -120,6 +110,13 @@ async def serve(settings: IngressSettings, stop: Stop, place: Place | None = Non
                 log.info("ingress.draining")
             for task in tasks:
                 task.cancel()
+
+
+async def _tried(broker: KafkaPublisher, stop: Stop) -> None:
+    waits = [asyncio.ensure_future(wait) for wait in (broker.tried(), stop.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 @asynccontextmanager
@@ -137,15 +134,15 @@ async def _tracing() -> AsyncIterator[Tracer | None]:
 
 @asynccontextmanager
 async def _spooling(
-    settings: IngressSettings, directory: Path | None, broker: KafkaPublisher, registry: CollectorRegistry
+    settings: IngressSettings, broker: KafkaPublisher, registry: CollectorRegistry
 ) -> AsyncIterator[SpoolingPublisher | None]:
     """The publisher with a spool behind it, or None when no directory is set."""
-    if directory is None:
+    if settings.ingress_spool_dir is None:
         yield None
         return
     metrics = SpoolMetrics(registry)
     bounds = Bounds(settings.ingress_spool_max_bytes, settings.ingress_spool_max_age_seconds)
-    async with open_spool(directory, bounds, metrics) as spool:
+    async with open_spool(settings.ingress_spool_dir, bounds, metrics) as spool:
         yield SpoolingPublisher(
             broker,
             spool,

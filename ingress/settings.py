@@ -82,6 +82,9 @@ class IngressSettings(KafkaSettings, LogSettings):
     # All interfaces: the process runs in a container, where the published port decides who reaches it.
     ingress_host: str = Field(default="0.0.0.0", description="Address to listen on, for both ports")  # noqa: S104
     ingress_port: Port = Field(default=8080, description="Port of the webhooks")
+    ingress_reuse_port: bool = Field(
+        default=False, description="Share that port with other ingresses that have this setting (SO_REUSEPORT)"
+    )
     ingress_admin_port: Port = Field(default=9080, description="Port of /livez, /readyz and /metrics")
     ingress_hmac_secrets: Secrets = Field(
         default=SecretStr(""), description="Secrets that sign bodies: `id:value` separated by commas"

@@ -1,9 +1,8 @@
 """The admin port of a process: /livez, /readyz, /metrics. Apart from the public port, never exposed with it."""
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -13,7 +12,6 @@ from runtime.errors import PipelineError
 
 #: Answers what is wrong, in words for an operator, or None when nothing is.
 Check = Callable[[], str | None]
-Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 class AddressInUseError(PipelineError):
@@ -29,47 +27,28 @@ async def admin_server(
     ready: Check,
     registry: CollectorRegistry,
     note: Check = lambda: None,
-    socket_path: Path | None = None,
 ) -> AsyncIterator[None]:
     """Serve the three endpoints while the context is open; a ready process says what `note` says.
-
-    With `socket_path` there, as a Unix socket, instead of on the port.
 
     Raises:
         AddressInUseError: the port is taken or the host is not ours.
     """
 
     async def livez(_request: web.Request) -> web.Response:
-        return answer(live())
+        return _answer(live())
 
     async def readyz(_request: web.Request) -> web.Response:
-        return answer(ready(), note())
+        return _answer(ready(), note())
 
     async def metrics(_request: web.Request) -> web.Response:
-        return exposed(registry)
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async with serving({"/livez": livez, "/readyz": readyz, "/metrics": metrics}, host, port, socket_path):
-        yield
-
-
-@asynccontextmanager
-async def serving(
-    handlers: Mapping[str, Handler], host: str, port: int, socket_path: Path | None = None
-) -> AsyncIterator[None]:
-    """Answer GET on these paths while the context is open.
-
-    Raises:
-        AddressInUseError: the port is taken or the host is not ours.
-    """
     app = web.Application()
-    app.add_routes([web.get(path, handler) for path, handler in handlers.items()])
+    app.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        if socket_path is not None:
-            await web.UnixSite(runner, socket_path).start()
-        else:
-            await listen(runner, host, port)
+        await listen(runner, host, port)
         yield
     finally:
         await runner.cleanup()
@@ -82,26 +61,20 @@ async def listen(
     *,
     tls: ssl.SSLContext | None = None,
     backlog: int = 128,
-    shared: bool = False,
 ) -> None:
-    """Open the listening socket of a server, for TLS if there is a context; `shared` with other processes of ours.
+    """Open the listening socket of a server, for TLS if there is a context.
 
     Raises:
         AddressInUseError: the port is taken or the host is not ours.
     """
-    site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=backlog, reuse_port=shared or None)
+    site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=backlog)
     try:
         await site.start()
     except OSError as error:
         raise AddressInUseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
-def exposed(registry: CollectorRegistry) -> web.Response:
-    """What the registry holds, as Prometheus reads it."""
-    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-def answer(problem: str | None, note: str | None = None) -> web.Response:
+def _answer(problem: str | None, note: str | None = None) -> web.Response:
     """503 with the problem, or 200 with the note."""
     if problem is not None:
         return web.Response(text=problem + "\n", status=503)

@@ -7,7 +7,7 @@ setting both is refused.
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -180,20 +180,12 @@ def masked(settings: Settings) -> Mapping[str, object]:
     return shown
 
 
-def describe(
-    command: str,
-    summary: str,
-    settings_type: type[Settings],
-    *,
-    options: Sequence[tuple[str, str]] = (),
-    more: str = "",
-) -> str:
-    """The text of `--help`: every option with its meaning, every setting with its default and meaning, then `more`."""
+def describe(command: str, summary: str, settings_type: type[Settings], *, more: str = "") -> str:
+    """The text of `--help`: every setting with its default and meaning, then `more`."""
     lines = [
-        " ".join([f"usage: {command}", *(f"[{option}]" for option, _ in options)]),
+        f"usage: {command}",
         "",
         summary,
-        *(f"\n  {option}\n      {meaning}\n" for option, meaning in options),
         "Set by environment variables; each NAME may also be given as NAME_FILE, the path of a file with the value.",
         "",
     ]

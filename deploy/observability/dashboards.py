@@ -176,7 +176,7 @@ FLOW = Dashboard(
                     "Full",
                     "percentunit",
                     [("max by (instance) (ringover_spool_bytes / ringover_spool_max_bytes)", "{{instance}}")],
-                    "Of INGRESS_SPOOL_MAX_BYTES; at 100 % webhooks are answered 503. With workers, the fullest one.",
+                    "Of INGRESS_SPOOL_MAX_BYTES; at 100 % webhooks are answered 503.",
                 ),
             ],
         ),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import web
 
 from ingress.handler import WebhookHandler
+from ingress.http import shared_port
 from ingress.http.admission import Capacity
 from ingress.http.server import Server
 from runtime.admin import listen
@@ -41,7 +42,7 @@ async def webhook_server(
 
     For `leave_seconds` before that, senders are still answered, and their connections closed with the answers. What is
     closed sooner may have a request on its way, and the kernel answers it with a reset.
-    Processes that share the port get the connections in turn.
+    `shares_port`: see `ingress.http.shared_port`.
 
     Raises:
         AddressInUseError: the port is taken or the host is not ours.
@@ -57,9 +58,16 @@ async def webhook_server(
     runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     try:
-        await listen(runner, host, port, tls=tls, backlog=BACKLOG, shared=shares_port)
+        shared = shared_port.listening(host, port, backlog=BACKLOG) if shares_port else []
+        for listener in shared:
+            await web.SockSite(runner, listener, ssl_context=tls, backlog=BACKLOG).start()
+        if not shares_port:
+            await listen(runner, host, port, tls=tls, backlog=BACKLOG)
         yield int(runner.addresses[0][1])
         handler.leave()
+        if shared:
+            await shared_port.leave(shared)
+            await _accept_no_more(runner)
         if leave_seconds:
             await asyncio.sleep(leave_seconds)
         await _drain(runner, handler, drain_seconds)
@@ -72,10 +80,14 @@ async def _drain(runner: web.ServerRunner, handler: WebhookHandler, seconds: flo
 
     aiohttp's own shutdown comes after this: it stops reading at once, so a body that is still arriving would be lost.
     """
-    for site in runner.sites:
-        await site.stop()
+    await _accept_no_more(runner)
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await handler.drained()
             return
     log.warning("drain.incomplete", in_flight=handler.in_flight)
+
+
+async def _accept_no_more(runner: web.ServerRunner) -> None:
+    for site in runner.sites:
+        await site.stop()

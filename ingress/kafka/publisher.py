@@ -90,6 +90,7 @@ class KafkaPublisher:
         self._sender: Sender | None = None
         self._replace = asyncio.Event()
         self._connected = asyncio.Event()
+        self._tried = asyncio.Event()
         self._refusals: dict[tuple[str, type[KafkaError]], float] = {}
 
     @property
@@ -105,6 +106,10 @@ class KafkaPublisher:
     async def reconnected(self) -> None:
         """Return once there is one."""
         await self._connected.wait()
+
+    async def tried(self) -> None:
+        """Return once Kafka answered, or could not be reached."""
+        await self._tried.wait()
 
     def publish(self, record: Record) -> asyncio.Future[None]:
         """See `Publisher.publish`. Fails at once while there is no client."""
@@ -242,6 +247,7 @@ class KafkaPublisher:
 
     def _report(self, problem: str | None) -> None:
         """Remember the state for readiness, and log its changes only."""
+        self._tried.set()
         if problem == self.problem:
             return
         self.problem = problem

@@ -10,11 +10,10 @@ from ops.kit.options import OutputOption, reported
 from ops.kit.output import OutputFormat, say, stdout, write_json
 from ops.kit.settings import LagSettings
 from ops.kit.standstill import StandstillReader
-from ops.lag.live import look, watch_lag
 from ops.lag.model import GroupLag, as_json
+from ops.lag.read import look
 from ops.lag.show import expired_line, lag_table, standstill_lines, total_line
 from runtime.settings import load
-from schemas.topics import TopicNames
 
 app = typer.Typer()
 
@@ -24,8 +23,6 @@ def lag(
     *,
     group: Annotated[str | None, typer.Option(help="Consumer group; default: PROCESSOR_GROUP.")] = None,
     topic: Annotated[str | None, typer.Option(help="Full topic name; default: the raw topic.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C (exit code 0).")] = False,
-    every: Annotated[float, typer.Option(min=0.2, help="Seconds between looks.")] = 2.0,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Lag of a consumer group per partition: committed offset, log end, records behind, time behind.
@@ -34,24 +31,17 @@ def lag(
     counts as a whole. Of the processors it is their own record, from which they begin: what the broker shows of their
     group may be outdated after a crash. A group or topic that does not exist ends with exit code 4.
     With DATABASE_URL, partitions of the processors that stand still are named, with the reason.
-    With --watch also the pace of each partition and the time until it has caught up; `-o json` is one line per look.
     """
     settings = load(LagSettings)
-    ours, names = settings.processor_group, TopicNames(settings.kafka_topic_prefix)
-    group, topic = group or ours, topic or names.raw
-    own_topic = names.offset if (group, topic) == (ours, names.raw) else None
     with reported():
-        if watch:
-            asyncio.run(watch_lag(settings, group, topic, own_topic, every=every, as_lines=output is OutputFormat.JSON))
-            return
-        found = asyncio.run(look(StandstillReader(settings), settings, group, topic, own_topic))
+        found = asyncio.run(look(StandstillReader(settings), settings, group, topic))
     if output is OutputFormat.JSON:
         write_json(as_json(found))
     else:
         print_lag(found)
 
 
-def print_lag(lag: "GroupLag") -> None:
+def print_lag(lag: GroupLag) -> None:
     """The table, the sum, what stands still and what retention took."""
     stdout().print(lag_table(lag))
     for words in (total_line(lag), *standstill_lines(lag)):

@@ -10,11 +10,27 @@ from ops.kit.committed import committed_offsets
 from ops.kit.groups import Group
 from ops.kit.kafka import admin_client, reader
 from ops.kit.scan import timestamps_at
+from ops.kit.settings import LagSettings
+from ops.kit.standstill import StandstillReader
 from ops.lag.model import GroupLag, PartitionOffsets, next_unprocessed, partition_lag
 from ops.topics.run import partitions_of
 from runtime.settings import KafkaSettings
+from schemas.topics import TopicNames
 
 TIMESTAMP_SECONDS = 5.0
+
+
+async def look(reader: StandstillReader, settings: LagSettings, group: str | None, topic: str | None) -> GroupLag:
+    """The lag now, by default of the processors over the raw topic: then with what they tell of their partitions.
+
+    Raises:
+        OpsError: Kafka is away or refuses, or there is no such group or topic.
+    """
+    ours, names = settings.processor_group, TopicNames(settings.kafka_topic_prefix)
+    group, topic = group or ours, topic or names.raw
+    if (group, topic) != (ours, names.raw):
+        return await read_lag(settings, group=group, topic=topic)
+    return await reader.add_to(await read_lag(settings, group=group, topic=topic, own_topic=names.offset))
 
 
 async def read_lag(settings: KafkaSettings, *, group: str, topic: str, own_topic: str | None = None) -> GroupLag:

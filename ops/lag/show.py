@@ -8,17 +8,15 @@ from rich.table import Table
 from ops.kit.output import shorten, table
 from ops.kit.times import duration
 from ops.lag.model import GroupLag, bar
-from ops.lag.watch import Pace
 
 COLUMNS = ("partition", "committed", "log end", "lag (records)", "lag (time)")
 MAX_WORDS = 500
-PACE_COLUMNS = ("records/s", "caught up in")
 
 
-def lag_table(lag: GroupLag, pace: Sequence[Pace | None] | None = None) -> Table:
-    """One row per partition; `pace` adds how it moves."""
+def lag_table(lag: GroupLag, more: Sequence[Sequence[str]] = (), columns: Sequence[str] = ()) -> Table:
+    """One row per partition; `more` are cells that others add to each row, under `columns`."""
     most = max((partition.records for partition in lag.partitions), default=0)
-    columns = [*COLUMNS, *(PACE_COLUMNS if pace is not None else ()), ""]
+    headings = [*COLUMNS, *columns, ""]
     rows = [
         (
             partition.partition,
@@ -26,25 +24,17 @@ def lag_table(lag: GroupLag, pace: Sequence[Pace | None] | None = None) -> Table
             partition.log_end,
             partition.records,
             duration(partition.seconds),
-            *(() if pace is None else pace_cells(pace[index])),
+            *(more[index] if more else ()),
             bar(partition.records, most),
         )
         for index, partition in enumerate(lag.partitions)
     ]
-    return table(f"{lag.group} on {lag.topic} ({lag.state})", columns, rows, right=columns[:-1])
+    return table(f"{lag.group} on {lag.topic} ({lag.state})", headings, rows, right=headings[:-1])
 
 
-def pace_cells(pace: Pace | None) -> tuple[str, str]:
-    """Rate and time to zero."""
-    if pace is None:
-        return "?", "?"
-    return f"{pace.per_second:,.0f}", "not shrinking" if pace.eta_seconds is None else duration(pace.eta_seconds)
-
-
-def total_line(lag: GroupLag, pace: Pace | None = None) -> str:
-    """The sum, and the partition to look at."""
+def total_line(lag: GroupLag, moving: str = "") -> str:
+    """The sum, and the partition to look at; `moving` is what others say of how the sum changes."""
     worst = f", worst: partition {lag.worst.partition}" if lag.worst else ""
-    moving = "" if pace is None else ", {} records/s, caught up in {}".format(*pace_cells(pace))
     return f"total: {lag.records} records, {duration(lag.seconds)}{moving}{worst}"
 
 

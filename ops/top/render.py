@@ -1,12 +1,13 @@
-"""One look at the pipeline as a picture for people: pure."""
+"""One look at the pipeline, or at one group, as a picture for people: pure."""
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from ops.kit.output import plain, table
+from ops.lag.model import GroupLag
 from ops.lag.show import expired_line, lag_table, standstill_lines, total_line
-from ops.lag.watch import paces, total_pace
+from ops.top.pace import COLUMNS, cells, in_words, paces, total_pace
 from ops.top.snapshot import Look, Rates
 
 
@@ -14,13 +15,17 @@ def picture(before: Look | None, look: Look, found: Rates | None) -> Group:
     """Rates and processors beside each other, lag below."""
     beside = Table.grid(padding=(0, 2))
     beside.add_row(_rates(found), _processors(look))
-    parts: list[Table | Text] = [_state(look), beside]
     seconds = 0.0 if before is None else look.at - before.at
     earlier = look if before is None else before
-    parts.append(lag_table(look.lag, paces(earlier.lag, look.lag, seconds)))
-    total = total_line(look.lag, total_pace(earlier.lag, look.lag, seconds))
-    parts += [plain(line) for line in (total, *standstill_lines(look.lag), expired_line(look.lag)) if line]
-    return Group(*parts)
+    return Group(_state(look), beside, lag_picture(earlier.lag, look.lag, seconds))
+
+
+def lag_picture(before: GroupLag, after: GroupLag, seconds: float) -> Group:
+    """The lag of a group and how it moves; the two may be one look, so many seconds apart."""
+    pace = [cells(found) for found in paces(before, after, seconds)]
+    total = total_line(after, in_words(total_pace(before, after, seconds)))
+    lines = (total, *standstill_lines(after), expired_line(after))
+    return Group(lag_table(after, pace, COLUMNS), *(plain(line) for line in lines if line))
 
 
 def _state(look: Look) -> Text:

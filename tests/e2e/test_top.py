@@ -1,4 +1,4 @@
-"""`ringover-ops top` and `lag --watch` on a pipeline that runs."""
+"""`ringover-ops top` on a pipeline that runs."""
 
 import asyncio
 import json
@@ -56,12 +56,12 @@ async def test_top_once_is_one_picture(place: Place, programs: Programs) -> None
         assert words in out.decode()
 
 
-async def test_lag_watch_is_one_json_line_per_look_until_interrupted(place: Place, programs: Programs) -> None:
+async def test_top_of_a_group_is_one_json_line_per_look_until_interrupted(place: Place, programs: Programs) -> None:
     count = await store(place.bootstrap_servers, place.topics.raw, traffic(503, 100))
     await programs.processor().ready()
     await processed(place, count)
 
-    watching = await start(programs.env, "lag", "--watch", "--every", "0.3", "-o", "json")
+    watching = await start(programs.env, "top", "--group", place.group, "--every", "0.3", "-o", "json")
     assert watching.stdout is not None
     looks = [json.loads(await watching.stdout.readline()) for _ in range(3)]
     watching.send_signal(signal.SIGINT)
@@ -71,3 +71,16 @@ async def test_lag_watch_is_one_json_line_per_look_until_interrupted(place: Plac
     assert looks[0]["processed_per_second"] is None or looks[0]["processed_per_second"] == 0
     assert looks[2]["eta_seconds"] == 0.0
     assert len(looks[2]["partitions"]) == 3
+
+
+async def test_top_of_a_group_once_is_its_lag_without_the_database(place: Place, programs: Programs) -> None:
+    await programs.processor().ready()
+    env = {name: value for name, value in programs.env.items() if name != "DATABASE_URL"}
+
+    picture = await start(env, "top", "--group", place.group, "--once", "--every", "0.3")
+    out, err = await picture.communicate()
+
+    assert picture.returncode == 0, err.decode()
+    assert f"{place.group} on {place.topics.raw} (Stable)" in out.decode()
+    assert "caught up in" in out.decode()
+    assert "webhooks into raw" not in out.decode()

@@ -1,4 +1,4 @@
-"""Traces of real programs whose servers are away: what is imported, workers, a collector that is away or silent."""
+"""Traces of real programs whose servers are away: imports, a shared port, a collector that is away or silent."""
 
 import asyncio
 import json
@@ -26,8 +26,8 @@ AWAY = "127.0.0.1:9"
 class Ingress:
     """An ingress whose Kafka is away: it answers 503, and traces that."""
 
-    def __init__(self, directory: Path, *arguments: str, **variables: str) -> None:
-        self.port = stable_port()
+    def __init__(self, directory: Path, **variables: str) -> None:
+        self.port = int(variables.get("INGRESS_PORT") or stable_port())
         own = {
             "KAFKA_BOOTSTRAP_SERVERS": AWAY,
             "INGRESS_HOST": "127.0.0.1",
@@ -42,7 +42,6 @@ class Ingress:
             admin_variable="INGRESS_ADMIN_PORT",
             directory=directory,
             name=f"ingress-{self.port}",
-            arguments=arguments,
         )
 
     async def answers(self) -> None:
@@ -157,17 +156,19 @@ async def test_end_waits_for_the_collector_only_so_long(tmp_path: Path) -> None:
     assert "traces.not_flushed" in [line["event"] for line in ingress.lines]
 
 
-async def test_each_worker_exports_its_own(tmp_path: Path) -> None:
+async def test_each_ingress_on_a_shared_port_exports_its_own(tmp_path: Path) -> None:
     async with collecting() as collector:
-        ingress = Ingress(tmp_path, "--workers", "2", **collector.environment)
-        async with running(ingress):
+        variables = {"INGRESS_REUSE_PORT": "true", **collector.environment}
+        first = Ingress(tmp_path, **variables)
+        async with running(first), running(Ingress(tmp_path, INGRESS_PORT=str(first.port), **variables)) as second:
 
             async def both() -> bool:
-                await ingress.post()
+                await first.post()
                 return len({span.instance for span in collector.spans}) == 2
 
             await until(both, what="spans of two processes")
-            await asyncio.to_thread(ingress.stop)  # the collector must answer meanwhile
+            for ingress in (first, second):
+                await asyncio.to_thread(ingress.stop)  # the collector must answer meanwhile
 
     requests = [span for span in collector.spans if span.name == REQUEST]
     assert {span.service for span in requests} == {"ringover-ingress"}

@@ -17,10 +17,12 @@ class Connections:
     """Keep-alive connections to one address, as many as there are requests at once.
 
     One that the server closed while it was idle is not used again. What was sent is never sent a second time.
+    Unless they are `kept`, each request has a connection of its own.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, *, kept: bool = True) -> None:
         self._address = (host, port)
+        self._kept = kept
         self._idle: list[Connection] = []
 
     async def post(self, webhook: Webhook) -> str:
@@ -40,7 +42,7 @@ class Connections:
         length = re.search(r"\r\ncontent-length: (\d+)", head, re.IGNORECASE)
         assert length is not None, head
         await reader.readexactly(int(length[1]))
-        if re.search(r"\r\nconnection: close\r\n", head, re.IGNORECASE):
+        if not self._kept or re.search(r"\r\nconnection: close\r\n", head, re.IGNORECASE):
             writer.close()
         else:
             self._idle.append((reader, writer))

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import aiohttp
@@ -31,14 +31,13 @@ class Program:
         admin_variable: str,
         directory: Path,
         name: str,
-        arguments: Sequence[str] = (),
     ) -> None:
         self.admin_port = stable_port()
         self.name = name
         self.log = directory / f"{name}.log"
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [sys.executable, "-m", module],
                 env={**inherited(), **env, admin_variable: str(self.admin_port), "LOG_FORMAT": "json"},
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -30,6 +30,8 @@ PAGES = [
 def test_readme_lists_every_setting_with_its_default_and_meaning(settings: type[Settings]) -> None:
     for name, field in settings.model_fields.items():
         default = "required" if field.is_required() else str(field.default or "") or "none"
+        if field.default is False:
+            default = "false"
         row = re.search(rf"^\| `{name.upper()}` \| (.*) \| (.*) \|$", README, re.MULTILINE)
         assert row is not None, name
         assert row[1].strip("`") == (default if "**" not in default else "none"), name

@@ -50,7 +50,6 @@ ADAPTERS = {
     "ingress.http.reading": {"aiohttp"},
     "ingress.http.requests": {"aiohttp"},
     "ingress.kafka.accumulator": {"aiokafka"},
-    "ingress.workers": {"aiohttp"},
     "processors.pause": {"psycopg"},
     "processors.kafka_log": {"aiokafka"},
     "processors.kafka_offsets": {"aiokafka"},

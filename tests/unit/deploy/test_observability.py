@@ -50,8 +50,8 @@ from tests.unit.deploy.tools import ROOT, needed, output
 
 SEVERITIES = {"page", "ticket"}
 HOW = "apt-get install prometheus, or make check as root on Debian"
-# What Prometheus adds to every series, as it is set up in deploy/; `worker` is what --workers adds.
-TARGET_LABELS = {"job", "instance", "namespace", "pod", "worker"}
+# What Prometheus adds to every series, as it is set up in deploy/.
+TARGET_LABELS = {"job", "instance", "namespace", "pod"}
 OF_PROMETHEUS = {"up": set[str](), "ALERTS": {"alertname", "alertstate", "severity"}}
 
 QUERIES = [(rule.name, rule.query) for rule in rules()] + dashboard_queries()

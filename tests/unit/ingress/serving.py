@@ -75,7 +75,7 @@ async def serving(*, tracer: Tracer | None = None, **overrides: Any) -> AsyncIte
     """Serve with short limits, each of which a test may change."""
     limits = {"max_body_bytes": 10_000, "request_timeout_seconds": 5.0, "max_in_flight": 100}
     options: dict[str, Any] = {"head_seconds": 5.0, "keepalive_seconds": 30.0, "drain_seconds": 5.0, "tls": None}
-    options |= {"leave_seconds": 0.0}
+    options |= {"leave_seconds": 0.0, "shares_port": False}
     room = {"max_connections": 1000, "max_bytes": 10_000_000}
     room |= {name: value for name, value in overrides.items() if name in room}
     limits |= {name: value for name, value in overrides.items() if name in limits}

@@ -1,4 +1,4 @@
-"""Rates between two looks, for `top` and `lag --watch`, and how they are shown."""
+"""Rates between two looks, for `top`, and how they are shown."""
 
 import io
 from dataclasses import replace
@@ -9,8 +9,8 @@ from rich.console import Console
 
 from ops.kit.groups import GroupMember
 from ops.lag.model import GroupLag, PartitionLag
-from ops.lag.show import pace_cells, total_line
-from ops.lag.watch import Pace, paces, total_pace, watch_json
+from ops.lag.show import total_line
+from ops.top.pace import Pace, cells, in_words, paced_json, paces, total_pace
 from ops.top.read import process
 from ops.top.render import picture
 from ops.top.snapshot import Look, Pause, Process, Written, as_json, rates
@@ -53,7 +53,7 @@ def test_pace_of_the_group_is_the_sum_and_its_own_time_to_zero() -> None:
 def test_a_look_as_json_has_rates_of_partitions_and_group() -> None:
     after = lag((50, 100))
 
-    line = watch_json(after, [Pace(25.04, None)], Pace(25.04, 2.0), at="2026-01-02T15:00:00.000Z")
+    line = paced_json(after, [Pace(25.04, None)], Pace(25.04, 2.0), at="2026-01-02T15:00:00.000Z")
 
     assert (line["processed_per_second"], line["eta_seconds"]) == (25.0, 2.0)
     assert line["partitions"] == [
@@ -72,9 +72,10 @@ def test_a_look_as_json_has_rates_of_partitions_and_group() -> None:
 
 
 def test_pace_reads_well() -> None:
-    assert pace_cells(None) == ("?", "?")
-    assert pace_cells(Pace(1234.4, 90.0)) == ("1,234", "1 min 30 s")
-    assert "not shrinking" in total_line(lag((0, 5)), Pace(1.0, None))
+    assert cells(None) == ("?", "?")
+    assert cells(Pace(1234.4, 90.0)) == ("1,234", "1 min 30 s")
+    assert "not shrinking" in total_line(lag((0, 5)), in_words(Pace(1.0, None)))
+    assert in_words(None) == ""
 
 
 def look(at: float, group: GroupLag, written: Written | None = None) -> Look:

@@ -1,9 +1,12 @@
-"""How lag moves between two looks: pure."""
+"""How lag moves between two looks, and how that is shown: pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ops.kit.times import duration
 from ops.lag.model import GroupLag, PartitionLag, as_json
+
+COLUMNS = ("records/s", "caught up in")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,20 @@ def _eta(records: int, shrunk: int, seconds: float) -> float | None:
     return records * seconds / shrunk if shrunk > 0 and seconds > 0 else None
 
 
-def watch_json(after: GroupLag, pace: Sequence[Pace | None], total: Pace | None, *, at: str) -> dict[str, object]:
-    """One look for `-o json`: as a single look, with rates and times to zero."""
+def cells(pace: Pace | None) -> tuple[str, str]:
+    """Rate and time to zero."""
+    if pace is None:
+        return "?", "?"
+    return f"{pace.per_second:,.0f}", "not shrinking" if pace.eta_seconds is None else duration(pace.eta_seconds)
+
+
+def in_words(pace: Pace | None) -> str:
+    """The same for the line of the sum; nothing without a pace."""
+    return "" if pace is None else ", {} records/s, caught up in {}".format(*cells(pace))
+
+
+def paced_json(after: GroupLag, pace: Sequence[Pace | None], total: Pace | None, *, at: str) -> dict[str, object]:
+    """The lag for `-o json`, with rates and times to zero."""
     look = as_json(after)
     rows = look["partitions"]
     assert isinstance(rows, list)
