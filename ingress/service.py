@@ -191,7 +191,7 @@ def readiness(broker: KafkaPublisher, spooling: SpoolingPublisher | None, stop: 
 
 
 def notes(broker: KafkaPublisher, spooling: SpoolingPublisher | None) -> Callable[[], str | None]:
-    """What a ready process says all the same, or None: why webhooks go to the spool, and what is odd."""
+    """Tells what `/readyz` adds to "ok": why webhooks go to the spool, and how topics differ; None if nothing."""
 
     def note() -> str | None:
         told = [broker.note] if spooling is None else [broker.problem, spooling.note(), broker.note]

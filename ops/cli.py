@@ -72,7 +72,7 @@ class LazyGroup(TyperGroup):
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ARG002
-        """One of them; None when there is none of that name."""
+        """Returns the command of that name; None if there is none."""
         entry = COMMANDS.get(cmd_name)
         return None if entry is None else LazyCommand(cmd_name, entry)
 

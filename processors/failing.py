@@ -1,4 +1,4 @@
-"""What is told of an error that a partition's pipeline raised, in the log and to whoever asks for its standing."""
+"""Logs an error that a partition's pipeline raised, and makes a problem of it for readiness, metrics and `lag`."""
 
 from typing import TypeAlias
 
@@ -28,7 +28,7 @@ def tell_failure(number: int, error: BaseException, wait: float, told: Told) -> 
 
 
 def kind_of(error: BaseException) -> ProblemKind:
-    """Who must do something about it."""
+    """Tells who must act: nobody, an operator or a developer."""
     match error:
         case TransientError():
             return ProblemKind.WAITS

@@ -54,7 +54,7 @@ class MemberConfig:
 
 @dataclass(slots=True)
 class Assignment:
-    """What this member owns now; read by lag metrics and readiness.
+    """Holds the partitions that this member owns now; read by lag metrics and readiness.
 
     `told` outlives a stay; `fetcher` is the stay's.
     """

@@ -68,7 +68,7 @@ def exposed(address: str, *, encrypted: bool) -> bool:
 
 @asynccontextmanager
 async def session(pool: Pool) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
-    """One of the pool's; closed after an error that may be the session's, so that the pool opens another one.
+    """Lends a session of the pool, and closes it after an error that may be the session's: the pool opens another one.
 
     Raises:
         StateUnavailableError: whatever PostgreSQL's objection is.

@@ -20,7 +20,7 @@ from processors.ports import Tracer
 from processors.postgres_pool import make_pool
 from processors.postgres_state import PostgresState
 from processors.settings import ProcessorSettings
-from processors.standstill import StandstillBoard
+from processors.standstill import StandstillReporter
 from runtime import tracing
 from runtime.admin import admin_server
 from runtime.connection_diagnosis import refusal
@@ -92,7 +92,7 @@ class ProcessorService:
         pool = make_pool(settings.database_url.get_secret_value(), connections=settings.processor_database_connections)
         await pool.open()
         state = PostgresState(pool, settings.log_name)
-        board = StandstillBoard(
+        reporter = StandstillReporter(
             self._assignment,
             self._metrics,
             state,
@@ -117,7 +117,7 @@ class ProcessorService:
                     group.create_task(self._probe_state(state)),
                     group.create_task(self._probe_kafka()),
                     group.create_task(self._gate.watch()),
-                    group.create_task(board.run()),
+                    group.create_task(reporter.run()),
                 ]
                 await self._stay(state, stop)
                 for task in background:

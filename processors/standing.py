@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class ProblemKind(StrEnum):
-    """Who must do something: `waits` passes by itself, `refused` needs an operator, `unexpected` a developer."""
+    """Tells who must act: `waits` passes by itself, `refused` needs an operator, `unexpected` a developer."""
 
     WAITS = "waits"
     REFUSED = "refused"

@@ -15,7 +15,7 @@ MAX_WORDS = 500
 log = logger(__name__)
 
 
-class StandstillBoard:
+class StandstillReporter:
     """Tells for ever what this processor knows of its partitions; `processor` is its name in Kafka.
 
     Everything is told each time, so what another owner wrote, or a late one, does not stay. Best effort: without

@@ -1,4 +1,4 @@
-"""What a broker refuses, in words: the setting that an operator has to look at, which the client never names."""
+"""Puts a broker's error into words, with the setting that an operator has to look at; the client names none."""
 
 import re
 

@@ -18,7 +18,7 @@ def report(event: str, error: Exception, **fields: object) -> None:
 
 
 def problem_of(error: BaseException) -> str:
-    """What an operator is told: our own errors in their own words, any other by its class and place."""
+    """Words an error for an operator: our own errors by their text, any other by its class and place."""
     return str(error) if isinstance(error, PipelineError) else f"unexpected {type(error).__name__} at {_place(error)}"
 
 

@@ -89,7 +89,7 @@ class AnyRecords(PartitionRecords):  # type: ignore[misc]  # see above
             raise CorruptRecordException(f"{place} cannot be read: {problem_of(error)}") from error
 
     def _again(self, position: int) -> Iterator[Any]:
-        """What follows `position`; from the beginning, since which transactions were aborted is known only in order."""
+        """Decodes the fetch again for the records from `position` on; aborted transactions are known only in order."""
         self._records = LenientRecords(self._records.data)
         self._aborted_transactions = sorted(self._aborted or [], key=lambda found: found[1])
         self._aborted_producers = set()

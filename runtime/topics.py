@@ -36,7 +36,7 @@ Settings: TypeAlias = Mapping[str, Setting]
 
 
 def harm(name: str, topic: Topic, found: Settings) -> Iterator[str]:
-    """What of a topic's settings loses records or takes away what the guarantee stands on, in words."""
+    """Names the settings of a topic that lose records or break the guarantee."""
     wanted = topic.config["cleanup.policy"]
     policy = found.get("cleanup.policy")
     if policy is not None and policy.value != wanted and "compact" in (wanted, *policy.value.split(",")):
@@ -47,7 +47,7 @@ def harm(name: str, topic: Topic, found: Settings) -> Iterator[str]:
 
 
 def oddities(name: str, topic: Topic, found: Settings) -> Iterator[str]:
-    """What of a topic's settings is not as wanted and hurts less; a retention that somebody set is meant."""
+    """Names the settings of a topic that differ and lose nothing; a retention set on the topic itself is meant."""
     kept, wanted = found.get("retention.ms"), topic.config.get("retention.ms")
     if kept is not None and wanted is not None and not kept.own and 0 <= int(kept.value) < int(wanted):
         days = int(kept.value) / DAY_MS
@@ -71,7 +71,7 @@ def _short(name: str) -> str:
 
 
 class TopicWatch:
-    """What a process knows of its topics.
+    """Watches the partitions and settings of a process's topics.
 
     `problem`: what would lose or disorder records; `note`: what else is not as it should be. Both in words, or None.
     """

@@ -1,1 +1,1 @@
-"""What newcomers, tests and benchmarks run on one machine: the devstack and the demo."""
+"""Runs the whole system on one machine: the devstack and the demo."""

@@ -100,7 +100,7 @@ class KafkaPublisher:
 
     @property
     def note(self) -> str | None:
-        """What is not as it should be with the topics and keeps no webhook out, in words, or None."""
+        """Tells in words how the topics differ without keeping a webhook out; None if they do not."""
         return self._watched.note
 
     async def reconnected(self) -> None:

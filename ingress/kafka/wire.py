@@ -66,7 +66,7 @@ class Produce(ProduceRequest):  # type: ignore[misc]
 
 
 def errors_of(response: Any) -> dict[tuple[str, int], KafkaError | None]:
-    """What went wrong, by topic and partition; None where nothing did."""
+    """Returns the error of each topic and partition; None where there is none."""
     return {
         (topic, partition): _error(topic, code)
         for topic, partitions in response.topics

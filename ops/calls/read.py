@@ -43,7 +43,7 @@ async def read_call(settings: ProcessorSettings, call_id: str, *, age_ms: int, a
         for number in output_partitions(numbers, count, raw=len(raw))
     ]
     found, ends = await _records(settings, partitions, call_id.encode(), since_ms, advance)
-    # Of several partitions in the order of the brokers' clocks; within one, of its log.
+    # Records of several partitions are ordered by the brokers' clocks, those of one partition by its log.
     received = merge(*(found[raw[number]] for number in numbers), key=attrgetter("timestamp"))
     return Found(
         call_id=call_id,

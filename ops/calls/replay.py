@@ -33,7 +33,7 @@ class ReplayPlan:
     notes: tuple[str, ...]
 
     def outputs(self, names: TopicNames) -> list[Outgoing]:
-        """What to write, in raw order, each where a pass would write it."""
+        """Returns the records to write, in raw order, each with the topic and partition that a pass would choose."""
         return [
             Outgoing(topic, output_partition(owner.record.partition, self.partitions[topic]), event)
             for owner in self.owners

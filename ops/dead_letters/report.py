@@ -138,7 +138,7 @@ def settled_prose(settled: Settled) -> list[str]:
 
 
 def settled_line(settled: Settled | None) -> str | None:
-    """What was done before the plan could be shown, in one line; None if nothing was."""
+    """Tells in one line what was done before the plan could be shown; None if nothing was."""
     return "; ".join(settled_prose(settled) if settled else []) or None
 
 

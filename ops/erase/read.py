@@ -34,7 +34,7 @@ MOST_CALLS = 10_000  # a number in more calls than that is one of the company's 
 
 
 class Rows(NamedTuple):
-    """What the state table has of one call."""
+    """Holds the rows that the state table has about one call."""
 
     call_id: str
     claims: Sequence[ClaimRow]

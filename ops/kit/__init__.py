@@ -1,1 +1,1 @@
-"""What the commands share, one of each."""
+"""Holds what commands share, one module for each purpose."""

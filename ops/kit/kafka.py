@@ -117,7 +117,7 @@ async def reader(
 
 
 async def why_away(settings: KafkaSettings) -> str | None:
-    """What stands between us and brokers that do not answer; None when nobody knows."""
+    """Tells why brokers do not answer, as far as another connection to them shows it; None if unknown."""
     return await refusal(client_options(settings, client_id=CLIENT_ID))
 
 

@@ -1,4 +1,4 @@
-"""What the commands share: the `-o` option and how an error ends a command."""
+"""Defines the `-o` option and how an error ends a command."""
 
 import asyncio
 from collections.abc import Iterator

@@ -28,7 +28,7 @@ _UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\
 
 
 class OutputFormat(StrEnum):
-    """What `-o` takes."""
+    """Lists the values of `-o`."""
 
     TABLE = "table"
     JSON = "json"

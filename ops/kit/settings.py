@@ -17,7 +17,7 @@ class GroupSettings(Settings):
 
 
 class LagSettings(KafkaSettings, GroupSettings):
-    """What `lag` reads; without the database it names no partition that stands still."""
+    """Holds the settings of `lag`; without the database it names no partition that stands still."""
 
     database_url: SecretStr | None = Field(default=None, description="PostgreSQL connection URI of the state table")
 

@@ -15,7 +15,7 @@ from runtime.settings import DatabaseSettings
 
 
 async def standstills(connection: psycopg.AsyncConnection, group: str, topic: str) -> dict[int, Standstill]:
-    """What was told of the group's partitions.
+    """Reads which partitions of a group stand still, and why.
 
     Raises:
         OpsError: PostgreSQL is away or refuses.

@@ -24,7 +24,7 @@ class PartitionOffsets:
 
 @dataclass(frozen=True, slots=True)
 class Standstill:
-    """What a processor told of a partition that does not get on, in words, and since when."""
+    """Holds why a partition stands still, in the processor's words, and since when."""
 
     since: datetime
     problem: str

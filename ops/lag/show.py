@@ -49,6 +49,6 @@ def standstill_lines(lag: GroupLag) -> list[str]:
 
 
 def expired_line(lag: GroupLag) -> str | None:
-    """What retention took before it was processed; None if nothing."""
+    """Tells how many records retention removed before they were processed; None if none."""
     expired = sum(partition.expired for partition in lag.partitions)
     return f"warning: retention deleted {expired} offsets that this group never processed" if expired else None

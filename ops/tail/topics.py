@@ -1,4 +1,4 @@
-"""What `tail --topic` takes; apart from `ops.tail.run`, which imports the Kafka client."""
+"""Lists the values of `tail --topic`; apart from `ops.tail.run`, which imports the Kafka client."""
 
 from enum import StrEnum
 
