@@ -60,7 +60,8 @@ tools:
 		GOBIN="$$PWD/.tools" go install $(KUSTOMIZE) >/dev/null 2>&1 || echo "tools: no kustomize; the tests of deploy/k8s need it, or kubectl"; fi
 
 test: servers tls-postgres pgbouncer tools ## every test, on real servers (but for mutations, and outages of a minute)
-	@$(BIN)/python -m tests.support.together --numprocesses 4 --dist loadfile -m "not mutation and not floors"
+	@$(BIN)/python -m tests.support.together --numprocesses 4 --dist loadfile -m "not mutation and not floors and not alone"
+	@$(BIN)/pytest -m alone
 
 outages: servers ## the broker killed, the broker frozen, PostgreSQL killed: a minute each, under load
 	@OUTAGE_SECONDS=60 $(BIN)/pytest -rP tests/e2e/outages -k "no_webhook or under_load"

@@ -61,7 +61,7 @@ def commit() -> dict[str, object]:
 
 
 def _kafka_version() -> str:
-    lock = (ROOT / "ops" / "devstack" / "kafka-jars.lock").read_text(encoding="utf-8")
+    lock = (ROOT / "sandbox" / "devstack" / "kafka-jars.lock").read_text(encoding="utf-8")
     found = [line.rpartition(":")[2] for line in lock.splitlines() if "org.apache.kafka:kafka-clients:" in line]
     return found[0] if found else "unknown"
 

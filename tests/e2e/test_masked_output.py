@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from ingress.ports import Record
 from ingress.spool.model import Bounds
 from ingress.spool.spool import open_spool
-from ops.cli import app
+from ops.cli import LazyCommand, app
 from runtime.metrics import SpoolMetrics
 from schemas.dead_letter import Code, Reason, Stage, reason_headers
 from tests.support import cli
@@ -215,6 +215,7 @@ def _leaves(group: TyperGroup, prefix: str = "") -> Iterator[str]:
     context = typer.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
+        command = command.load() if isinstance(command, LazyCommand) else command
         if isinstance(command, TyperGroup):
             yield from _leaves(command, f"{prefix}{name} ")
         else:

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from schemas.topics import TopicNames
 from tests.support.ports import stable_port
 from tests.support.processes import Program, Programs
 from tests.support.waiting import until
 from tests.unit.ingress.serving import BODY, SECRET, STARTED_PATH, signed
+
+pytestmark = pytest.mark.alone  # memory, the loop's delay, how long good senders wait
 
 MIB = 1024 * 1024
 ANSWER_SECONDS = 2.0
