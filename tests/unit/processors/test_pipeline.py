@@ -324,8 +324,20 @@ async def test_stop_in_the_middle_of_healing_ends_it_and_the_next_one_goes_on() 
 
 
 async def test_crash_in_the_middle_of_healing_loses_no_conflict() -> None:
-    kafka, database = world("a", "a2", "b")
-    kafka.rewind(3)
+    database = await _healed_after_a_crash("a", "a2")  # in its last batch: nobody begins before that one again
+
+    assert database.conflicts == {(LOG, PARTITION, 1): ClaimKey("ringover:call.ended:a")}
+
+
+async def test_crash_before_the_last_batch_of_healing_loses_no_conflict() -> None:
+    database = await _healed_after_a_crash("a", "a2", "b")
+
+    assert database.conflicts == {(LOG, PARTITION, 1): ClaimKey("ringover:call.ended:a")}
+
+
+async def _healed_after_a_crash(*entries: str) -> MemoryDatabase:
+    kafka, database = world(*entries)
+    kafka.rewind(len(entries))
     healer = Process(kafka, database, max_records=2)
 
     async def crash() -> None:
@@ -336,8 +348,7 @@ async def test_crash_in_the_middle_of_healing_loses_no_conflict() -> None:
         await healer.run()
 
     await Process(kafka, database).drain()
-
-    assert database.conflicts == {(LOG, PARTITION, 1): ClaimKey("ringover:call.ended:a")}
+    return database
 
 
 async def test_copy_made_between_claims_and_conflicts_of_a_batch_loses_no_conflict() -> None:
