@@ -86,10 +86,10 @@ check: setup tools ## format, lint, types, import rules, and every test that nee
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -m "not server and not mutation and not floors"
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not server and not mutation and not floors"
 
 unit: setup tools ## the tests that need no server
-	@$(BIN)/pytest -m "not server and not mutation and not floors"
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not server and not mutation and not floors"
 
 simulate: setup ## the processor's cycle against 50,000 schedules of faults, each longer than in `make check`
 	@SIMULATION_SCHEDULES=$${SIMULATION_SCHEDULES:-50000} SIMULATION_BYTES=$${SIMULATION_BYTES:-300} $(BIN)/pytest --timeout=0 tests/simulation
