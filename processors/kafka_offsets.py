@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartiti
 
 from processors.kafka_transactions import open_transaction
 from runtime.errors import OpenTransactionError
-from runtime.kafka import close_consumer
+from runtime.kafka import close_consumer, partitions_by_topic
 
 READ_SECONDS = 60.0
 STALLED_SECONDS = 10.0  # how long an open transaction of another producer is waited for
@@ -98,8 +98,7 @@ def _wanted(places: Mapping[TopicPartition, TopicPartition], keys: Mapping[Topic
 
 async def _partitions(options: Mapping[str, Any], topic: str) -> Collection[int]:
     async with _consumer(options, (), isolation_level="read_committed") as consumer:
-        seen = await consumer._client.fetch_all_metadata()  # noqa: SLF001 - `topics()` shows only names
-    found: Collection[int] | None = seen.partitions_for_topic(topic)
+        found = (await partitions_by_topic(consumer)).get(topic)
     if found is None:
         raise UnknownTopicOrPartitionError(topic)
     return found

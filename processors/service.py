@@ -26,7 +26,7 @@ from runtime.admin import admin_server
 from runtime.connection_diagnosis import refusal
 from runtime.errors import LogUnavailableError, PipelineError, RefusedError
 from runtime.failures import problem_of, shown_traceback
-from runtime.kafka import client_options, close_consumer, fetch_bare_records, reading
+from runtime.kafka import client_options, close_consumer, fetch_bare_records, partitions_by_topic, reading
 from runtime.lifecycle import watch_loop_lag
 from runtime.logs import logger
 from runtime.metrics import ProcessorMetrics, retry_cause
@@ -239,15 +239,15 @@ class ProcessorService:
         standings = list(self._assignment.standings)
         with reading():
             async with asyncio.timeout(PROBE_SECONDS):
-                seen = await client._client.fetch_all_metadata()  # noqa: SLF001 - `topics()` shows only names
-                if self._topics.raw not in seen.topics():
+                seen = await partitions_by_topic(client)
+                if self._topics.raw not in seen:
                     raise LogUnavailableError(f"Kafka: topic {self._topics.raw} does not exist or may not be seen")
                 self._ends = await client.end_offsets(standings) if standings else {}
         for partition, standing in self._assignment.standings.items():
             standing.end = self._ends.get(partition)
         name_unread(self._assignment.standings, self._assignment.fetcher, time.monotonic())
         self._show_lag()
-        await self._watched.look({name: len(seen.partitions_for_topic(name) or ()) for name in seen.topics()})
+        await self._watched.look({name: len(partitions) for name, partitions in seen.items()})
 
     def _show_lag(self) -> None:
         standings = self._assignment.standings

@@ -233,6 +233,12 @@ def raise_if_fetching_ended(consumer: AIOKafkaConsumer) -> None:
         raise LogUnavailableError(f"the client fetches no more: {problem_of(error.__cause__ or error)}") from error
 
 
+async def partitions_by_topic(consumer: AIOKafkaConsumer) -> dict[str, set[int]]:
+    """Asks the brokers for every topic that we may see, and its partitions; the client's `topics()` has only names."""
+    seen = await consumer._client.fetch_all_metadata()  # noqa: SLF001 - the client has no public way to the partitions
+    return {name: set(seen.partitions_for_topic(name) or ()) for name in seen.topics()}
+
+
 @contextmanager
 def reading() -> Iterator[None]:
     """Turn the client's errors in a read into ours.

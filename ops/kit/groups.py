@@ -31,7 +31,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """One process of a group; it has no partitions while the group rebalances."""
+    """Holds a process of a group; it has no partitions while the group rebalances."""
 
     member_id: str
     client_id: str

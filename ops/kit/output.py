@@ -56,13 +56,13 @@ def stderr() -> Console:
 
 
 def say(message: str, *, style: str | None = None) -> None:
-    """One line of talk; one that nobody can hear ends no command."""
+    """Prints one line on stderr; a stderr that is closed ends no command."""
     with suppress(OSError):
         stderr().print(visible(message), style=style)
 
 
 def write_json(value: object) -> None:
-    """One JSON document, indented, on stdout."""
+    """Writes one JSON document, indented, to stdout."""
     _write(orjson.dumps(value, option=orjson.OPT_INDENT_2))
 
 
@@ -72,7 +72,7 @@ def write_text(*lines: str) -> None:
 
 
 def write_line(value: Mapping[str, object]) -> None:
-    """One JSON object on one line of stdout, at once."""
+    """Writes one JSON object as a line of stdout, at once."""
     _write(orjson.dumps(value))
 
 

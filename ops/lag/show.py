@@ -14,7 +14,7 @@ MAX_WORDS = 500
 
 
 def lag_table(lag: GroupLag, more: Sequence[Sequence[str]] = (), columns: Sequence[str] = ()) -> Table:
-    """One row per partition; `more` are cells that others add to each row, under `columns`."""
+    """Makes a table of one row per partition; `more` are cells added to each row, under `columns`."""
     most = max((partition.records for partition in lag.partitions), default=0)
     headings = [*COLUMNS, *columns, ""]
     rows = [

@@ -37,7 +37,7 @@ async def forecast(
     moves: Sequence[Move],
     counts: Mapping[str, int],
 ) -> Forecast:
-    """What will come out of the records that `moves` makes the processors read again; `counts`: partitions by topic."""
+    """Forecasts the events of the records that `moves` makes processors read again; `counts`: partitions by topic."""
     again = {m.partition: Range(m.target, m.target + m.records) for m in moves if m.target is not None and m.records}
     times: dict[int, int] = {}  # by partition of the dead-letter topic, from when on it may have some of them
     for move in moves:

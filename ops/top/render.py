@@ -1,4 +1,4 @@
-"""One look at the pipeline, or at one group, as a picture for people: pure."""
+"""Renders a snapshot of the pipeline, or of one group, for people: pure."""
 
 from rich.console import Group
 from rich.table import Table
