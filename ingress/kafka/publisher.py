@@ -125,11 +125,10 @@ class KafkaPublisher:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 client = await self._connect()
-                sender = self._sender_on(client)
-                sending = tasks.create_task(self._send(sender))
                 self._replace.clear()
                 await self._look(client)  # at the topics, before the first record
-                self._sender = sender
+                self._sender = sender = self._sender_on(client)
+                sending = tasks.create_task(self._send(sender))
                 self._tell_connected()
                 try:
                     await self._watch(client)
@@ -224,7 +223,8 @@ class KafkaPublisher:
             self._report(f"Kafka does not answer: {why}" if why else "Kafka does not answer")
             return False
         await self._watched.look({topic: _partitions(client, topic) for topic in self._topics})
-        self._report(self._missing_topic(client) or self._watched.problem)
+        if not self._replace.is_set():  # else a sender failed meanwhile: not available before it is replaced
+            self._report(self._missing_topic(client) or self._watched.problem)
         return True
 
     def _tell_connected(self) -> None:

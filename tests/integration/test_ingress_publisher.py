@@ -7,10 +7,11 @@ from typing import Any
 
 import aiokafka.client
 import pytest
+from aiokafka.client import AIOKafkaClient
 from prometheus_client import CollectorRegistry
 
 from ingress.kafka.accumulator import Sender
-from ingress.kafka.publisher import KafkaPublisher
+from ingress.kafka.publisher import PROBE_INTERVAL_SECONDS, KafkaPublisher
 from ingress.ports import Record
 from runtime.errors import PublishError
 from runtime.metrics import IngressMetrics
@@ -273,6 +274,34 @@ async def test_sender_that_fails_unexpectedly_is_replaced(
             patched.setattr(Sender, "_due_by_broker", lambda _sender: 1 // 0)
             with pytest.raises(PublishError):
                 await publisher.publish(Record(topics.raw, b"k", b"1", []))
+
+        await healthy(publisher)
+        await publisher.publish(Record(topics.raw, b"k", b"2", []))
+
+        assert [record.value for record in await read_topic(kafka_bootstrap_servers, topics.raw)] == [b"2"]
+
+
+async def test_sender_that_fails_during_a_probe_is_not_available_before_it_is_replaced(
+    kafka_bootstrap_servers: str, topics: TopicNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probing, failed = asyncio.Event(), asyncio.Event()
+    probe = AIOKafkaClient.force_metadata_update
+
+    async def slow_probe(client: AIOKafkaClient) -> bool:
+        probing.set()
+        await failed.wait()
+        return bool(await probe(client))
+
+    async with running(publisher_on(kafka_bootstrap_servers, topics)) as publisher:
+        await healthy(publisher)
+        with monkeypatch.context() as patched:
+            patched.setattr(AIOKafkaClient, "force_metadata_update", slow_probe)
+            async with asyncio.timeout(PROBE_INTERVAL_SECONDS + 30):
+                await probing.wait()
+            patched.setattr(Sender, "_due_by_broker", lambda _sender: 1 // 0)
+            with pytest.raises(PublishError):
+                await publisher.publish(Record(topics.raw, b"k", b"1", []))
+        failed.set()
 
         await healthy(publisher)
         await publisher.publish(Record(topics.raw, b"k", b"2", []))
