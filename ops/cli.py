@@ -35,7 +35,7 @@ COMMANDS = {
         "ops.rewind.cli",
         "Move a group's committed offsets: processors emit again what they emitted before, byte for byte.",
     ),
-    "spool": Entry("ops.spool.cli", "What an ingress keeps on its disk while Kafka does not take it."),
+    "spool": Entry("ops.spool.cli", "Records that an ingress keeps on its disk while Kafka does not take them."),
     "state": Entry(
         "ops.state.cli", "The state table: who owns which idempotency key, and how far each partition was claimed."
     ),
@@ -67,11 +67,11 @@ class LazyCommand(TyperCommand):
 class LazyGroup(TyperGroup):
     """The commands of the table, in its order."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: Any) -> list[str]:
         """Their names."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ARG002
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
         """Returns the command of that name; None if there is none."""
         entry = COMMANDS.get(cmd_name)
         return None if entry is None else LazyCommand(cmd_name, entry)

@@ -31,7 +31,7 @@ def in_quotes(text: str) -> bool:
 class FileSecretSource(PydanticBaseSettingsSource):
     """Reads `NAME_FILE` for each field that names a file, as container platforms mount secrets."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - interface
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """The content of the file named by `<FIELD>_FILE`, without surrounding white space.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Defines the `-o` option and how an error ends a command."""
+"""Defines the options `-o` and `--execute`, and how an error ends a command."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from ops.kit.kafka import why_away
 from ops.kit.output import OutputFormat, say
 from runtime.settings import KafkaSettings, load
 
+ExecuteOption = Annotated[bool, typer.Option("--execute", help="Do it; without this, only the plan is shown.")]
 OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="Table for people, JSON for scripts.")]
 
 

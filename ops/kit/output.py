@@ -9,9 +9,12 @@ rich honours NO_COLOR and drops colours and boxes' width tricks when the stream 
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
+from dataclasses import fields, is_dataclass
+from datetime import timedelta
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any
 
 import orjson
@@ -62,8 +65,35 @@ def say(message: str, *, style: str | None = None) -> None:
 
 
 def write_json(value: object) -> None:
-    """Writes one JSON document, indented, to stdout."""
-    _write(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+    """Writes one JSON document, indented, to stdout.
+
+    A dataclass is its fields, and the properties that its class attribute `also_in_json` names; a length of time is
+    its seconds, a path or an exception its text, a set its values in order.
+    """
+    _write(json_bytes(value, indented=True))
+
+
+def json_bytes(value: object, *, indented: bool = False) -> bytes:
+    """See `write_json`."""
+    options = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | (orjson.OPT_INDENT_2 if indented else 0)
+    return orjson.dumps(value, default=_plainer, option=options)
+
+
+def _plainer(value: object) -> object:
+    if is_dataclass(value):
+        names = (*(field.name for field in fields(value)), *getattr(value, "also_in_json", ()))
+        return {name: getattr(value, name) for name in names}
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Set):
+        return sorted(value)
+    if isinstance(value, tuple):  # a named one: orjson leaves these to us
+        return value._asdict() if hasattr(value, "_asdict") else list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, PurePath | Exception):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def write_text(*lines: str) -> None:
@@ -71,9 +101,9 @@ def write_text(*lines: str) -> None:
     _write("\n".join(map(visible, lines)).encode(sys.stdout.encoding, "backslashreplace"))
 
 
-def write_line(value: Mapping[str, object]) -> None:
-    """Writes one JSON object as a line of stdout, at once."""
-    _write(orjson.dumps(value))
+def write_line(value: object) -> None:
+    """Writes one JSON object as a line of stdout, at once; see `write_json`."""
+    _write(json_bytes(value))
 
 
 def _write(line: bytes) -> None:

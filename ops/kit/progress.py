@@ -3,10 +3,10 @@
 Its words may come from outside (a call's id, a phone number): they are text here as anywhere, never markup.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
@@ -24,6 +24,10 @@ class Advance(Protocol):
     def __call__(self, count: int, /, *, total: int | None = None) -> None:
         """Count them."""
         ...
+
+
+# Makes the display of one piece of work; see `shown_progress`. Functions that work take it, so that they print nothing.
+ShowProgress: TypeAlias = Callable[..., AbstractContextManager[Advance]]
 
 
 def unseen(_count: int, /, *, total: int | None = None) -> None:

@@ -57,7 +57,7 @@ class Answer:
 class Credential(Protocol):
     """What authenticates a body: the headers to send with it."""
 
-    def headers(self, body: bytes) -> dict[str, str]: ...  # noqa: D102 - see the class
+    def headers(self, body: bytes) -> dict[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class BearerToken:
 
     token: str
 
-    def headers(self, body: bytes) -> dict[str, str]:  # noqa: ARG002 - a token does not depend on the body
+    def headers(self, body: bytes) -> dict[str, str]:
         """The Authorization header."""
         return {"Authorization": f"Bearer {self.token}"}
 

@@ -1,11 +1,12 @@
-"""Reading a spool without touching it, beside a running ingress too."""
+"""Reads a spool without touching it, also beside a running ingress."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 from ingress.ports import Record
 from ingress.spool.files import FILE_NAME
@@ -15,8 +16,8 @@ from schemas.headers import ENDPOINT, header
 
 
 @dataclass(slots=True)
-class Heap:
-    """What waits for one topic from one endpoint; no bodies, no call ids."""
+class Waiting:
+    """Sums up the records that wait for one topic from one endpoint; no bodies, no call ids."""
 
     topic: str
     endpoint: str
@@ -24,39 +25,60 @@ class Heap:
     bytes: int
     oldest: datetime
 
-    def as_json(self) -> dict[str, object]:
-        """For `-o json`."""
-        return {
-            "topic": self.topic,
-            "endpoint": self.endpoint,
-            "records": self.records,
-            "bytes": self.bytes,
-            "oldest": self.oldest,
-        }
+
+@dataclass(frozen=True, slots=True)
+class SpoolSummary:
+    """Sums up a spool; `quarantined` are files that the ingress put aside, each of which needs somebody to look."""
+
+    also_in_json: ClassVar = ("records", "bytes", "oldest")
+
+    by_topic: Sequence[Waiting]
+    quarantined: Sequence[Path]
+
+    @property
+    def records(self) -> int:
+        """Records that wait."""
+        return sum(waiting.records for waiting in self.by_topic)
+
+    @property
+    def bytes(self) -> int:
+        """Their bytes, headers included."""
+        return sum(waiting.bytes for waiting in self.by_topic)
+
+    @property
+    def oldest(self) -> datetime | None:
+        """When the oldest was spooled."""
+        return min((waiting.oldest for waiting in self.by_topic), default=None)
+
+    @property
+    def topics(self) -> list[str]:
+        """Where they are to go."""
+        return sorted({waiting.topic for waiting in self.by_topic})
 
 
-def heaps(directory: Path) -> list[Heap]:
-    """What waits, by topic and endpoint.
+def summary(directory: Path) -> SpoolSummary:
+    """Sum up what waits, by topic and endpoint.
 
     Raises:
         OpsError: there is no spool, or it cannot be read.
     """
-    found: dict[tuple[str, str], Heap] = {}
+    found: dict[tuple[str, str], Waiting] = {}
     with _opened(directory) as connection:
         for topic, headers, size, spooled_at in connection.execute(
             "SELECT topic, headers, size, spooled_at FROM record ORDER BY id"
         ):
             endpoint = (header(decode_headers(headers), ENDPOINT) or b"?").decode()
-            heap = found.get((topic, endpoint))
-            if heap is None:
-                heap = found[topic, endpoint] = Heap(topic, endpoint, 0, 0, _time(spooled_at))
-            heap.records += 1
-            heap.bytes += size
-    return [found[name] for name in sorted(found)]
+            waiting = found.get((topic, endpoint))
+            if waiting is None:
+                waiting = found[topic, endpoint] = Waiting(topic, endpoint, 0, 0, _time(spooled_at))
+            waiting.records += 1
+            waiting.bytes += size
+    quarantined = sorted(directory.glob(f"{FILE_NAME}.set-aside-*Z"))
+    return SpoolSummary([found[name] for name in sorted(found)], quarantined)
 
 
 def rows(directory: Path) -> Iterator[Row]:
-    """Everything, in the order in which it would be sent.
+    """Yield every record, in the order in which it would be sent.
 
     Raises:
         OpsError: there is no spool, or it cannot be read.
@@ -66,11 +88,6 @@ def rows(directory: Path) -> Iterator[Row]:
             "SELECT id, topic, key, value, headers, spooled_at FROM record ORDER BY id"
         ):
             yield Row(number, Record(topic, key, value, decode_headers(headers)), spooled_at)
-
-
-def bad_files(directory: Path) -> list[Path]:
-    """Files that the ingress set aside; each one needs somebody to look."""
-    return sorted(directory.glob(f"{FILE_NAME}.set-aside-*Z"))
 
 
 @contextmanager

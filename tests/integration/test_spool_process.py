@@ -176,7 +176,8 @@ async def test_commands_show_export_and_drain_a_spool(
     assert "--execute carries it out" in plan.err
     assert await read_topic(kafka_bootstrap_servers, topics.raw) == []
     done = (await cli.run(env, "spool", "drain", "--dir", str(spool), "--execute", "-o", "json", expect=0)).json
-    assert done["sent"] == len(webhooks)
+    assert done["executed"] is True
+    assert done["result"]["sent"] == len(webhooks)
     found = await first_copies(kafka_bootstrap_servers, topics.raw)
     dead = await read_topic(kafka_bootstrap_servers, topics.dead_letter)
     assert len(dead) == len(answers.dead_lettered)

@@ -1,6 +1,6 @@
 """Which topics `spool drain` looks at."""
 
-from ops.spool.drain import with_partners
+from ops.spool.run import with_partners
 from schemas.topics import TopicNames
 
 

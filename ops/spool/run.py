@@ -1,4 +1,4 @@
-"""Sending a spool whose ingress is gone: the ingress's own drain, with its lock and its order."""
+"""Sends a spool whose ingress is gone, by the ingress's own drain: with its lock and in its order."""
 
 import asyncio
 import logging
@@ -9,15 +9,19 @@ from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
+from rich.table import Table
 
 from ingress.kafka.publisher import KafkaPublisher
 from ingress.spool.drain import Drain
 from ingress.spool.model import Bounds
 from ingress.spool.spool import Spool, open_spool
+from ops.kit.change import Change
 from ops.kit.errors import UnsafeError, UsageError
 from ops.kit.kafka import CLIENT_ID
 from ops.kit.live import stopped
-from ops.kit.progress import Advance
+from ops.kit.progress import Advance, ShowProgress
+from ops.spool.read import SpoolSummary, summary
+from ops.spool.show import notes, tables
 from runtime.errors import RefusedError
 from runtime.kafka import client_options
 from runtime.metrics import IngressMetrics, SpoolMetrics
@@ -32,11 +36,38 @@ _NO_BOUNDS = Bounds(max_bytes=2**62, max_age_seconds=2**31)
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """How it ended; `problem` is why records are left, if it is known."""
+    """Tells how it ended; `problem` is why records are left, if it is known."""
 
     sent: int
     left: int
     problem: str | None
+
+
+class DrainSpool(Change[SpoolSummary, Drained]):
+    """Sends every record of a spool and removes what Kafka has acknowledged."""
+
+    def __init__(self, settings: KafkaSettings, directory: Path, progress: ShowProgress) -> None:
+        self._settings, self._directory, self._progress = settings, directory, progress
+
+    async def plan(self) -> SpoolSummary:
+        return summary(self._directory)
+
+    def nothing_to_do(self, plan: SpoolSummary) -> bool:
+        return plan.records == 0
+
+    async def execute(self, plan: SpoolSummary) -> Drained:
+        """Return when all is sent, nothing moves any more, or the operator interrupts."""
+        with self._progress("draining", plan.records) as advance:
+            return await drain(self._settings, self._directory, plan.topics, advance)
+
+    def tables(self, plan: SpoolSummary) -> Iterable[Table]:
+        return tables(plan)
+
+    def notes(self, plan: SpoolSummary) -> Iterable[str]:
+        return notes(plan)
+
+    def done(self, plan: SpoolSummary, result: Drained) -> str:
+        return f"sent: {result.sent}, left: {result.left}"
 
 
 async def drain(settings: KafkaSettings, directory: Path, topics: list[str], advance: Advance) -> Drained:
