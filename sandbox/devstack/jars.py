@@ -1,4 +1,4 @@
-"""Kafka's jars: fetched once from Maven Central, verified against the lock, kept outside the clone.
+"""Fetches Kafka's jars once from Maven Central, verifies them against the lock, and keeps them outside the clone.
 
 `python -m sandbox.devstack.jars lock` resolves Kafka's dependencies anew and rewrites the lock file.
 """
@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from types import ModuleType
+from typing import Literal
 
 import typer
 
@@ -20,10 +21,7 @@ from sandbox.devstack import wheels
 from sandbox.devstack.errors import AbortedError, UnsupportedPlatformError, disk_errors
 from sandbox.devstack.jarlock import LOCK_PATH, LockedJar, parse_lock, render_lock
 from sandbox.devstack.locks import file_lock
-from sandbox.devstack.progress import DownloadProgress
-
-if TYPE_CHECKING:
-    from sandbox.devstack.maven import MavenCentral
+from sandbox.devstack.progress import counted
 
 PARALLEL_DOWNLOADS = 6
 STAGING_PREFIX = "fetching-"
@@ -85,42 +83,41 @@ def _stop_if(abort: threading.Event | None) -> Callable[[], None]:
 
 
 def _fetch(jars: Sequence[LockedJar], complete: Path, check: Callable[[], None]) -> None:
+    maven = _maven()
     for abandoned in complete.parent.glob(f"{STAGING_PREFIX}*"):  # we hold the lock: its owner is dead
         shutil.rmtree(abandoned)
     with ExitStack() as stack:
         staging = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=complete.parent, prefix=STAGING_PREFIX)))
         ready = staging / "ready"
         ready.mkdir()
-        progress = stack.enter_context(DownloadProgress(total=len(jars), before_chunk=check))
-        maven = _central(staging / "repository", progress)
+        one_more = stack.enter_context(counted("Kafka's jars from Maven Central", len(jars)))
 
         def fetch_one(jar: LockedJar) -> None:
             check()
-            source = maven.download(jar.coordinates)
-            jar.verify(source)
-            source.rename(ready / jar.filename)
+            maven.download(jar.coordinates, ready / jar.filename, check)
+            jar.verify(ready / jar.filename)
 
         pool = ThreadPoolExecutor(PARALLEL_DOWNLOADS)
         stack.callback(pool.shutdown, cancel_futures=True)
         for future in as_completed([pool.submit(fetch_one, jar) for jar in jars]):
             future.result()
-            progress.finished_one()
+            one_more()
         ready.rename(complete)
 
 
-def _central(repository: Path, progress: DownloadProgress | None = None) -> "MavenCentral":
+def _maven() -> ModuleType:
     try:
-        from sandbox.devstack.maven import MavenCentral  # noqa: PLC0415 - an optional dependency
+        from sandbox.devstack import maven  # noqa: PLC0415 - an optional dependency
     except ImportError as exc:
         raise UnsupportedPlatformError("the package jgo is not installed", hint=wheels.HINT) from exc
-    return MavenCentral(repository, progress)
+    return maven
 
 
 def write_lock() -> None:
-    """Resolves Kafka's dependencies anew and replaces the lock file by one rename."""
+    """Resolve Kafka's dependencies anew, and replace the lock file by one rename."""
     with tempfile.TemporaryDirectory(dir=LOCK_PATH.parent) as staging:
         new = Path(staging, LOCK_PATH.name)
-        new.write_text(render_lock(_central(Path(staging)).resolve_lock()), encoding="utf-8")
+        new.write_text(render_lock(_maven().resolve_lock()), encoding="utf-8")
         new.rename(LOCK_PATH)
 
 

@@ -7,18 +7,20 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from sandbox.devstack import cli, jars, wheels
+from sandbox.devstack import cli, jars, maven, wheels
 from sandbox.devstack.errors import (
     AbortedError,
     ChecksumError,
     DataDirInUseError,
     DevstackError,
     DiskFullError,
+    DownloadError,
     PortTakenError,
     UnsupportedPlatformError,
     disk_errors,
@@ -106,6 +108,55 @@ def test_aborted_fetch_leaves_no_jars_behind(tmp_path: Path, monkeypatch: pytest
         jars.ensure_jars(abort)
 
     assert [path.name for path in tmp_path.iterdir()] == ["kafka-jars.lock"]
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Statuses that the place of the jars answers with, one after another; then 200 with the bytes `abc`."""
+    statuses: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert self.path == "/org/example/thing/1.0/thing-1.0.jar"
+            status = statuses.pop(0) if statuses else 200
+            self.send_response(status)
+            self.send_header("Content-Length", "3")
+            self.end_headers()
+            self.wfile.write(b"abc")
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        monkeypatch.setattr(maven, "MAVEN_CENTRAL_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(maven, "PAUSE_SECONDS", 0.0)
+        yield statuses
+        server.shutdown()
+
+
+def test_jar_is_fetched_by_its_coordinates_and_tried_again(answers: list[int], tmp_path: Path) -> None:
+    answers += [503, 500]
+
+    maven.download("org.example:thing:1.0", tmp_path / "jar")
+
+    assert (tmp_path / "jar").read_bytes() == b"abc"
+
+
+def test_jar_that_cannot_be_fetched_is_named_with_the_reason(answers: list[int], tmp_path: Path) -> None:
+    answers += [404] * maven.ATTEMPTS
+
+    with pytest.raises(DownloadError, match=r"org\.example:thing:1\.0 .*404"):
+        maven.download("org.example:thing:1.0", tmp_path / "jar")
+
+
+def test_fetch_stops_between_chunks(answers: list[int], tmp_path: Path) -> None:
+    def stop() -> None:
+        raise AbortedError("stopped")
+
+    assert answers == []
+    with pytest.raises(AbortedError):
+        maven.download("org.example:thing:1.0", tmp_path / "jar", stop)
 
 
 def test_cache_follows_xdg(monkeypatch: pytest.MonkeyPatch) -> None:

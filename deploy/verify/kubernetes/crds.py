@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from sandbox.devstack.jarlock import parse_lock
-from sandbox.devstack.maven import MavenCentral
+from sandbox.devstack.maven import download
 from sandbox.devstack.wheels import java
 
 # Module and version, its hash as go.sum would have it, and the files.
@@ -50,11 +50,11 @@ def from_modules(into: Path) -> None:
 
 def from_strimzi(into: Path) -> None:
     """Let Strimzi's generator make its own."""
-    with tempfile.TemporaryDirectory() as repository:
-        maven = MavenCentral(Path(repository))
+    with tempfile.TemporaryDirectory() as directory:
         jars = []
         for jar in parse_lock(STRIMZI.read_text(encoding="utf-8")):
-            path = maven.download(jar.coordinates)
+            path = Path(directory, jar.filename)
+            download(jar.coordinates, path)
             jar.verify(path)
             jars.append(str(path))
         wanted = [f"{name}={into / f'kafka.strimzi.io_{kind}.yaml'}" for kind, name in KINDS.items()]

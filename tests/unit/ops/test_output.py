@@ -78,7 +78,6 @@ def test_only_the_shared_module_makes_texts_and_consoles() -> None:
 
     assert found == {
         "sandbox/devstack/progress.py: Console(",  # stands alone; markup is off there, too
-        "sandbox/devstack/progress.py: TextColumn(",
     }
 
 
