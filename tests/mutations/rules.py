@@ -1,6 +1,6 @@
 """The rules that the guarantee stands on, what the code looks like without each, and the tests that must then fail.
 
-docs/design.md lists the same rules by name; tests/unit/test_docs.py holds it to this table.
+docs/testing.md lists the same rules by name; tests/unit/test_docs.py holds it to this table.
 """
 
 from dataclasses import dataclass
