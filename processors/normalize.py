@@ -17,11 +17,11 @@ from processors.model import Normalized, RawRecord, Rejected, Verdict
 from processors.size import event_fits
 from schemas.body import parse_body
 from schemas.dead_letter import Code, Reason, Stage
-from schemas.endpoints import ENDPOINTS
+from schemas.events import ENDPOINTS, EventType
 from schemas.headers import ENDPOINT, TRACEPARENT
-from schemas.identity import EventType, claim_key
+from schemas.identity import claim_key
 from schemas.numbers import without_e164
-from schemas.received import CallEndedReceived, CallStartedReceived, RecordingReadyReceived, validator
+from schemas.received import validator
 from schemas.topics import MAX_OUTPUT_BYTES
 
 MAX_DEPTH = 32  # nested arrays and objects; the specification's deepest body has 3
@@ -59,10 +59,9 @@ def normalize(record: RawRecord, *, source: str) -> Verdict:
     key = call_id.encode()
     if record.key != key:
         return Rejected(_reason(Code.KEY_MISMATCH, "the record's key is not the body's call.id"), record)
-    recording = received.get("recording")
-    recording_id = recording["id"] if recording else None
+    part_id = received[kind.part]["id"] if kind.part else None
     # Copied, since orjson's bytes keep a whole page of memory each: a batch of them took most of its time to fault in.
-    fields = kind.value(received)
+    fields = kind.value_of(received)
     value = b"%b" % orjson.dumps(fields)
     from_number = to_number = None
     if fields.get("to_e164", "") is None or fields.get("from_e164", "") is None:
@@ -72,12 +71,12 @@ def normalize(record: RawRecord, *, source: str) -> Verdict:
         Normalized,
         (
             kind.event_type,
-            claim_key(kind.event_type, call_id, recording_id),
+            claim_key(kind.event_type, call_id, part_id),
             content_hash(value, from_number, to_number),
             key,
             value,
             call_id,
-            recording_id,
+            part_id,
             received.get("event_id"),
             body["timestamp"],
             received["timestamp"],
@@ -146,59 +145,20 @@ def _first_mistake(error: ValidationError) -> Reason:
     return _reason(code, f"{path}: {first['msg']}")
 
 
-# The fields of the normalized values, in the specification's order (schemas.normalized describes them).
-
-
-def _started(received: CallStartedReceived) -> dict[str, object]:
-    call = received["call"]
-    agent = call.get("agent")
-    caller, called = call.get("from_"), call["to"]
-    return {
-        "call_id": call["id"],
-        "direction": call["direction"],
-        "from_e164": caller if caller and caller[0] == "+" else None,
-        "to_e164": called if called[0] == "+" else None,
-        "queue_id": call.get("queue_id"),
-        "agent_ref": agent.get("id") if agent else None,
-    }
-
-
-def _ended(received: CallEndedReceived) -> dict[str, object]:
-    call = received["call"]
-    return {
-        "call_id": call["id"],
-        "duration_sec": call["duration_sec"],
-        "hangup_cause": call["hangup_cause"],
-        "disposition": call["disposition"],
-    }
-
-
-def _recorded(received: RecordingReadyReceived) -> dict[str, object]:
-    recording, transcript = received["recording"], received.get("transcript")
-    return {
-        "call_id": received["call"]["id"],
-        "recording_id": recording["id"],
-        "recording_url": recording["url"],
-        "transcript_text": transcript.get("text") if transcript else None,
-        "transcript_lang": transcript.get("language") if transcript else None,
-    }
-
-
 class _Kind(NamedTuple):
-    """A kind of event: how its body is validated, and the value made of what was received."""
+    """A kind of event, with what is used of its row for every record."""
 
     event_type: EventType
     validate: Callable[[object], Any]
-    value: Callable[[Any], dict[str, object]]
+    value_of: Callable[[Any], dict[str, object]]
+    part: str | None
 
 
 _KINDS = {
-    kind.event_type.value: kind
-    for kind in (
-        _Kind(EventType.CALL_STARTED, validator(CallStartedReceived).validate_python, _started),
-        _Kind(EventType.CALL_ENDED, validator(CallEndedReceived).validate_python, _ended),
-        _Kind(EventType.RECORDING_READY, validator(RecordingReadyReceived).validate_python, _recorded),
+    event_type.value: _Kind(
+        event_type, validator(event_type.received).validate_python, event_type.value_of, event_type.part
     )
+    for event_type in EventType
 }
 
 

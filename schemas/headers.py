@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from schemas.identity import SOURCE, EventId, EventType, IdempotencyKey
-from schemas.normalized import dataschema
+from schemas.events import EventType
+from schemas.identity import SOURCE, EventId, IdempotencyKey
 
 Headers: TypeAlias = list[tuple[str, bytes]]  # as we write them
 # As any record may have them: Kafka allows null for a value, and one name several times, of which the last one counts.
@@ -128,7 +128,7 @@ _FIXED: dict[EventType, Headers] = {
         ("ce_specversion", b"1.0"),
         ("ce_type", event_type.value.encode()),
         ("ce_source", SOURCE.encode()),
-        ("ce_dataschema", dataschema(event_type).encode()),
+        ("ce_dataschema", event_type.dataschema.encode()),
         ("content-type", b"application/json"),
     ]
     for event_type in EventType

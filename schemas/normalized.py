@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.fields import ID_MAX_CHARACTERS, INT64_MAX, NO_CONTROL_PATTERN
-from schemas.identity import EventType
 from schemas.numbers import E164_PATTERN
 
 SCHEMA_VERSION = 1
@@ -56,15 +55,3 @@ class RecordingReady(NormalizedEvent):
     recording_url: _NonEmpty
     transcript_text: str | None
     transcript_lang: str | None
-
-
-MODELS: dict[EventType, type[NormalizedEvent]] = {
-    EventType.CALL_STARTED: CallStarted,
-    EventType.CALL_ENDED: CallEnded,
-    EventType.RECORDING_READY: RecordingReady,
-}
-
-
-def dataschema(event_type: EventType) -> str:
-    """The URI that names the JSON Schema of this event type's values (`$id` in schemas/jsonschema)."""
-    return f"urn:ringover-events:schema:{event_type.value}:v{SCHEMA_VERSION}"

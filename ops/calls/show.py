@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from ops.calls.model import Seen, Source, Story, Webhook
+from ops.calls.model import Seen, Story, Webhook
 from ops.calls.timeline import is_dead_letter, passes, remark, source_of
+from ops.kit.claims import Source
 from ops.kit.masking import shown_value
 from ops.kit.output import table
 from ops.kit.times import shown, shown_ms

@@ -12,7 +12,7 @@ from ingress.settings import IngressSettings
 from processors.settings import ProcessorSettings
 from runtime.settings import Settings
 from schemas.dead_letter import Code
-from schemas.endpoints import ENDPOINTS, PATH_PREFIX
+from schemas.events import ENDPOINTS, PATH_PREFIX
 from schemas.topics import TOPICS
 from tests.mutations.rules import RULES, SERVER_RULES, SIMULATION
 

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from ops.calls.model import ClaimRow, Found, Seen, Standing, Story
+from ops.calls.model import Found, Seen, Standing, Story
 from ops.calls.partition import output_partitions, placed, raw_partitions
 from ops.calls.replay import as_json as plan_json
 from ops.calls.replay import plan_replay
 from ops.calls.show import as_json, render, verdict_words
 from ops.calls.timeline import event_of, passes, remark, source_of, summary, tell
+from ops.kit.claims import ClaimRow
 from ops.kit.masking import masked, shown_value
 from processors.model import Normalized, Record
 from processors.normalize import normalize
