@@ -66,7 +66,7 @@ def normalize(record: RawRecord, *, source: str) -> Verdict:
     from_number = to_number = None
     if fields.get("to_e164", "") is None or fields.get("from_e164", "") is None:
         call = received["call"]
-        from_number, to_number = without_e164(call.get("from_")), without_e164(call["to"])
+        from_number, to_number = without_e164(call.get("from_")), without_e164(call.get("to"))
     event = _new(  # in the order of its fields, which neither the class nor _make counts here: that takes longer
         Normalized,
         (

@@ -8,14 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.fields import ID_MAX_CHARACTERS, INT64_MAX, NO_CONTROL_PATTERN
+from schemas.fields import ID_MAX_CHARACTERS, INT64_MAX, NO_CONTROL_PATTERN, Shown, Url, Words
 from schemas.numbers import E164_PATTERN
 
 SCHEMA_VERSION = 1
 
-_Id = Annotated[str, Field(min_length=1, max_length=ID_MAX_CHARACTERS, pattern=NO_CONTROL_PATTERN)]
-_E164 = Annotated[str, Field(pattern=f"^{E164_PATTERN}$".replace("\\+", "[+]"))]
-_NonEmpty = Annotated[str, Field(min_length=1)]
+_Id = Annotated[str, Field(min_length=1, max_length=ID_MAX_CHARACTERS, pattern=NO_CONTROL_PATTERN), Shown.ID]
+_E164 = Annotated[str, Field(pattern=f"^{E164_PATTERN}$".replace("\\+", "[+]")), Shown.NUMBER]
 
 
 class NormalizedEvent(BaseModel):
@@ -33,7 +32,7 @@ class CallStarted(NormalizedEvent):
     `ce_fromnumber` or `ce_tonumber`.
     """
 
-    direction: Literal["inbound", "outbound", "internal"]
+    direction: Annotated[Literal["inbound", "outbound", "internal"], Shown.WORD]
     from_e164: _E164 | None
     to_e164: _E164 | None
     queue_id: _Id | None
@@ -43,15 +42,15 @@ class CallStarted(NormalizedEvent):
 class CallEnded(NormalizedEvent):
     """A call is over. `duration_sec` is in seconds."""
 
-    duration_sec: Annotated[int, Field(ge=0, le=INT64_MAX)]
-    hangup_cause: _NonEmpty
-    disposition: _NonEmpty
+    duration_sec: Annotated[int, Field(ge=0, le=INT64_MAX), Shown.COUNT]
+    hangup_cause: Words
+    disposition: Words
 
 
 class RecordingReady(NormalizedEvent):
     """A recording, and perhaps its transcript, can be fetched."""
 
     recording_id: _Id
-    recording_url: _NonEmpty
-    transcript_text: str | None
-    transcript_lang: str | None
+    recording_url: Url
+    transcript_text: Annotated[str | None, Shown.HIDDEN]
+    transcript_lang: Annotated[str | None, Shown.WORD]

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from pydantic_core import CoreConfig, SchemaValidator
 from typing_extensions import TypedDict
 
-from schemas.fields import CalledNumber, CallerNumber, Id, NonEmpty, Seconds, Timestamp
+from schemas.fields import CalledNumber, CallerNumber, Id, Seconds, Shown, Timestamp, Url, Words
 
 _received = with_config(ConfigDict(strict=True, extra="ignore"))
 
@@ -32,7 +32,7 @@ class StartedCall(TypedDict):
     """The `call` of a `call.started`."""
 
     id: Id
-    direction: Literal["inbound", "outbound", "internal"]
+    direction: Annotated[Literal["inbound", "outbound", "internal"], Shown.WORD]
     from_: NotRequired[Annotated[CallerNumber, Field(alias="from")]]
     to: CalledNumber
     queue_id: NotRequired[Id | None]
@@ -45,8 +45,8 @@ class EndedCall(TypedDict):
 
     id: Id
     duration_sec: Seconds
-    hangup_cause: NonEmpty
-    disposition: NonEmpty
+    hangup_cause: Words
+    disposition: Words
 
 
 @_received
@@ -61,15 +61,15 @@ class Recording(TypedDict):
     """A recording; `url` is opaque to us: nothing here ever fetches it."""
 
     id: Id
-    url: NonEmpty
+    url: Url
 
 
 @_received
 class Transcript(TypedDict):
     """A recording's transcript."""
 
-    text: NotRequired[str | None]
-    language: NotRequired[str | None]
+    text: NotRequired[Annotated[str | None, Shown.HIDDEN]]
+    language: NotRequired[Annotated[str | None, Shown.WORD]]
 
 
 @_received

@@ -114,7 +114,6 @@ ARROWS = {
     ("erase", "calls"): "looks for a call in the partitions where `calls show` looks",
     ("erase", "state"): "erases rows of the state table",
     ("erase", "topics"): "says until when retention keeps the rest",
-    ("kit", "dead_letters"): "records are shown with the masking of dead letters",
     ("kit", "lag"): "what stands still is told in a lag",
     ("lag", "topics"): "counts a topic's partitions",
     ("rewind", "calls"): "forecasts by the partitions of a call's outputs",
