@@ -35,7 +35,8 @@ class Shown(Enum):
     """
 
     ID = auto()
-    WORD = auto()  # a few, of Ringover's own
+    WORD = auto()
+    WORDS = auto()  # some, of Ringover's own; in any other field, words with spaces may be what somebody said
     TIME = auto()
     COUNT = auto()
     NUMBER = auto()  # a telephone number: its last digits
@@ -139,7 +140,7 @@ Id = Annotated[
 CalledNumber = Annotated[str, _number(CALLED_PATTERN), Shown.NUMBER]
 CallerNumber = Annotated[str, _number(CALLER_PATTERN), Shown.NUMBER] | None
 Timestamp = Annotated[str, AfterValidator(_to_utc), Shown.TIME]  # comes out in UTC
-Words = Annotated[str, Field(min_length=1), Shown.WORD]
+Words = Annotated[str, Field(min_length=1), Shown.WORDS]
 Url = Annotated[str, Field(min_length=1), Shown.HIDDEN]
 Seconds = Annotated[
     int, _integer(0, INT64_MAX), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": INT64_MAX}), Shown.COUNT

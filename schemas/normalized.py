@@ -1,7 +1,8 @@
-"""Normalized events: the values on the topics, with exactly the specification's fields in its order.
+"""Models the values of events on the topics, with exactly the specification's fields in its order.
 
 A change here is a change of contract: it needs an example and a line in docs/design.md, and a new schema version unless
 every value that was valid stays so: the version is in a header of each event, and a rewind must give the same bytes.
+Each field has a mark in its type that says how it may be shown (schemas.fields.Shown).
 """
 
 from typing import Annotated, Literal
@@ -18,7 +19,7 @@ _E164 = Annotated[str, Field(pattern=f"^{E164_PATTERN}$".replace("\\+", "[+]")),
 
 
 class NormalizedEvent(BaseModel):
-    """What every normalized value has."""
+    """Holds what every normalized value has, and refuses fields that are not its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 

@@ -1,7 +1,8 @@
-"""Webhook bodies as received from Ringover: strict on the fields we use, tolerant of every other one.
+"""Models webhook bodies as Ringover sends them: strict on the fields we use, tolerant of every other one.
 
 Source: the customer's specification, "Payload raw" of sections 1.1 to 1.3. Optional fields may be absent or null.
-Validating a body makes plain dictionaries with these fields alone.
+Validating a body makes plain dictionaries with these fields alone. Each has a mark in its type that says how it may be
+shown (schemas.fields.Shown).
 """
 
 from typing import Annotated, Any, Literal, NotRequired
@@ -16,7 +17,7 @@ _received = with_config(ConfigDict(strict=True, extra="ignore"))
 
 
 def validator(model: type[Any]) -> SchemaValidator:
-    """The validator of one of these models; its errors never quote the body."""
+    """Makes the validator of one of these models; its errors never quote the body."""
     return SchemaValidator(TypeAdapter(model).core_schema, CoreConfig(hide_input_in_errors=True))
 
 

@@ -1,4 +1,4 @@
-"""The topics registry: the one source for creation, deployment files and tests.
+"""Registers the topics with their settings: the one source for creation, deployment files and tests.
 
 Partition count is the same everywhere: an event goes to the partition its raw record came from, so no second hash is
 needed and a call's order holds. Partitions never grow (a key would move); topics under another prefix do that. What
@@ -21,7 +21,7 @@ MAX_BODY_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic as it must be on the broker; `name` is without prefix."""
+    """Describes a topic as it must be on the broker; `name` is without prefix."""
 
     name: str
     config: dict[str, str]
@@ -89,7 +89,7 @@ def topic_named(name: str) -> Topic | None:
 
 @dataclass(frozen=True, slots=True)
 class TopicNames:
-    """Full topic names of one environment: `prefix` (KAFKA_TOPIC_PREFIX) isolates tests and environments."""
+    """Gives the full topic names of one environment: `prefix` (KAFKA_TOPIC_PREFIX) isolates tests and environments."""
 
     prefix: str = ""
 

@@ -23,7 +23,7 @@ DEPTH_SHOWN = 6  # the specification's bodies have 3 levels
 NUMBER_HEADERS = (headers.FROM_NUMBER, headers.TO_NUMBER)
 
 _ID = re.compile(rf"[A-Za-z0-9_.:-]{{1,{ID_MAX_CHARACTERS}}}")
-_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_. -]{0,63}")
+_WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9_. -]{0,63}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 _HEADER = re.compile(r"[A-Za-z0-9_.:/-]{1,400}")  # ids, keys of two ids, times, places of records
 _DIGIT_RUN = re.compile(r"[0-9]{6}")
@@ -60,7 +60,11 @@ def shown_id(value: object) -> object:
 
 
 def _word(value: object) -> object:
-    return value if isinstance(value, str) and _WORD.fullmatch(value) and not _DIGIT_RUN.search(value) else HIDDEN
+    return HIDDEN if isinstance(value, str) and " " in value else _words(value)
+
+
+def _words(value: object) -> object:
+    return value if isinstance(value, str) and _WORDS.fullmatch(value) and not _DIGIT_RUN.search(value) else HIDDEN
 
 
 def _time(value: object) -> object:
@@ -82,6 +86,7 @@ def _hidden(_value: object) -> object:
 _RULES: dict[Shown, Callable[[object], object]] = {
     Shown.ID: shown_id,
     Shown.WORD: _word,
+    Shown.WORDS: _words,
     Shown.TIME: _time,
     Shown.COUNT: _count,
     Shown.NUMBER: _number,
