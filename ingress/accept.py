@@ -11,8 +11,9 @@ import orjson
 
 from schemas.body import parse_body
 from schemas.dead_letter import Code, Reason, Stage
+from schemas.events import EventType
 from schemas.fields import ID_MAX_CHARACTERS, is_id
-from schemas.identity import CallId, EventId, EventType, IdempotencyKey, derived_event_id, idempotency_key
+from schemas.identity import CallId, EventId, IdempotencyKey, derived_event_id, idempotency_key
 
 Document: TypeAlias = dict[str, Any]
 #: Why a body has no place in the raw log.
@@ -67,10 +68,10 @@ def _event_id(event_type: EventType, call_id: str, document: Document) -> EventI
 
 
 def _idempotency_key(event_type: EventType, call_id: str, document: Document) -> IdempotencyKey | None:
-    if event_type is not EventType.RECORDING_READY:
+    if event_type.part is None:
         return idempotency_key(event_type, call_id)
-    recording_id = _id_in(document, "recording")
-    return idempotency_key(event_type, call_id, recording_id) if is_id(recording_id) else None
+    part_id = _id_in(document, event_type.part)
+    return idempotency_key(event_type, call_id, part_id) if is_id(part_id) else None
 
 
 def _id_in(document: Document, name: str) -> Any:

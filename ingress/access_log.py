@@ -15,7 +15,7 @@ from ingress.tracing import Trace
 from runtime.fast_metrics import Buckets, Count
 from runtime.logs import logger
 from runtime.metrics import IngressMetrics
-from schemas.endpoints import ENDPOINTS
+from schemas.events import ENDPOINTS
 
 OTHER = "other"  # the endpoint, in metrics and logs, of requests to none of ours
 # Of answers with one code; the rest is counted in one line, so that a flood costs no time and hides nothing else.

@@ -23,7 +23,7 @@ from ingress.tracing import Tracer
 from runtime.errors import PublishError, SpoolFullError
 from runtime.failures import report
 from runtime.metrics import IngressMetrics
-from schemas.endpoints import ENDPOINTS, PATH_PREFIX
+from schemas.events import ENDPOINTS, PATH_PREFIX
 from schemas.headers import Headers, encode_raw, valid_traceparent
 from schemas.topics import TopicNames
 

@@ -17,17 +17,10 @@ from pydantic import TypeAdapter
 from ingress import authenticate
 from ingress.http import problems
 from ingress.http.answers import JSON_TYPE, PROBLEM_TYPE, REQUEST_ID_HEADER, Problem
-from schemas.endpoints import ENDPOINTS, PATH_PREFIX
-from schemas.identity import EventType
-from schemas.received import CallEndedReceived, CallStartedReceived, RecordingReadyReceived
+from schemas.events import PATH_PREFIX, EventType
 
 FILE = Path(__file__).parents[1] / "schemas" / "openapi.json"
 REF = "#/components/schemas/{model}"
-MODELS: dict[EventType, type[Any]] = {
-    EventType.CALL_STARTED: CallStartedReceived,
-    EventType.CALL_ENDED: CallEndedReceived,
-    EventType.RECORDING_READY: RecordingReadyReceived,
-}
 NULLABLE_STRING = {"type": ["string", "null"]}
 
 _ACCEPTED = {
@@ -58,7 +51,7 @@ def document() -> dict[str, Any]:
             "description": "Each authentic webhook answered 202 is stored durably and becomes one event. One that was "
             "answered 503, or not at all, may be sent again: what was stored twice comes out once.",
         },
-        "paths": {PATH_PREFIX + slug: {"post": _operation(slug, event)} for slug, event in ENDPOINTS.items()},
+        "paths": {PATH_PREFIX + event.slug: {"post": _operation(event)} for event in EventType},
         "components": {
             "schemas": {**_bodies(), "Accepted": _ACCEPTED, "Problem": _problem_schema()},
             "securitySchemes": {
@@ -88,14 +81,14 @@ def refusals() -> dict[HTTPStatus, dict[str, str]]:
     return dict(sorted(found.items()))
 
 
-def _operation(slug: str, event: EventType) -> dict[str, Any]:
+def _operation(event: EventType) -> dict[str, Any]:
     headers = {REQUEST_ID_HEADER: {"schema": {"type": "string", "format": "uuid"}, "required": True}}
     accepted = {JSON_TYPE: {"schema": {"$ref": REF.format(model="Accepted")}}}
     responses: dict[str, Any] = {"202": {"description": "Stored durably", "headers": headers, "content": accepted}}
     for status, codes in refusals().items():
         responses[str(status.value)] = _refusal(status, codes, headers)
     return {
-        "operationId": slug,
+        "operationId": event.slug,
         "summary": f"Take a {event.value}",
         "description": "A body that does not fit the schema is stored all the same and becomes a dead letter.",
         "security": [{"signature": []}, {"token": []}],
@@ -110,7 +103,7 @@ def _operation(slug: str, event: EventType) -> dict[str, Any]:
         ],
         "requestBody": {
             "required": True,
-            "content": {JSON_TYPE: {"schema": {"$ref": REF.format(model=MODELS[event].__name__)}}},
+            "content": {JSON_TYPE: {"schema": {"$ref": REF.format(model=event.received.__name__)}}},
         },
         "responses": responses,
     }
@@ -150,11 +143,11 @@ def _problem_schema() -> dict[str, Any]:
 def _bodies() -> dict[str, Any]:
     """The models as received; `event` is judged apart from them, so it is added here."""
     _, generated = TypeAdapter.json_schemas(
-        [(event, "validation", TypeAdapter(model)) for event, model in MODELS.items()], ref_template=REF
+        [(event, "validation", TypeAdapter(event.received)) for event in EventType], ref_template=REF
     )
     schemas: dict[str, Any] = generated["$defs"]
-    for event, model in MODELS.items():
-        schema = schemas[model.__name__]
+    for event in EventType:
+        schema = schemas[event.received.__name__]
         schema["properties"] = {"event": {"const": event.value}, **schema["properties"]}
         schema["required"] = ["event", *schema["required"]]
     return schemas

@@ -6,7 +6,7 @@ Nothing that a sender wrote is in them: no body, key, header, path or id of its 
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, format_trace_id, set_span_in_context
 
 from runtime.otel import context_of, traceparent_of
-from schemas.endpoints import ENDPOINTS, PATH_PREFIX
+from schemas.events import ENDPOINTS, PATH_PREFIX
 
 _ROUTES = {slug: PATH_PREFIX + slug for slug in ENDPOINTS}
 _NAMES = {slug: f"POST {route}" for slug, route in _ROUTES.items()}

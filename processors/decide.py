@@ -25,7 +25,8 @@ from processors.model import (
 )
 from processors.size import fits
 from schemas.dead_letter import Origin, Reason, reason_headers
-from schemas.identity import ClaimKey, EventType
+from schemas.events import EventType
+from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 
 _EMIT = {event_type: Emit(event_type) for event_type in EventType}  # one for all
@@ -55,7 +56,7 @@ def claims_of(batch: Batch, *, counted_until: int) -> list[Claim]:
 def decide(batch: Batch, owners: Owners, *, topics: TopicNames, group: str) -> Decision:
     """Turn each record into an outcome; `owners` has every key that the batch claims."""
     decision = Decision()
-    topic_of = {event_type: topics.of_event(event_type) for event_type in EventType}
+    topic_of = {event_type: topics.of(event_type.topic) for event_type in EventType}
     for verdict in batch.verdicts:
         if isinstance(verdict, Rejected):
             decision.outcomes.append(DeadLettered(verdict.reason))

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeAlias
 
 from schemas.dead_letter import Reason
+from schemas.events import EventType
 from schemas.headers import AnyHeaders, Headers, encode_event
-from schemas.identity import ClaimKey, EventType, derived_event_id, idempotency_key
+from schemas.identity import ClaimKey, derived_event_id, idempotency_key
 
 
 class RawRecord(Protocol):
@@ -61,10 +62,10 @@ class Record(NamedTuple):
 class Normalized(NamedTuple):
     """A valid record: the event to write if it owns its key, and what it claims.
 
-    `content_hash` is of the value and of the numbers beside it, signed 64 bit. `event_id` None: the body brings none.
-    `timestamp` as written in the body, `time` is the same in UTC. `source` is `topic/partition` of the raw log;
-    `offset` and `timestamp_ms` are the raw record's. `from_number`, `to_number`: as received, where they have no E.164
-    form.
+    `content_hash` is of the value and of the numbers beside it, signed 64 bit. `part_id`: see EventType.part.
+    `event_id` None: the body brings none. `timestamp` as written in the body, `time` is the same in UTC. `source` is
+    `topic/partition` of the raw log; `offset` and `timestamp_ms` are the raw record's. `from_number`, `to_number`: as
+    received, where they have no E.164 form.
 
     The headers are made when they are asked for: duplicates never need them, and a batch's would fill more memory than
     all else of it.
@@ -76,7 +77,7 @@ class Normalized(NamedTuple):
     key: bytes
     value: bytes
     call_id: str
-    recording_id: str | None
+    part_id: str | None
     event_id: str | None
     timestamp: str
     time: str
@@ -96,9 +97,7 @@ class Normalized(NamedTuple):
             event_id=self.event_id or derived_event_id(self.event_type, self.call_id, self.timestamp),
             subject=self.call_id,
             time=self.time,
-            idempotency_key=self.claim_key
-            if same
-            else idempotency_key(self.event_type, self.call_id, self.recording_id),
+            idempotency_key=self.claim_key if same else idempotency_key(self.event_type, self.call_id, self.part_id),
             source_offset=f"{self.source}/{self.offset}",
             traceparent=self.traceparent,
             from_number=self.from_number,

@@ -5,10 +5,9 @@ It depends on nothing but the record and this code, so every pass over the log g
 
 import struct
 from array import array
-from collections.abc import Callable
 from hashlib import blake2b
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from pydantic import ValidationError
@@ -17,11 +16,11 @@ from processors.model import Normalized, RawRecord, Rejected, Verdict
 from processors.size import event_fits
 from schemas.body import parse_body
 from schemas.dead_letter import Code, Reason, Stage
-from schemas.endpoints import ENDPOINTS
+from schemas.events import ENDPOINTS, EventType
 from schemas.headers import ENDPOINT, TRACEPARENT
-from schemas.identity import EventType, claim_key
+from schemas.identity import claim_key
 from schemas.numbers import without_e164
-from schemas.received import CallEndedReceived, CallStartedReceived, RecordingReadyReceived, validator
+from schemas.received import validator
 from schemas.topics import MAX_OUTPUT_BYTES
 
 MAX_DEPTH = 32  # nested arrays and objects; the specification's deepest body has 3
@@ -31,7 +30,9 @@ _BIGINT = struct.Struct(">q")
 _HASH_BEGUN = blake2b(digest_size=8)  # a copy is quicker than to begin anew
 _new = tuple.__new__
 
+_EVENTS = {event_type.value: event_type for event_type in EventType}
 _EVENT_OF_SLUG = {slug.encode(): event_type for slug, event_type in ENDPOINTS.items()}
+_VALIDATE = {event_type: validator(event_type.received).validate_python for event_type in EventType}
 _CODE_OF_ERROR = {
     "missing": Code.FIELD_MISSING,
     "invalid_number": Code.NUMBER_INVALID,
@@ -48,36 +49,35 @@ def normalize(record: RawRecord, *, source: str) -> Verdict:
     if isinstance(body, Reason):
         return Rejected(body, record)
     headers = dict(record.headers)  # of a repeated name the last one counts
-    kind = _kind(body, headers.get(ENDPOINT))
-    if isinstance(kind, Reason):
-        return Rejected(kind, record)
+    event_type = _event_type(body, headers.get(ENDPOINT))
+    if isinstance(event_type, Reason):
+        return Rejected(event_type, record)
     try:
-        received = kind.validate(body)
+        received = _VALIDATE[event_type](body)
     except ValidationError as error:
         return Rejected(_first_mistake(error), record)
     call_id = received["call"]["id"]
     key = call_id.encode()
     if record.key != key:
         return Rejected(_reason(Code.KEY_MISMATCH, "the record's key is not the body's call.id"), record)
-    recording = received.get("recording")
-    recording_id = recording["id"] if recording else None
+    part_id = received[event_type.part]["id"] if event_type.part else None
     # Copied, since orjson's bytes keep a whole page of memory each: a batch of them took most of its time to fault in.
-    fields = kind.value(received)
+    fields = event_type.value_of(received)
     value = b"%b" % orjson.dumps(fields)
     from_number = to_number = None
     if fields.get("to_e164", "") is None or fields.get("from_e164", "") is None:
         call = received["call"]
-        from_number, to_number = without_e164(call.get("from_")), without_e164(call["to"])
+        from_number, to_number = without_e164(call.get("from_")), without_e164(call.get("to"))
     event = _new(  # in the order of its fields, which neither the class nor _make counts here: that takes longer
         Normalized,
         (
-            kind.event_type,
-            claim_key(kind.event_type, call_id, recording_id),
+            event_type,
+            claim_key(event_type, call_id, part_id),
             content_hash(value, from_number, to_number),
             key,
             value,
             call_id,
-            recording_id,
+            part_id,
             received.get("event_id"),
             body["timestamp"],
             received["timestamp"],
@@ -119,21 +119,21 @@ def _too_deep(value: bytes) -> bool:
     return max(accumulate(steps), default=0) > MAX_DEPTH
 
 
-def _kind(body: dict[str, Any], slug: bytes | None) -> "_Kind | Reason":
+def _event_type(body: dict[str, Any], slug: bytes | None) -> EventType | Reason:
     """What the body says it is; `slug` names the endpoint that took it, which must agree."""
     name = body.get("event")
     if name is None:
         return _reason(Code.FIELD_MISSING, "event: Field required")
     if not isinstance(name, str):
         return _reason(Code.FIELD_WRONG_TYPE, "event: Input should be a valid string")
-    kind = _KINDS.get(name)
-    if kind is None:
-        return _reason(Code.EVENT_UNKNOWN, f"event: unknown, expected one of {', '.join(_KINDS)}")
+    event_type = _EVENTS.get(name)
+    if event_type is None:
+        return _reason(Code.EVENT_UNKNOWN, f"event: unknown, expected one of {', '.join(_EVENTS)}")
     if slug is not None:
         expected = _EVENT_OF_SLUG.get(slug)
-        if expected is not kind.event_type:
+        if expected is not event_type:
             return _reason(Code.EVENT_MISMATCH, f"event: {name}, but its endpoint takes {expected or 'no event'}")
-    return kind
+    return event_type
 
 
 def _first_mistake(error: ValidationError) -> Reason:
@@ -144,62 +144,6 @@ def _first_mistake(error: ValidationError) -> Reason:
         return _reason(Code.FIELD_WRONG_TYPE, f"{path}: Input should be an object")
     code = _CODE_OF_ERROR.get(kind, Code.FIELD_WRONG_TYPE if kind.endswith("_type") else Code.FIELD_INVALID)
     return _reason(code, f"{path}: {first['msg']}")
-
-
-# The fields of the normalized values, in the specification's order (schemas.normalized describes them).
-
-
-def _started(received: CallStartedReceived) -> dict[str, object]:
-    call = received["call"]
-    agent = call.get("agent")
-    caller, called = call.get("from_"), call["to"]
-    return {
-        "call_id": call["id"],
-        "direction": call["direction"],
-        "from_e164": caller if caller and caller[0] == "+" else None,
-        "to_e164": called if called[0] == "+" else None,
-        "queue_id": call.get("queue_id"),
-        "agent_ref": agent.get("id") if agent else None,
-    }
-
-
-def _ended(received: CallEndedReceived) -> dict[str, object]:
-    call = received["call"]
-    return {
-        "call_id": call["id"],
-        "duration_sec": call["duration_sec"],
-        "hangup_cause": call["hangup_cause"],
-        "disposition": call["disposition"],
-    }
-
-
-def _recorded(received: RecordingReadyReceived) -> dict[str, object]:
-    recording, transcript = received["recording"], received.get("transcript")
-    return {
-        "call_id": received["call"]["id"],
-        "recording_id": recording["id"],
-        "recording_url": recording["url"],
-        "transcript_text": transcript.get("text") if transcript else None,
-        "transcript_lang": transcript.get("language") if transcript else None,
-    }
-
-
-class _Kind(NamedTuple):
-    """A kind of event: how its body is validated, and the value made of what was received."""
-
-    event_type: EventType
-    validate: Callable[[object], Any]
-    value: Callable[[Any], dict[str, object]]
-
-
-_KINDS = {
-    kind.event_type.value: kind
-    for kind in (
-        _Kind(EventType.CALL_STARTED, validator(CallStartedReceived).validate_python, _started),
-        _Kind(EventType.CALL_ENDED, validator(CallEndedReceived).validate_python, _ended),
-        _Kind(EventType.RECORDING_READY, validator(RecordingReadyReceived).validate_python, _recorded),
-    )
-}
 
 
 def content_hash(value: bytes, from_number: str | None = None, to_number: str | None = None) -> int:

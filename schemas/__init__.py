@@ -1,1 +1,1 @@
-"""The contracts of the system, pure: no I/O, no clock, no settings."""
+"""Defines what the programs and their users agree on: events, topics, headers. Pure: no I/O, no clock, no settings."""

@@ -1,4 +1,4 @@
-"""Parses a webhook's body: the one reading of its bytes that ingress, processor and operators' tools share."""
+"""Parses a webhook's body, for ingress, processor and operators' tools alike, so that all read the same."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Dead letters: the original record untouched, with reason headers appended.
+"""Encodes and decodes dead letters: the original record untouched, and headers after its own that say why.
 
 Header names are those of KIP-1191 (dead-letter queues of share groups), plus our own stage and code. A reason never
 repeats a value of the body: it may be read by people who must not see personal data.
@@ -20,14 +20,14 @@ MESSAGE = PREFIX + "message"
 
 
 class Stage(StrEnum):
-    """Where a record was given up."""
+    """Names the step that gave a record up."""
 
     ACCEPT = "accept"  # in the ingress: no usable call id, so no place in the raw log
     NORMALIZE = "normalize"  # in the processor
 
 
 class Code(StrEnum):
-    """Why a record was given up; stable, for alerts and for replays by code."""
+    """Names the fault of a record; stable, for alerts and for replays by code."""
 
     NOT_JSON = "not_json"
     NOT_AN_OBJECT = "not_an_object"
@@ -46,7 +46,7 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why a record is a dead letter; `message` is one sentence for an operator, without values of the body."""
+    """Says why a record is a dead letter; `message` is one sentence for an operator, without values of the body."""
 
     stage: Stage
     code: Code
@@ -55,7 +55,7 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The raw record that was given up, and the group that gave it up."""
+    """Names the raw record that was given up, by its place, and the group that gave it up."""
 
     topic: str
     partition: int
@@ -82,7 +82,7 @@ def reason_headers(reason: Reason, origin: Origin | None) -> Headers:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A dead letter read back: its reason, its origin and the original headers."""
+    """Holds what the headers of a dead letter say: its reason, its origin and the original headers."""
 
     reason: Reason
     origin: Origin | None

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from schemas.identity import EventType
-from schemas.normalized import MODELS, SCHEMA_VERSION, dataschema
+from schemas.events import EventType
+from schemas.normalized import SCHEMA_VERSION
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 DIRECTORY = Path(__file__).with_name("jsonschema")
@@ -29,12 +29,12 @@ def differences(directory: Path, wanted: Mapping[str, str]) -> list[str]:
 
 
 def _document(event_type: EventType) -> str:
-    generated = MODELS[event_type].model_json_schema()
+    generated = event_type.normalized.model_json_schema()
     for described in generated["properties"].values():
         described.pop("title", None)  # only says the field's name again
     schema = {
         "$schema": DIALECT,
-        "$id": dataschema(event_type),
+        "$id": event_type.dataschema,
         "title": generated["title"],
         "description": generated["description"],
         "type": generated["type"],

@@ -1,10 +1,11 @@
-"""Field types shared by the models: each refuses with a code and a sentence that never repeats the value.
+"""Defines the fields' types: what each refuses, and what of its values people may see who need no personal data.
 
 Values are personal data (numbers, transcripts): a reason names the rule and the field, not what stood there.
 """
 
 import re
 from datetime import UTC, datetime
+from enum import Enum, auto
 from functools import lru_cache
 from typing import Annotated
 
@@ -25,6 +26,21 @@ _SECOND_CHARACTERS = 19
 _SECOND = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})")
 _FRACTION_AND_ZONE = re.compile(r"(\.[0-9]+)?([Zz]|[+-][0-9]{2}:?[0-5][0-9])")
 _CACHED_CHARACTERS = 40  # longer timestamps are valid, but must not fill a cache
+
+
+class Shown(Enum):
+    """Marks what of a field's value may be shown: all of it if it looks like that, unless said otherwise.
+
+    Every field of the models has a mark in its type; ops.kit.masking hides what has none.
+    """
+
+    ID = auto()
+    WORD = auto()
+    WORDS = auto()  # some, of Ringover's own; in any other field, words with spaces may be what somebody said
+    TIME = auto()
+    COUNT = auto()
+    NUMBER = auto()  # a telephone number: its last digits
+    HIDDEN = auto()  # nothing
 
 
 def is_id(value: object) -> bool:
@@ -118,12 +134,14 @@ Id = Annotated[
         max_length=ID_MAX_CHARACTERS,
         pattern=NO_CONTROL_PATTERN,
     ),
+    Shown.ID,
 ]
 # As received here, also what becomes null in the event: see schemas.numbers.
-CalledNumber = Annotated[str, _number(CALLED_PATTERN)]
-CallerNumber = Annotated[str, _number(CALLER_PATTERN)] | None
-Timestamp = Annotated[str, AfterValidator(_to_utc)]  # comes out in UTC
-NonEmpty = Annotated[str, Field(min_length=1)]
+CalledNumber = Annotated[str, _number(CALLED_PATTERN), Shown.NUMBER]
+CallerNumber = Annotated[str, _number(CALLER_PATTERN), Shown.NUMBER] | None
+Timestamp = Annotated[str, AfterValidator(_to_utc), Shown.TIME]  # comes out in UTC
+Words = Annotated[str, Field(min_length=1), Shown.WORDS]
+Url = Annotated[str, Field(min_length=1), Shown.HIDDEN]
 Seconds = Annotated[
-    int, _integer(0, INT64_MAX), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": INT64_MAX})
+    int, _integer(0, INT64_MAX), WithJsonSchema({"type": "integer", "minimum": 0, "maximum": INT64_MAX}), Shown.COUNT
 ]

@@ -1,4 +1,4 @@
-"""Header codec: the headers of raw records and of normalized events, as lists of (name, UTF-8 bytes).
+"""Encodes and decodes the headers of raw records and of normalized events, lists of (name, UTF-8 bytes).
 
 Normalized events follow the CloudEvents 1.0 Kafka binding, binary content mode (attributes as `ce_` headers, the data
 as the value). Nothing here holds a wall-clock time of ours: a replay is byte-identical.
@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from schemas.identity import SOURCE, EventId, EventType, IdempotencyKey
-from schemas.normalized import dataschema
+from schemas.events import EventType
+from schemas.identity import SOURCE, EventId, IdempotencyKey
 
 Headers: TypeAlias = list[tuple[str, bytes]]  # as we write them
 # As any record may have them: Kafka allows null for a value, and one name several times, of which the last one counts.
@@ -41,7 +41,7 @@ def is_sampled(traceparent: str) -> bool:
 
 
 class RawHeaders(NamedTuple):
-    """What the ingress records about one webhook beside its body.
+    """Holds what the ingress records about a webhook beside its body.
 
     `received_at` is RFC 3339 UTC; `auth_scheme` is `hmac` or `bearer`; `auth_key_id` names the secret or token that
     matched; `signature` is the header as received (None for bearer).
@@ -128,7 +128,7 @@ _FIXED: dict[EventType, Headers] = {
         ("ce_specversion", b"1.0"),
         ("ce_type", event_type.value.encode()),
         ("ce_source", SOURCE.encode()),
-        ("ce_dataschema", dataschema(event_type).encode()),
+        ("ce_dataschema", event_type.dataschema.encode()),
         ("content-type", b"application/json"),
     ]
     for event_type in EventType
@@ -136,7 +136,7 @@ _FIXED: dict[EventType, Headers] = {
 
 
 class EventHeaders(NamedTuple):
-    """The CloudEvents attributes of one normalized event.
+    """Holds the CloudEvents attributes of a normalized event.
 
     `subject` is the call id, `time` RFC 3339 UTC from the body, `source_offset` the `topic/partition/offset` of the
     raw record that owns the event. `from_number`, `to_number`: as received, where they have no E.164 form.

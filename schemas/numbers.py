@@ -1,4 +1,4 @@
-"""Numbers as senders write them: E.164, what stands for a withheld one, and what has no E.164 form.
+"""Tells apart the numbers that senders write: E.164, words for a withheld one, and those without an E.164 form.
 
 The rules come from the contract ("Normalized events"); each pattern is read alike by Python and by pydantic's core.
 """

@@ -1,4 +1,4 @@
-"""Which partition a record belongs to: the one place that says so, for every program. Pure.
+"""Computes the partition that a record belongs to, for every program alike. Pure.
 
 A key's is as Java's default partitioner and aiokafka's say, in half of aiokafka's time. The topics have equally many
 partitions, until somebody adds some: docs/design.md, "A topic that grows".

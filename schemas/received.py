@@ -1,7 +1,8 @@
-"""Webhook bodies as received from Ringover: strict on the fields we use, tolerant of every other one.
+"""Models webhook bodies as Ringover sends them: strict on the fields we use, tolerant of every other one.
 
 Source: the customer's specification, "Payload raw" of sections 1.1 to 1.3. Optional fields may be absent or null.
-Validating a body makes plain dictionaries with these fields alone.
+Validating a body makes plain dictionaries with these fields alone. Each has a mark in its type that says how it may be
+shown (schemas.fields.Shown).
 """
 
 from typing import Annotated, Any, Literal, NotRequired
@@ -10,13 +11,13 @@ from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from pydantic_core import CoreConfig, SchemaValidator
 from typing_extensions import TypedDict
 
-from schemas.fields import CalledNumber, CallerNumber, Id, NonEmpty, Seconds, Timestamp
+from schemas.fields import CalledNumber, CallerNumber, Id, Seconds, Shown, Timestamp, Url, Words
 
 _received = with_config(ConfigDict(strict=True, extra="ignore"))
 
 
 def validator(model: type[Any]) -> SchemaValidator:
-    """The validator of one of these models; its errors never quote the body."""
+    """Makes the validator of one of these models; its errors never quote the body."""
     return SchemaValidator(TypeAdapter(model).core_schema, CoreConfig(hide_input_in_errors=True))
 
 
@@ -32,7 +33,7 @@ class StartedCall(TypedDict):
     """The `call` of a `call.started`."""
 
     id: Id
-    direction: Literal["inbound", "outbound", "internal"]
+    direction: Annotated[Literal["inbound", "outbound", "internal"], Shown.WORD]
     from_: NotRequired[Annotated[CallerNumber, Field(alias="from")]]
     to: CalledNumber
     queue_id: NotRequired[Id | None]
@@ -45,8 +46,8 @@ class EndedCall(TypedDict):
 
     id: Id
     duration_sec: Seconds
-    hangup_cause: NonEmpty
-    disposition: NonEmpty
+    hangup_cause: Words
+    disposition: Words
 
 
 @_received
@@ -61,15 +62,15 @@ class Recording(TypedDict):
     """A recording; `url` is opaque to us: nothing here ever fetches it."""
 
     id: Id
-    url: NonEmpty
+    url: Url
 
 
 @_received
 class Transcript(TypedDict):
     """A recording's transcript."""
 
-    text: NotRequired[str | None]
-    language: NotRequired[str | None]
+    text: NotRequired[Annotated[str | None, Shown.HIDDEN]]
+    language: NotRequired[Annotated[str | None, Shown.WORD]]
 
 
 @_received

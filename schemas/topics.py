@@ -1,4 +1,4 @@
-"""The topics registry: the one source for creation, deployment files and tests.
+"""Registers the topics with their settings: the one source for creation, deployment files and tests.
 
 Partition count is the same everywhere: an event goes to the partition its raw record came from, so no second hash is
 needed and a call's order holds. Partitions never grow (a key would move); topics under another prefix do that. What
@@ -6,8 +6,6 @@ holds when somebody adds some all the same: schemas.placement.
 """
 
 from dataclasses import dataclass
-
-from schemas.identity import EventType
 
 HOUR_MS = 60 * 60 * 1000
 DAY_MS = 24 * HOUR_MS
@@ -23,12 +21,17 @@ MAX_BODY_BYTES = MAX_MESSAGE_BYTES - 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic as it must be on the broker; `name` is without prefix."""
+    """Describes a topic as it must be on the broker; `name` is without prefix."""
 
     name: str
     config: dict[str, str]
     purpose: str
     partitions: int = DEFAULT_PARTITIONS
+
+    @property
+    def short_name(self) -> str:
+        """`ringover.dead-letter.v1` is `dead-letter` to an operator."""
+        return self.name.split(".")[1]
 
 
 # Batches stay as they were written. Any codec is read; one that a topic or the broker sets lets every broker compress
@@ -74,7 +77,9 @@ OFFSET = Topic(
     purpose="how far each group has processed each partition, written with the events",
 )
 
-TOPICS: tuple[Topic, ...] = (RAW, CALL, RECORDING, DEAD_LETTER, OFFSET)
+EVENT_TOPICS = (CALL, RECORDING)
+OUTPUTS = (*EVENT_TOPICS, DEAD_LETTER)  # what becomes of raw records
+TOPICS: tuple[Topic, ...] = (RAW, *OUTPUTS, OFFSET)
 
 
 def topic_named(name: str) -> Topic | None:
@@ -82,16 +87,9 @@ def topic_named(name: str) -> Topic | None:
     return next((topic for topic in TOPICS if name.endswith(topic.name)), None)
 
 
-_TOPIC_OF_EVENT = {
-    EventType.CALL_STARTED: CALL,
-    EventType.CALL_ENDED: CALL,
-    EventType.RECORDING_READY: RECORDING,
-}
-
-
 @dataclass(frozen=True, slots=True)
 class TopicNames:
-    """Full topic names of one environment: `prefix` (KAFKA_TOPIC_PREFIX) isolates tests and environments."""
+    """Gives the full topic names of one environment: `prefix` (KAFKA_TOPIC_PREFIX) isolates tests and environments."""
 
     prefix: str = ""
 
@@ -99,9 +97,10 @@ class TopicNames:
         """The full name of `topic`."""
         return f"{self.prefix}{topic.name}"
 
-    def of_event(self, event_type: EventType) -> str:
-        """The full name of the topic that carries normalized events of this type."""
-        return self.of(_TOPIC_OF_EVENT[event_type])
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """All that may hold what became of a raw record: the events' topics, and dead letters last."""
+        return tuple(map(self.of, OUTPUTS))
 
     @property
     def raw(self) -> str:

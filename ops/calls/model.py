@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
 
+from ops.kit.claims import ClaimRow, Source
 from processors.model import Verdict
 from schemas.headers import AnyHeaders
 
@@ -23,28 +22,9 @@ class Seen:
     headers: AnyHeaders
 
     @property
-    def place(self) -> "Source":
+    def place(self) -> Source:
         """Partition and offset."""
         return Source(self.partition, self.offset)
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimRow:
-    """One claim as the state table has it. `records`: webhooks counted for its key, the owner included."""
-
-    key: str
-    partition: int
-    offset: int
-    time: datetime
-    content_hash: int
-    records: int
-
-
-class Source(NamedTuple):
-    """Where a raw record is."""
-
-    partition: int
-    offset: int
 
 
 @dataclass(frozen=True, slots=True)

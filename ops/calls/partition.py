@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ops.calls.model import ClaimRow
+from ops.kit.claims import ClaimRow
 from schemas.placement import output_partition, partition_of, spread
 from schemas.topics import TopicNames
 

@@ -7,9 +7,9 @@ from operator import attrgetter
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from ops.calls.model import ClaimRow, Found, Seen, Source
+from ops.calls.model import Found, Seen
 from ops.calls.partition import output_partitions, placed, raw_partitions
-from ops.kit.claims import claims_of_call, conflicts_of, log_number
+from ops.kit.claims import ClaimRow, Source, claims_of_call, conflicts_of, log_number
 from ops.kit.committed import committed_offsets
 from ops.kit.groups import Group
 from ops.kit.kafka import admin_client, reader
@@ -30,7 +30,7 @@ async def read_call(settings: ProcessorSettings, call_id: str, *, age_ms: int, a
     names = TopicNames(settings.kafka_topic_prefix)
     since_ms = max(0, time.time_ns() // 1_000_000 - age_ms)
     async with admin_client(settings) as admin:
-        counts = await partitions_of_all(admin, (names.raw, names.call, names.recording, names.dead_letter))
+        counts = await partitions_of_all(admin, (names.raw, *names.outputs))
         raw = [TopicPartition(names.raw, number) for number in range(counts[names.raw])]
         # Before the topics: what is committed by now has its outputs on them.
         group = Group(admin, settings.processor_group)

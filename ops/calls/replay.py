@@ -38,7 +38,7 @@ class ReplayPlan:
             Outgoing(topic, output_partition(owner.record.partition, self.partitions[topic]), event)
             for owner in self.owners
             if isinstance(owner.verdict, Normalized) and (event := event_of(owner)) is not None
-            for topic in [names.of_event(owner.verdict.event_type)]
+            for topic in [names.of(owner.verdict.event_type.topic)]
         ]
 
 

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from ops.calls.model import Seen, Source, Story, Webhook
+from ops.calls.model import Seen, Story, Webhook
 from ops.calls.timeline import is_dead_letter, passes, remark, source_of
-from ops.kit.masking import shown_value
+from ops.kit.claims import Source
+from ops.kit.masking import shown_fields
 from ops.kit.output import table
 from ops.kit.times import shown, shown_ms
 from processors.model import Rejected
@@ -109,7 +110,7 @@ def _equal(outputs: tuple[Seen, ...]) -> list[tuple[Seen, ...]]:
 
 def _output_row(same: tuple[Seen, ...], raw_topic: str, *, reveal: bool) -> tuple[object, ...]:
     seen = same[-1]
-    fields = {} if is_dead_letter(seen) else shown_value(seen.value, reveal=reveal)
+    fields = {} if is_dead_letter(seen) else shown_fields(seen.value, reveal=reveal)
     fields.pop("call_id", None)
     words = "  ".join(f"{name}={'-' if value is None else value}" for name, value in fields.items())
     place = f"{seen.topic}/{seen.partition}/{seen.offset}"
@@ -160,7 +161,7 @@ def _output_json(seen: Seen, *, reveal: bool) -> dict[str, object]:
     if is_dead_letter(seen):
         names = {"code": dead_letter.CODE, "stage": dead_letter.STAGE, "message": dead_letter.MESSAGE}
         return place | {short: _header(seen, name) for short, name in names.items()}
-    return place | {"type": _header(seen, "ce_type"), "value": shown_value(seen.value, reveal=reveal)}
+    return place | {"type": _header(seen, "ce_type"), "value": shown_fields(seen.value, reveal=reveal)}
 
 
 def _header(seen: Seen, name: str) -> str | None:

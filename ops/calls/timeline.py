@@ -3,7 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 
-from ops.calls.model import Found, Seen, Source, Standing, Story, Webhook
+from ops.calls.model import Found, Seen, Standing, Story, Webhook
+from ops.kit.claims import Source
 from processors.model import Normalized, Owner, Record
 from processors.normalize import normalize
 from schemas import dead_letter

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 import orjson
 
 from ops.dead_letters.ledger import Entry
-from ops.dead_letters.masking import masked, masked_header, shown_id
 from ops.dead_letters.model import Letter, LetterId
 from ops.dead_letters.outcome import Fate, NoPlace, StillBad, WouldBeEvent
-from ops.kit.masking import HIDDEN
+from ops.kit.masking import HIDDEN, masked_body, shown_id, shown_raw_header
 from ops.kit.output import shorten
 from ops.kit.times import shown, shown_ms
 from schemas import headers
@@ -89,7 +88,7 @@ def _headers(letter: Letter, *, reveal: bool) -> dict[str, str | None]:
         if value is None:
             shown_headers[name] = None
             continue
-        shown_headers[name] = value.decode(errors="backslashreplace") if plain else masked_header(name, value)
+        shown_headers[name] = value.decode(errors="backslashreplace") if plain else shown_raw_header(name, value)
     return shown_headers
 
 
@@ -100,7 +99,7 @@ def _body(value: bytes | None, *, reveal: bool) -> object:
         size = f"not JSON, {len(value or b'')} bytes"
         excerpt = repr((value or b"")[:EXCERPT_BYTES])[2:-1]
         return f"{size}: {excerpt}" if reveal else f"{size}: {HIDDEN}"
-    return _cut(document) if reveal else masked(document)
+    return _cut(document) if reveal else masked_body(document)
 
 
 def _cut(document: object, depth: int = 0) -> object:

@@ -8,9 +8,9 @@ from ops.dead_letters.model import Letter
 from processors.model import Normalized
 from processors.normalize import normalize
 from schemas.dead_letter import Code, Reason, Stage
-from schemas.endpoints import ENDPOINTS
+from schemas.events import ENDPOINTS, EventType
 from schemas.headers import ENDPOINT, AnyHeaders, header
-from schemas.identity import ClaimKey, EventType
+from schemas.identity import ClaimKey
 from schemas.topics import MAX_BODY_BYTES
 
 

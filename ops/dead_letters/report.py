@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from rich.table import Table
 
 from ops.dead_letters.groups import Group
-from ops.dead_letters.masking import shown_id
 from ops.dead_letters.model import Identity, Letter
 from ops.dead_letters.outcome import NoPlace, WouldBeEvent
 from ops.dead_letters.plan import Plan
 from ops.dead_letters.replay import Settled
+from ops.kit.masking import shown_id
 from ops.kit.output import shorten, table
 from ops.kit.times import shown_ms
 

@@ -69,7 +69,7 @@ class PartitionDiff:
         if not owns:
             return None
         event = Record(record.key, verdict.value, verdict.headers, record.timestamp)
-        return Output(self._names.of_event(verdict.event_type), event)
+        return Output(self._names.of(verdict.event_type.topic), event)
 
     def _is_first(self, key: ClaimKey, claim: Owner | None) -> bool:
         """Whether this is the key's first record that is valid today: its owner, if the claims were rebuilt."""

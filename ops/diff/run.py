@@ -75,7 +75,7 @@ async def diff(
     """
     names = TopicNames(settings.kafka_topic_prefix)
     async with admin_client(settings) as admin:
-        counts = await partitions_of_all(admin, (names.raw, names.call, names.recording, names.dead_letter))
+        counts = await partitions_of_all(admin, (names.raw, *names.outputs))
     async with (
         reader(settings, isolation="read_committed") as consumer,
         reader(settings, isolation="read_committed") as lookups,
@@ -126,7 +126,7 @@ async def _index(run: _Run, raw: TopicPartition, wanted: Range, since_ms: int) -
     names = run.names
     outputs = [
         TopicPartition(topic, number)
-        for topic in (names.call, names.recording, names.dead_letter)
+        for topic in names.outputs
         for number in outputs_of(raw.partition, run.counts[topic], raw=run.counts[names.raw])
     ]
     index = OutputIndex(wanted, await _horizons(run, outputs))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from ops.diff.model import HEADER, DiffResult, Example, FieldChange, Kind, Transition
-from ops.kit.masking import masked, shown_text
+from ops.kit.masking import masked_field, shown_header, shown_id
 from ops.kit.output import OutputFormat, say, shorten, stdout, table, write_json, write_text
 
 _COUNTS = ("what today's code would do", "raw records")
@@ -129,13 +129,23 @@ def _example_json(example: Example, *, reveal: bool) -> dict[str, object]:
     }
 
 
-def _call_id(example: Example, *, reveal: bool) -> str | None:
-    return example.call_id if reveal or example.call_id is None else shown_text(example.call_id)
+def _call_id(example: Example, *, reveal: bool) -> object:
+    return example.call_id if reveal or example.call_id is None else shown_id(example.call_id)
 
 
 def _sides(change: FieldChange, *, reveal: bool) -> tuple[object, object]:
-    name = change.name.removeprefix(HEADER)
-    return masked(name, change.before, reveal=reveal), masked(name, change.after, reveal=reveal)
+    sides = change.before, change.after
+    before, after = sides if reveal else (_masked(change.name, side) for side in sides)
+    return before, after
+
+
+def _masked(name: str, value: object) -> object:
+    """What `ops.diff.compare` calls a field: a header, an attribute of the record, or a field of its value."""
+    if value is None or (name == "timestamp_ms" and isinstance(value, int)):
+        return value
+    if name.startswith(HEADER):
+        return shown_header(name.removeprefix(HEADER), str(value))
+    return shown_id(value) if name in ("topic", "key") else masked_field(name, value)
 
 
 def _printable(value: object) -> object:

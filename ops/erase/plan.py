@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ops.calls.model import ClaimRow
+from ops.kit.claims import ClaimRow
 
 UNLIMITED = -1  # Kafka's retention.ms for "never removed"
 CHECK_MS = 5 * 60 * 1000  # log.retention.check.interval.ms of the brokers, as it is by default

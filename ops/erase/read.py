@@ -13,12 +13,11 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from ops.calls.model import ClaimRow
 from ops.calls.partition import output_partitions, raw_partitions
 from ops.erase.plan import CallState, ErasePlan, Holding, Keeping
 from ops.erase.rows import conflicts_of_call
 from ops.erase.subject import Number, letter_pattern, searched
-from ops.kit.claims import claims_of_call, log_number
+from ops.kit.claims import ClaimRow, claims_of_call, log_number
 from ops.kit.errors import NotFoundError, UnsafeError
 from ops.kit.kafka import admin_client, reader
 from ops.kit.postgres import database
@@ -130,7 +129,7 @@ async def read_plan(
 
 async def _topics(settings: StateSettings) -> dict[str, TopicSpec]:
     names = TopicNames(settings.kafka_topic_prefix)
-    wanted = (names.raw, names.call, names.recording, names.dead_letter)
+    wanted = (names.raw, *names.outputs)
     async with admin_client(settings) as admin:
         found = await read_topics(admin, wanted)
     missing = [name for name in wanted if name not in found]

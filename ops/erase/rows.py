@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
+from psycopg.sql import SQL
 
 from ops.erase.plan import CallState, ErasePlan
-from ops.kit.claims import log_number
+from ops.kit.claims import log_number, of_call
 from ops.kit.postgres import database
 from ops.state.session import StateSettings
-from schemas.identity import EventType, claim_key
 
 # A claim that has counted another record since it was looked at is in use again, and stays.
 DELETE_CLAIMS = """
@@ -21,13 +21,8 @@ DELETE FROM claim AS c
 USING unnest(%(keys)s::text[], %(records)s::bigint[], %(starts)s::bigint[]) AS e (key, records, log_start)
 WHERE c.log_id = %(log_id)s AND c.idempotency_key = e.key AND c.records = e.records AND c.owner_offset < e.log_start
 """
-# The range holds all recordings of the call, as in ops.kit.claims.
-_CONFLICTS = """ FROM conflict
-WHERE log_id = %(log_id)s AND (idempotency_key = ANY(%(keys)s)
-    OR (idempotency_key >= %(recordings)s || ':' AND idempotency_key < %(recordings)s || ';'))
-"""
-COUNT_CONFLICTS = "SELECT count(*)" + _CONFLICTS
-DELETE_CONFLICTS = "DELETE" + _CONFLICTS
+COUNT_CONFLICTS = SQL("SELECT count(*) FROM conflict WHERE {}")
+DELETE_CONFLICTS = SQL("DELETE FROM conflict WHERE {}")
 NOTE = """
 INSERT INTO erasure (who, kind, log_name, call_ids, remains_until, claims, conflicts, completed_at)
 VALUES (%(who)s, %(kind)s, %(log_name)s, %(call_ids)s, %(until)s, %(claims)s, %(conflicts)s,
@@ -72,7 +67,8 @@ class Erased:
 
 async def conflicts_of_call(connection: psycopg.AsyncConnection, log_id: int | None, call_id: str) -> int:
     """How many conflicts of a call there are, also of claims that are gone."""
-    cursor = await connection.execute(COUNT_CONFLICTS, _conflict_parameters(log_id, call_id))
+    condition, parameters = of_call(log_id, call_id)
+    cursor = await connection.execute(COUNT_CONFLICTS.format(condition), parameters)
     row = await cursor.fetchone()
     assert row is not None
     return int(row[0])
@@ -147,14 +143,6 @@ async def _delete(connection: psycopg.AsyncConnection, settings: StateSettings, 
     gone = (await connection.execute(DELETE_CLAIMS, parameters)).rowcount
     conflicts = 0
     for call in calls:
-        found = _conflict_parameters(log_id, call.call_id)
-        conflicts += (await connection.execute(DELETE_CONFLICTS, found)).rowcount
+        condition, of_this = of_call(log_id, call.call_id)
+        conflicts += (await connection.execute(DELETE_CONFLICTS.format(condition), of_this)).rowcount
     return _Gone(gone, conflicts, whole=gone == len(claims))
-
-
-def _conflict_parameters(log_id: int | None, call_id: str) -> dict[str, object]:
-    return {
-        "log_id": log_id,
-        "keys": [claim_key(EventType.CALL_STARTED, call_id), claim_key(EventType.CALL_ENDED, call_id)],
-        "recordings": claim_key(EventType.RECORDING_READY, call_id),
-    }

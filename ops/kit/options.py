@@ -1,9 +1,9 @@
-"""Defines the options `-o` and `--execute`, and how an error ends a command."""
+"""Defines the options `-o` and `--execute`, options with a list of values, and how an error ends a command."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,17 @@ from runtime.settings import KafkaSettings, load
 
 ExecuteOption = Annotated[bool, typer.Option("--execute", help="Do it; without this, only the plan is shown.")]
 OutputOption = Annotated[OutputFormat, typer.Option("--output", "-o", help="Table for people, JSON for scripts.")]
+
+
+def choice(values: Collection[str], text: str) -> Any:
+    """An option that takes one of `values`, which are not known when the code is written: they come from a registry."""
+
+    def checked(value: str | None) -> str | None:
+        if value is not None and value not in values:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(values)}.")
+        return value
+
+    return typer.Option(metavar=f"<{'|'.join(values)}>", help=text, callback=checked, autocompletion=lambda: [*values])
 
 
 @contextmanager

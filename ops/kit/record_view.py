@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from ops.dead_letters import masking as dead
-from ops.kit.masking import HIDDEN, masked, shown_header, shown_text, shown_value
+from ops.kit.masking import HIDDEN, masked_body, masked_event, shown_header, shown_id, shown_raw_header, shown_reason
 from ops.kit.output import shorten
 from schemas import dead_letter
 from schemas.body import parse_body
@@ -38,8 +37,9 @@ def human_line(record: Record, *, reveal: bool) -> str:
         return _dead_letter_line(record, reveal=reveal)
     parts = [_header_text(record, "ce_time"), _header_text(record, "ce_type"), _key(record, reveal=reveal)]
     value = _json(record.value)
-    if isinstance(value, Mapping):
-        parts += [_field(name, item, reveal=reveal) for name, item in value.items() if name != "call_id"]
+    fields = value if reveal else masked_event(value)
+    if isinstance(fields, Mapping):
+        parts += [f"{name}={'-' if item is None else item}" for name, item in fields.items() if name != "call_id"]
     elif reveal:
         parts.append(_text(record.value))
     return "  ".join(shorten(part, 4096) for part in parts)
@@ -75,18 +75,15 @@ def _is_dead(record: Record) -> bool:
 
 def _key(record: Record, *, reveal: bool) -> str:
     text = _text(record.key)
-    if reveal:
-        return text
-    return str(dead.shown_id(text)) if _is_dead(record) else shown_text(text)
+    return text if reveal or record.key is None else str(shown_id(text))
 
 
 def _shown_header(record: Record, name: str, value: bytes | None) -> str | None:
-    """A reason's headers are ours and never repeat a value of the body."""
     if value is None:
         return None
-    if not _is_dead(record) or name.startswith(dead_letter.PREFIX):
+    if not _is_dead(record):
         return shown_header(name, _text(value))
-    return dead.masked_header(name, value)
+    return shown_reason(_text(value)) if name.startswith(dead_letter.PREFIX) else shown_raw_header(name, value)
 
 
 def _shown_value(record: Record) -> object:
@@ -98,12 +95,7 @@ def _shown_value(record: Record) -> object:
         return HIDDEN
     if not isinstance(value, dict):
         return HIDDEN
-    return dead.masked(value) if _is_dead(record) else shown_value(record.value, reveal=False)
-
-
-def _field(name: str, value: object, *, reveal: bool) -> str:
-    shown = masked(name, value, reveal=reveal)
-    return f"{name}={'-' if shown is None else shown}"
+    return masked_body(value) if _is_dead(record) else masked_event(value)
 
 
 def _header_text(record: Record, name: str) -> str:

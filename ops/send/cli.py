@@ -2,14 +2,13 @@
 
 import asyncio
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ops.kit.errors import EXIT_CODES, EXIT_FAILED, UsageError
-from ops.kit.options import OutputOption, reported
+from ops.kit.options import OutputOption, choice, reported
 from ops.kit.output import OutputFormat, stdout, write_json
 from ops.kit.settings import SenderSettings, first_value
 from ops.send.run import post_all
@@ -17,35 +16,22 @@ from ops.send.samples import specification
 from ops.send.show import answers_table
 from ops.send.webhook import Answer, BearerToken, Credential, HmacSecret, Webhook
 from runtime.settings import load
+from schemas.events import ENDPOINTS
 
 app = typer.Typer()
 
 
-class SampleChoice(StrEnum):
-    """What `--sample` takes."""
-
-    CALL_STARTED = "call-started"
-    CALL_ENDED = "call-ended"
-    RECORDING_READY = "recording-ready"
-    ALL = "all"
-
-
-class Endpoint(StrEnum):
-    """What `--endpoint` takes."""
-
-    CALL_STARTED = "call-started"
-    CALL_ENDED = "call-ended"
-    RECORDING_READY = "recording-ready"
+ALL = "all"
 
 
 @app.command(epilog=EXIT_CODES)
 def send(
     *,
-    sample: Annotated[SampleChoice | None, typer.Option(help="The specification's own example bodies.")] = None,
+    sample: Annotated[str | None, choice((*ENDPOINTS, ALL), "The specification's own example bodies.")] = None,
     file: Annotated[
         Path | None, typer.Option(help="A body to send byte for byte; - or nothing reads stdin (with --endpoint).")
     ] = None,
-    endpoint: Annotated[Endpoint | None, typer.Option(help="Where to post --file or stdin.")] = None,
+    endpoint: Annotated[str | None, choice(ENDPOINTS, "Where to post --file or stdin.")] = None,
     url: Annotated[str, typer.Option(help="The ingress.")] = "http://127.0.0.1:8080",
     bearer: Annotated[
         bool, typer.Option("--bearer", help="Send the first of INGRESS_BEARER_TOKENS instead of a signature.")
@@ -67,16 +53,15 @@ def send(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _webhooks(sample: SampleChoice | None, file: Path | None, endpoint: Endpoint | None) -> "list[Webhook]":
-
+def _webhooks(sample: str | None, file: Path | None, endpoint: str | None) -> list[Webhook]:
     if sample is not None:
         if file is not None or endpoint is not None:
             raise UsageError("--sample goes without --file and --endpoint")
-        chosen = [item.value for item in Endpoint] if sample is SampleChoice.ALL else [sample.value]
+        chosen = list(ENDPOINTS) if sample == ALL else [sample]
         return [Webhook(f"{slug} (specification)", slug, specification(slug).body) for slug in chosen]
     if endpoint is None:
         raise UsageError("give --sample, or --endpoint with --file or a body on stdin")
-    return [Webhook("stdin" if _is_stdin(file) else str(file), endpoint.value, _read(file))]
+    return [Webhook("stdin" if _is_stdin(file) else str(file), endpoint, _read(file))]
 
 
 def _is_stdin(file: Path | None) -> bool:
@@ -92,8 +77,7 @@ def _read(file: Path | None) -> bytes:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
 
 
-def _credential(*, bearer: bool) -> "Credential":
-
+def _credential(*, bearer: bool) -> Credential:
     settings = load(SenderSettings)
     if bearer:
         return BearerToken(first_value(settings.ingress_bearer_tokens, "INGRESS_BEARER_TOKENS"))

@@ -7,7 +7,7 @@ import aiohttp
 
 from ops.kit.errors import UnreachableError
 from ops.send.webhook import Answer, Credential, Webhook, request_headers
-from schemas.endpoints import PATH_PREFIX
+from schemas.events import PATH_PREFIX
 
 TIMEOUT_SECONDS = 30
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from schemas.endpoints import ENDPOINTS
+from schemas.events import ENDPOINTS
 
 SPECIFICATION = "specification"
 _EXPECTED = ".expected.json"

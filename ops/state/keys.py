@@ -1,13 +1,14 @@
 """From what an operator has in hand, an idempotency key, to the claim keys it may mean: pure."""
 
 from ops.kit.errors import UsageError
-from schemas.identity import SOURCE, ClaimKey, EventType, claim_key
+from schemas.events import EventType
+from schemas.identity import SOURCE, ClaimKey, claim_key
 
 
 def candidates(key: str) -> list[ClaimKey]:
     """Every claim key that `key` may stand for: itself, and each way to read it as a published key.
 
-    A published recording key runs call id and recording id together with `:`, which either may contain, so every
+    A published key with a part runs call id and the part's id together with `:`, which either may contain, so every
     colon is tried.
 
     Raises:
@@ -24,8 +25,8 @@ def candidates(key: str) -> list[ClaimKey]:
 
 
 def _readings(event_type: EventType, ids: str) -> list[ClaimKey]:
-    if event_type is not EventType.RECORDING_READY:
+    if event_type.part is None:
         return [claim_key(event_type, ids)]
-    parts = ids.split(":")
-    splits = ((":".join(parts[:cut]), ":".join(parts[cut:])) for cut in range(1, len(parts)))
-    return [claim_key(event_type, call, recording) for call, recording in splits if call and recording]
+    words = ids.split(":")
+    splits = ((":".join(words[:cut]), ":".join(words[cut:])) for cut in range(1, len(words)))
+    return [claim_key(event_type, call, part) for call, part in splits if call and part]

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from ops.kit.errors import EXIT_CODES
-from ops.kit.options import OutputOption, reported
+from ops.kit.options import OutputOption, choice, reported
 from ops.kit.output import OutputFormat, say, write_line, write_text
 from ops.kit.record_view import Record, human_line, json_object
 from ops.tail.run import TailOptions
 from ops.tail.run import tail as follow_topics
-from ops.tail.topics import TailTopic, topic_names
+from ops.tail.topics import ALL, CHOICES, topic_names
 from runtime.settings import KafkaSettings, load
 from schemas.topics import TopicNames
 
@@ -20,7 +20,7 @@ app = typer.Typer()
 
 @app.command(epilog=EXIT_CODES)
 def tail(
-    topic: Annotated[TailTopic, typer.Option(help="What to follow.")] = TailTopic.ALL,
+    topic: Annotated[str, choice(CHOICES, "What to follow.")] = ALL,
     from_beginning: Annotated[bool, typer.Option("--from-beginning", help="Not only what comes from now on.")] = False,
     maximum: Annotated[int | None, typer.Option("--max", min=1, help="End after so many records.")] = None,
     reveal: Annotated[bool, typer.Option("--reveal", help="Everything as it is on the topic: personal data.")] = False,

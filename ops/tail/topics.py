@@ -1,25 +1,11 @@
 """Lists the values of `tail --topic`; apart from `ops.tail.run`, which imports the Kafka client."""
 
-from enum import StrEnum
+from schemas.topics import OUTPUTS, TopicNames
 
-from schemas.topics import TopicNames
-
-
-class TailTopic(StrEnum):
-    """The choices."""
-
-    CALL = "call"
-    RECORDING = "recording"
-    DEAD_LETTER = "dead-letter"
-    ALL = "all"
+ALL = "all"
+CHOICES = (*(topic.short_name for topic in OUTPUTS), ALL)
 
 
-def topic_names(names: TopicNames, chosen: TailTopic) -> tuple[str, ...]:
-    """The full names of what `--topic` means."""
-    by_choice = {
-        TailTopic.CALL: (names.call,),
-        TailTopic.RECORDING: (names.recording,),
-        TailTopic.DEAD_LETTER: (names.dead_letter,),
-        TailTopic.ALL: (names.call, names.recording, names.dead_letter),
-    }
-    return by_choice[chosen]
+def topic_names(names: TopicNames, chosen: str) -> tuple[str, ...]:
+    """The full names of what `--topic` means; `chosen` is one of CHOICES."""
+    return tuple(names.of(topic) for topic in OUTPUTS if chosen in (topic.short_name, ALL))

@@ -21,7 +21,7 @@ from ops.top.snapshot import Look, Pause, Process, Written
 from ops.topics.run import partitions_of
 from schemas.dead_letter import TOPIC as ORIGIN_TOPIC
 from schemas.headers import header
-from schemas.topics import TopicNames
+from schemas.topics import EVENT_TOPICS, TopicNames
 
 
 @dataclass(slots=True)
@@ -70,7 +70,7 @@ class Observer:
         if not before:
             return None
         names = TopicNames(self.settings.kafka_topic_prefix)
-        events = {names.call: 0, names.recording: 0}
+        events = dict.fromkeys(map(names.of, EVENT_TOPICS), 0)
         dead = {True: 0, False: 0}
         async for records in scan(self.outputs, {part: Range(before[part], ends[part]) for part in ends}):
             if records[0].topic in events:
@@ -102,9 +102,7 @@ async def observer(settings: StateSettings) -> AsyncIterator[Observer]:
         database(settings) as connection,
     ):
         raw = await _partitions(admin, names.raw)
-        written = [
-            p for name in (names.call, names.recording, names.dead_letter) for p in await _partitions(admin, name)
-        ]
+        written = [partition for name in names.outputs for partition in await _partitions(admin, name)]
         yield Observer(settings, admin, log, outputs, connection, raw, written)
 
 

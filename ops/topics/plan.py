@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from ops.kit.errors import UsageError
 from ops.kit.times import parse_age
-from schemas.topics import DAY_MS, RAW, TOPICS, Topic, TopicNames
+from schemas.topics import DAY_MS, RAW, TOPICS, TopicNames
 
 MIN_IN_SYNC = "min.insync.replicas"
 REPLICAS_OF_A_CLUSTER = 3
@@ -57,11 +57,6 @@ def default_replication_factor(brokers: int) -> int:
     return 1 if brokers == 1 else REPLICAS_OF_A_CLUSTER
 
 
-def short_name(topic: Topic) -> str:
-    """`ringover.dead-letter.v1` is `dead-letter` to an operator."""
-    return topic.name.split(".")[1]
-
-
 def parse_retention(texts: Sequence[str]) -> dict[str, timedelta]:
     """`call=7d` and the like, by the topic's short name.
 
@@ -69,7 +64,7 @@ def parse_retention(texts: Sequence[str]) -> dict[str, timedelta]:
         UsageError: no such topic, no age, one topic twice, or too short to be meant.
     """
     known = {
-        short_name(topic): SHORTEST_RAW if topic is RAW else SHORTEST for topic in TOPICS if RETENTION in topic.config
+        topic.short_name: SHORTEST_RAW if topic is RAW else SHORTEST for topic in TOPICS if RETENTION in topic.config
     }
     found: dict[str, timedelta] = {}
     for text in texts:
@@ -97,7 +92,7 @@ def wanted_topics(
             name=names.of(topic),
             partitions=partitions or topic.partitions,
             replication_factor=replication_factor,
-            config=topic.config | in_sync | _retention(kept.get(short_name(topic))),
+            config=topic.config | in_sync | _retention(kept.get(topic.short_name)),
         )
         for topic in TOPICS
     )

@@ -8,14 +8,13 @@ import orjson
 
 from ops.send.samples import specification
 from sandbox.demo.observed import Observed, SeenEvent
-from sandbox.demo.workload import Expected, Fate, Step
-from schemas.endpoints import ENDPOINTS
+from sandbox.demo.workload import Expected, Fate, Step, key_of
+from schemas.events import ENDPOINTS, EventType
 from schemas.headers import header
-from schemas.identity import EventType, derived_event_id, idempotency_key
+from schemas.identity import derived_event_id
 
 SPECIFICATION_CALL = "ro_call_123"
 STARTED_AT = "2026-01-02T15:00:00.000Z"
-RECORDING = "ro_rec_555"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,7 @@ def check_all(observed: Observed, wanted: Expected, steps: Sequence[Step]) -> li
 def _specification_values(observed: Observed) -> Iterator[Check]:
     by_key = {event.headers.idempotency_key: event.record.value for event in observed.seen.events}
     for slug, event_type in ENDPOINTS.items():
-        recording = RECORDING if event_type is EventType.RECORDING_READY else None
-        value = by_key.get(idempotency_key(event_type, SPECIFICATION_CALL, recording))
+        value = by_key.get(key_of(slug, specification(slug).body))
         # Compact JSON with the specification's fields in its order.
         wanted = orjson.dumps(orjson.loads(specification(slug).expected))
         detail = "" if value == wanted else f"found {value!r}"

@@ -78,7 +78,7 @@ def _leaf(error: Exception) -> Exception:
 async def _watch(settings: KafkaSettings, seen: Seen, stop: asyncio.Event, ready: asyncio.Event) -> None:
     topics = seen.topics
     options = TailOptions(
-        topics=(topics.raw, topics.call, topics.recording, topics.dead_letter),
+        topics=(topics.raw, *topics.outputs),
         from_beginning=True,
     )
     async with aclosing(follow(settings, options, stop=stop, ready=ready.set)) as records:

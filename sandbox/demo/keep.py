@@ -7,7 +7,7 @@ from ops.kit.output import stdout
 from ops.send.samples import specification
 from sandbox.demo.services import Access, Services
 from sandbox.devstack.stack import Devstack
-from schemas.endpoints import PATH_PREFIX
+from schemas.events import PATH_PREFIX
 
 WATCH_SECONDS = 0.5
 

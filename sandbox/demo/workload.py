@@ -10,7 +10,7 @@ from typing import Any
 
 from ops.send.samples import specification
 from ops.send.webhook import Webhook
-from schemas.endpoints import ENDPOINTS
+from schemas.events import ENDPOINTS
 from schemas.identity import IdempotencyKey, idempotency_key
 
 RECORDING_EVERY = 5  # calls
@@ -69,7 +69,7 @@ def expected(steps: Iterable[Step]) -> Expected:
 
 
 def specification_steps() -> list[Step]:
-    """The specification's three webhooks, each posted twice, and what else happens to its call."""
+    """The specification's webhooks, each posted twice, and what else happens to its call."""
     first = [_step(f"{slug}", slug, specification(slug).body) for slug in ENDPOINTS]
     again = [_again(step, f"{step.webhook.endpoint}, redelivered") for step in first]
     ended, recording = (json.loads(specification(slug).body) for slug in ("call-ended", "recording-ready"))
@@ -137,11 +137,16 @@ def _body(event: str, moment: datetime, rest: dict[str, Any]) -> bytes:
     return _json({"event": event, "timestamp": timestamp} | rest)
 
 
-def _step(name: str, endpoint: str, body: bytes) -> Step:
+def key_of(endpoint: str, body: bytes) -> IdempotencyKey:
+    """The idempotency key of the event that a body posted to this endpoint becomes; the body must be valid."""
     content = json.loads(body)
-    recording = content.get("recording", {}).get("id")
-    key = idempotency_key(ENDPOINTS[endpoint], content["call"]["id"], recording)
-    return Step(Webhook(name, endpoint, body), Fate.EVENT, key)
+    event_type = ENDPOINTS[endpoint]
+    part_id = content[event_type.part]["id"] if event_type.part else None
+    return idempotency_key(event_type, content["call"]["id"], part_id)
+
+
+def _step(name: str, endpoint: str, body: bytes) -> Step:
+    return Step(Webhook(name, endpoint, body), Fate.EVENT, key_of(endpoint, body))
 
 
 def _again(step: Step, name: str, *, fate: Fate = Fate.DUPLICATE) -> Step:

@@ -5,7 +5,7 @@ from importlib import resources
 
 from confluent_kafka import Consumer, Message
 
-from schemas.endpoints import ENDPOINTS
+from schemas.events import ENDPOINTS
 from tests.support.kafka import Webhook, store
 from tests.support.processes import Programs
 from tests.support.verdict import Place, processed

@@ -15,9 +15,9 @@ with atheris.instrument_imports(include=["ingress", "schemas"]):
     from ingress.accept import ToDeadLetter, ToRaw, accept
     from ingress.authenticate import Authenticated, Authenticator, Credential
     from ingress.ports import record_of
+    from schemas.events import EventType
     from schemas.fields import is_id
     from schemas.headers import RawHeaders
-    from schemas.identity import EventType
     from schemas.topics import MAX_MESSAGE_BYTES, TopicNames
 
 SECRETS = [Credential("one", b"first secret"), Credential("two", "zweites Geheimnis ü".encode())]

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from ingress.openapi import document
-from schemas.endpoints import ENDPOINTS, PATH_PREFIX
+from schemas.events import ENDPOINTS, PATH_PREFIX
 from schemas.topics import TopicNames
 from tests.support.ports import stable_port
 from tests.support.processes import Programs

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from ops.kit.errors import NotFoundError
 from ops.kit.record_view import Record
 from ops.tail.run import TailOptions, follow
-from ops.tail.topics import TailTopic, topic_names
+from ops.tail.topics import ALL, topic_names
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames
 from tests.support.kafka import connect
@@ -64,7 +64,7 @@ async def test_only_committed_records_are_shown_in_order(kafka_bootstrap_servers
 
 async def test_from_now_on_shows_what_comes_after_ready(kafka_bootstrap_servers: str, topics: TopicNames) -> None:
     settings = KafkaSettings(kafka_bootstrap_servers=kafka_bootstrap_servers, kafka_topic_prefix=topics.prefix)
-    options = TailOptions(topics=topic_names(topics, TailTopic.ALL), maximum=2)
+    options = TailOptions(topics=topic_names(topics, ALL), maximum=2)
     ready = asyncio.Event()
     async with transactional(kafka_bootstrap_servers, topics) as producer:
         await write(producer, topics.call, [b"before"], commit=True)

@@ -4,8 +4,9 @@ from collections import Counter
 
 from processors.model import Written
 from schemas.dead_letter import CODE, PREFIX
+from schemas.events import EventType
 from schemas.headers import header
-from schemas.identity import EventType, claim_key
+from schemas.identity import claim_key
 from tests.simulation.process import LOG, PARTITION, TOPICS
 from tests.simulation.world import World
 from tests.support.reference_model import Expected, Raw, expected

@@ -7,8 +7,9 @@ from enum import Enum
 from typing import NamedTuple, TypeVar
 
 from schemas.dead_letter import CODE, OFFSET, PARTITION, PREFIX, TOPIC
+from schemas.events import EventType
 from schemas.headers import REQUEST_ID, header
-from schemas.identity import ClaimKey, EventType, claim_key
+from schemas.identity import ClaimKey, claim_key
 from tests.support.reference_model import Dead, Event, Expected, Raw, RawHeaders
 
 Where = TypeVar("Where")

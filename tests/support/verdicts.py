@@ -1,7 +1,8 @@
 """Verdicts as the normalizer makes them, for tests of what is made of verdicts."""
 
 from processors.model import Normalized
-from schemas.identity import ClaimKey, EventType
+from schemas.events import EventType
+from schemas.identity import ClaimKey
 
 
 def valid(

@@ -14,7 +14,7 @@ from ingress.http import problems
 from ingress.http.answers import Problem
 from ops.cli import COMMANDS
 from schemas.dead_letter import Code
-from schemas.endpoints import ENDPOINTS, PATH_PREFIX
+from schemas.events import ENDPOINTS, PATH_PREFIX
 from schemas.headers import EventHeaders
 from schemas.identity import EventId, IdempotencyKey
 from schemas.topics import TOPICS

@@ -64,7 +64,7 @@ ADAPTERS = {
 # Without clock, chance, environment or files: everything comes in as an argument.
 PURE = {
     "schemas.dead_letter",
-    "schemas.endpoints",
+    "schemas.events",
     "schemas.fields",
     "schemas.headers",
     "schemas.identity",
@@ -114,8 +114,6 @@ ARROWS = {
     ("erase", "calls"): "looks for a call in the partitions where `calls show` looks",
     ("erase", "state"): "erases rows of the state table",
     ("erase", "topics"): "says until when retention keeps the rest",
-    ("kit", "calls"): "claims are told as rows of `calls show`",
-    ("kit", "dead_letters"): "records are shown with the masking of dead letters",
     ("kit", "lag"): "what stands still is told in a lag",
     ("lag", "topics"): "counts a topic's partitions",
     ("rewind", "calls"): "forecasts by the partitions of a call's outputs",

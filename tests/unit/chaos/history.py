@@ -7,8 +7,9 @@ from dataclasses import replace
 from itertools import islice
 
 from schemas.dead_letter import Code, Origin, Reason, Stage, reason_headers
+from schemas.events import EventType
 from schemas.headers import RawHeaders
-from schemas.identity import EventType, claim_key
+from schemas.identity import claim_key
 from tests.chaos.calls import Send, calls
 from tests.chaos.checker import History
 from tests.chaos.journal import Answer, Attempt, Delivery

@@ -23,8 +23,7 @@ from processors.settings import ProcessorSettings
 from processors.standing import ProblemKind
 from runtime.errors import PipelineError, TransientError
 from schemas.dead_letter import Code, Reason, Stage
-from schemas.endpoints import ENDPOINTS
-from schemas.identity import EventType
+from schemas.events import ENDPOINTS, EventType
 from tests.support.ports import stable_port
 from tests.unit.deploy.metrics import (
     Selector,

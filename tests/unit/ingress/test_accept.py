@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from ingress.accept import ToDeadLetter, ToRaw, accept
 from schemas.dead_letter import Code, Stage
+from schemas.events import EventType
 from schemas.fields import is_id
-from schemas.identity import CallId, EventId, EventType, IdempotencyKey
+from schemas.identity import CallId, EventId, IdempotencyKey
 
 STARTED = {
     "event": "call.started",

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from runtime.errors import PublishError
 from schemas.dead_letter import DeadLetter
-from schemas.endpoints import ENDPOINTS
+from schemas.events import ENDPOINTS
 from schemas.headers import RawHeaders
 from tests.unit.ingress.serving import (
     BODY,

@@ -15,8 +15,8 @@ from ingress import authenticate
 from ingress.accept import ToDeadLetter, ToRaw, accept
 from ingress.authenticate import Authenticated, Authenticator, Credential, Refused
 from ingress.ports import record_of
+from schemas.events import EventType
 from schemas.headers import RawHeaders
-from schemas.identity import EventType
 from schemas.topics import TopicNames
 from tests.support.authentication_model import model
 from tests.unit.ingress.serving import BODY, TOKEN, Serving, head, raw_connection, serving, signature

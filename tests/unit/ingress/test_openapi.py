@@ -1,8 +1,7 @@
 """The description of the ingress for those who send, held to the code."""
 
-from ingress import openapi
 from ingress.openapi import document, main, refusals
-from schemas.endpoints import ENDPOINTS, PATH_PREFIX
+from schemas.events import ENDPOINTS, PATH_PREFIX, EventType
 
 
 def test_the_file_is_up_to_date() -> None:
@@ -18,4 +17,8 @@ def test_every_endpoint_and_every_refusal_is_described() -> None:
 
 
 def test_models_are_those_that_the_processors_read() -> None:
-    assert set(openapi.MODELS) == set(ENDPOINTS.values())
+    bodies = document()["components"]["schemas"]
+
+    assert {event: bodies[event.received.__name__]["properties"]["event"] for event in EventType} == {
+        event: {"const": event.value} for event in ENDPOINTS.values()
+    }

@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from ops.calls.model import ClaimRow, Found, Seen, Standing, Story
+from ops.calls.model import Found, Seen, Standing, Story
 from ops.calls.partition import output_partitions, placed, raw_partitions
 from ops.calls.replay import as_json as plan_json
 from ops.calls.replay import plan_replay
 from ops.calls.show import as_json, render, verdict_words
 from ops.calls.timeline import event_of, passes, remark, source_of, summary, tell
-from ops.kit.masking import masked, shown_value
+from ops.kit.claims import ClaimRow
+from ops.kit.masking import masked_field, shown_fields
 from processors.model import Normalized, Record
 from processors.normalize import normalize
 from schemas.dead_letter import Code, Origin, Reason, Stage, reason_headers
@@ -240,30 +241,41 @@ def test_passes_groups_by_place() -> None:
     ("name", "value", "shown"),
     [
         ("from_e164", "+33601020304", "•••0304"),
-        ("caller", "+33601020304", "•••0304"),
+        ("caller", "+33601020304", "•••"),
         ("from_e164", None, None),
         ("transcript_text", "Bonjour, je souhaite prendre rendez-vous", "•••"),
         ("recording_url", "https://provider.example/r.mp3?token=1", "•••"),
         ("agent_ref", "jean@example.org", "•••"),
         ("note", "call +33601020304 back", "•••"),
         ("other", 33601020304, "•••"),
-        ("other", {"to": "0601020304"}, "•••"),
+        ("other", {"to": "0601020304"}, {"to": "•••"}),
+        ("other", {"0601020304": "to"}, {"•••1": "•••"}),
+        ("other", [33601020304], ["•••"]),
         ("other", "what somebody said", "•••"),
         ("hangup_cause", "normal clearing", "normal clearing"),
-        ("other", 7, 7),
+        ("direction", "inbound", "inbound"),
+        ("direction", "what somebody said", "•••"),
+        ("transcript_lang", "somebody said", "•••"),
+        ("other", 7, "•••"),
+        ("other", "q_1", "•••"),
         ("other", True, True),
         ("queue_id", "q_1", "q_1"),
-        ("duration_sec", 33601020304, 33601020304),
+        ("queue_id", "jean dupont", "•••"),
+        ("duration_sec", 312, 312),
+        ("duration_sec", 33601020304, "•••"),
     ],
 )
 def test_masking(name: str, value: object, shown: object) -> None:
-    assert masked(name, value, reveal=False) == shown
-    assert masked(name, value, reveal=True) == value
+    fields = orjson.dumps({name: value})
+
+    assert masked_field(name, value) == shown
+    assert shown_fields(fields, reveal=False) == {name: shown}
+    assert shown_fields(fields, reveal=True) == {name: value}
 
 
 @pytest.mark.parametrize("value", [None, b"{", b"[]", b"1"])
 def test_a_value_that_is_no_object_has_no_fields(value: bytes | None) -> None:
-    assert shown_value(value, reveal=True) == {}
+    assert shown_fields(value, reveal=True) == shown_fields(value, reveal=False) == {}
 
 
 def test_json_of_a_story_hides_numbers_and_bodies() -> None:

@@ -9,10 +9,10 @@ import pytest
 from ops.dead_letters.describe import described, lines_of, replayed
 from ops.dead_letters.jsonl import line_of, read_lines
 from ops.dead_letters.ledger import Entry, Kind, signed
-from ops.dead_letters.masking import masked, masked_header
 from ops.dead_letters.model import Letter, LetterId, Origin, Why
 from ops.dead_letters.outcome import fate_of
 from ops.kit.errors import UsageError
+from ops.kit.masking import masked_body, shown_raw_header
 from tests.support.traffic import started
 
 
@@ -56,7 +56,7 @@ def shown(value: bytes | None, *, reveal: bool, key: bytes | None = b"c") -> dic
     ],
 )
 def test_only_what_is_known_to_be_harmless_is_shown(body: object, seen: object) -> None:
-    assert masked(body) == seen
+    assert masked_body(body) == seen
 
 
 def test_deep_bodies_are_cut() -> None:
@@ -71,7 +71,7 @@ def test_headers_of_the_ingress_are_shown_and_the_signature_never() -> None:
 
     assert hidden == {"signature": "present", "endpoint": "call-started", "x-other": "•••"}
     assert plain == {"signature": "present", "endpoint": "call-started", "x-other": "secret\\xff"}
-    assert masked_header("signature", b"feed") == "present"
+    assert shown_raw_header("signature", b"feed") == "present"
 
 
 def test_bodies_that_are_not_json_are_shown_only_revealed() -> None:

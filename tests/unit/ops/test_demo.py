@@ -15,7 +15,7 @@ from sandbox.demo.observed import Observed, Seen, StateRow, rates
 from sandbox.demo.services import Access
 from sandbox.demo.workload import Fate, Step, broken_steps, expected, flatten, generated_calls, specification_steps
 from schemas.dead_letter import Code, Reason, Stage, reason_headers
-from schemas.endpoints import ENDPOINTS
+from schemas.events import ENDPOINTS
 from schemas.headers import EventHeaders, RawHeaders
 from schemas.identity import EventId, derived_event_id
 from schemas.topics import TopicNames
@@ -55,7 +55,7 @@ def event_record(step: Step, source: int) -> Record:
         idempotency_key=step.key,
         source_offset=f"{TOPICS.raw}/0/{source}",
     )
-    return Record(TOPICS.of_event(event_type), 0, source, b"k", value, headers.encode())
+    return Record(TOPICS.of(event_type.topic), 0, source, b"k", value, headers.encode())
 
 
 def dead_record(step: Step) -> Record:

@@ -14,7 +14,8 @@ from ops.kit.scan import Range
 from processors.model import Normalized, Owner, Record, Rejected, Verdict
 from processors.normalize import normalize
 from schemas.dead_letter import Code, Reason, Stage
-from schemas.identity import ClaimKey, EventType
+from schemas.events import EventType
+from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 from tests.support import verdicts
 from tests.support.kafka import raw_headers

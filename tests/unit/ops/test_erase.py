@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from typer.testing import CliRunner
 
-from ops.calls.model import ClaimRow
 from ops.cli import app
 from ops.erase.plan import CHECK_MS, CallState, ErasePlan, Holding, Keeping
 from ops.erase.rows import Erased
 from ops.erase.show import OUT_OF_REACH, calls_line, notes, plan_json, render
 from ops.erase.subject import Number, letter_pattern, parse_number, searched
+from ops.kit.claims import ClaimRow
 from ops.kit.errors import UsageError
 from ops.kit.output import stdout
 from schemas.topics import DAY_MS, OFFSET, TOPICS

@@ -75,6 +75,31 @@ def test_numbers_are_masked_for_people() -> None:
     assert "queue_id=-" in line
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "seen"),
+    [
+        ("ce_subject", "ro_call_123", "ro_call_123"),
+        ("ce_subject", "+33601020304", "•••"),
+        ("ce_sourceoffset", "ringover.raw.v1/3/17", "ringover.raw.v1/3/17"),
+        ("content-type", "application/json", "application/json"),
+        ("ce_caller", "anybody", "•••"),
+        ("request-id", "anybody", "•••"),
+    ],
+)
+def test_a_header_that_no_event_has_is_hidden_unless_revealed(name: str, text: str, seen: str) -> None:
+    record = replace(STARTED, headers=[(name, text.encode())])
+
+    assert [json_object(record, reveal=reveal)["headers"] for reveal in (False, True)] == [{name: seen}, {name: text}]
+
+
+def test_a_field_that_no_event_has_is_hidden_unless_revealed() -> None:
+    record = replace(STARTED, value=b'{"call_id":"ro_call_123","caller":"anybody"}')
+
+    assert "caller=•••" in human_line(record, reveal=False)
+    assert "caller=anybody" in human_line(record, reveal=True)
+    assert json_object(record, reveal=False)["value"] == {"call_id": "ro_call_123", "caller": "•••"}
+
+
 @pytest.mark.parametrize("number", ["204", "118712", "sip:jean@voix.example", "sip:+33601020304"])
 @pytest.mark.parametrize("name", ["ce_fromnumber", "ce_tonumber"])
 def test_a_number_in_a_header_is_hidden_unless_revealed(name: str, number: str) -> None:

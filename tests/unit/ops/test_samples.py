@@ -8,8 +8,7 @@ import pytest
 
 from ops.send.samples import Sample, samples, specification
 from schemas.dead_letter import Code, Stage
-from schemas.endpoints import ENDPOINTS
-from schemas.normalized import MODELS
+from schemas.events import ENDPOINTS
 
 # As printed in the customer's specification, sections 1.1 to 1.3, "Payload raw (exemple)".
 SPECIFICATION = {
@@ -54,6 +53,6 @@ def test_what_is_expected_is_a_normalized_value_or_a_known_reason(sample: Sample
         Stage(expected["dead_letter"]["stage"])
         Code(expected["dead_letter"]["code"])
     else:
-        model = MODELS[ENDPOINTS[sample.endpoint]]
+        model = ENDPOINTS[sample.endpoint].normalized
         model.model_validate(expected)
         assert list(expected) == list(model.model_fields)

@@ -4,7 +4,8 @@ import pytest
 
 from ops.kit.errors import UsageError
 from ops.state.keys import candidates
-from schemas.identity import EventType, claim_key, idempotency_key
+from schemas.events import EventType
+from schemas.identity import claim_key, idempotency_key
 
 
 @pytest.mark.parametrize(

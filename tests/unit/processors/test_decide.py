@@ -22,7 +22,8 @@ from processors.model import (
     Verdict,
 )
 from schemas.dead_letter import Code, DeadLetter, Reason, Stage
-from schemas.identity import ClaimKey, EventType
+from schemas.events import EventType
+from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 from tests.support.broker import StoredRecord
 from tests.support.verdicts import valid
@@ -140,7 +141,7 @@ def test_outputs_are_the_emitted_and_the_dead_in_raw_order(log: list[Entry]) -> 
             case Emit(event_type=event_type):
                 assert entry is not None
                 value = b"event-%d-%d" % entry
-                wanted.setdefault(TOPICS.of_event(event_type), []).append((b"key-%d" % offset, value))
+                wanted.setdefault(TOPICS.of(event_type.topic), []).append((b"key-%d" % offset, value))
             case DeadLettered():
                 wanted.setdefault(TOPICS.dead_letter, []).append((b"key-%d" % offset, b"raw-%d" % offset))
             case Duplicate():
@@ -228,7 +229,7 @@ def test_event_keeps_key_and_broker_time_of_its_raw_record() -> None:
 
     decision = decide(one, {key_of(0): Owner(PARTITION, 0, 0)}, topics=TOPICS, group=GROUP)
 
-    (event,) = decision.outputs[TOPICS.of_event(event_of(0))]
+    (event,) = decision.outputs[TOPICS.of(event_of(0).topic)]
     assert (event.key, event.timestamp_ms) == (b"key-0", 1000)
     assert ("ce_sourceoffset", b"raw/0/0") in event.headers
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from processors.model import Normalized, RawRecord, Rejected
 from processors.normalize import MAX_DEPTH, normalize
 from schemas.dead_letter import Code, Stage
+from schemas.events import EventType
 from schemas.headers import AnyHeaders
-from schemas.identity import EventType
 from tests.support.broker import StoredRecord
 from tests.support.kafka import raw_headers
 from tests.support.reference_model import Raw, expected

@@ -7,9 +7,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from schemas.events import EventType
 from schemas.export import DIRECTORY, differences, documents, main
-from schemas.identity import EventType
-from schemas.normalized import MODELS, dataschema
 
 # "Normalized" of sections 1.1, 1.2 and 1.3 of the specification, word for word.
 SPECIFICATION = {
@@ -39,11 +38,11 @@ def test_file_names_its_schema_as_the_events_do(event_type: EventType) -> None:
     schema = json.loads(documents()[f"{event_type.value}.v1.json"])
 
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert schema["$id"] == dataschema(event_type)
+    assert schema["$id"] == event_type.dataschema
     assert schema["title"]
     assert schema["description"]
     assert schema["additionalProperties"] is False
-    assert schema["required"] == list(schema["properties"]) == list(MODELS[event_type].model_fields)
+    assert schema["required"] == list(schema["properties"]) == list(event_type.normalized.model_fields)
 
 
 @pytest.mark.parametrize("event_type", EventType)

@@ -7,8 +7,9 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_kafka_event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.events import EventType
 from schemas.headers import EventHeaders, RawHeaders, header, is_sampled, valid_traceparent, with_values
-from schemas.identity import EventId, EventType, IdempotencyKey, derived_event_id, idempotency_key
+from schemas.identity import EventId, IdempotencyKey, derived_event_id, idempotency_key
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

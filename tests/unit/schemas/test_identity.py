@@ -6,7 +6,8 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.identity import EventType, claim_key, derived_event_id, idempotency_key
+from schemas.events import EventType
+from schemas.identity import claim_key, derived_event_id, idempotency_key
 
 # Any id the contract allows, with the two characters that escaping is about in the front row.
 IDS = st.text(

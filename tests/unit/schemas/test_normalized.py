@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from schemas.identity import EventType
-from schemas.normalized import MODELS, CallEnded, dataschema
+from schemas.events import EventType
+from schemas.normalized import CallEnded
 
 FIELDS = {
     EventType.CALL_STARTED: ["call_id", "direction", "from_e164", "to_e164", "queue_id", "agent_ref"],
@@ -16,7 +16,7 @@ ENDED = {"call_id": "ro_call_123", "duration_sec": 312, "hangup_cause": "normal_
 
 @pytest.mark.parametrize("event_type", EventType)
 def test_fields_are_the_specifications_in_its_order_and_all_required(event_type: EventType) -> None:
-    fields = MODELS[event_type].model_fields
+    fields = event_type.normalized.model_fields
 
     assert list(fields) == FIELDS[event_type]
     assert all(field.is_required() for field in fields.values())
@@ -38,4 +38,4 @@ def test_anything_beyond_the_contract_is_refused(change: dict[str, object]) -> N
 
 
 def test_schema_uri_names_event_and_version() -> None:
-    assert dataschema(EventType.CALL_ENDED) == "urn:ringover-events:schema:call.ended:v1"
+    assert EventType.CALL_ENDED.dataschema == "urn:ringover-events:schema:call.ended:v1"

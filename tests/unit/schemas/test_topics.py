@@ -2,8 +2,7 @@
 
 import pytest
 
-from schemas.endpoints import ENDPOINTS, PATH_PREFIX, SLUG_OF_EVENT
-from schemas.identity import EventType
+from schemas.events import ENDPOINTS, PATH_PREFIX, EventType
 from schemas.topics import (
     CALL,
     DEAD_LETTER,
@@ -58,8 +57,8 @@ def test_what_fits_into_raw_fits_on_with_our_headers() -> None:
 def test_both_events_of_a_call_share_a_topic() -> None:
     names = TopicNames("test.")
 
-    assert names.of_event(EventType.CALL_STARTED) == names.of_event(EventType.CALL_ENDED) == "test.ringover.call.v1"
-    assert names.of_event(EventType.RECORDING_READY) == "test.ringover.recording.v1"
+    assert names.of(EventType.CALL_STARTED.topic) == names.of(EventType.CALL_ENDED.topic) == "test.ringover.call.v1"
+    assert names.of(EventType.RECORDING_READY.topic) == "test.ringover.recording.v1"
 
 
 def test_prefix_is_before_every_name() -> None:
@@ -77,4 +76,4 @@ def test_endpoints_are_the_specifications() -> None:
         "/wh/ringover/call-ended": "call.ended",
         "/wh/ringover/recording-ready": "call.recording_ready",
     }
-    assert {event: slug for slug, event in ENDPOINTS.items()} == SLUG_OF_EVENT
+    assert {event.slug: event for event in EventType} == ENDPOINTS
