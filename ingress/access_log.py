@@ -11,10 +11,10 @@ from ingress import authenticate
 from ingress.accept import DEAD_LETTER_CODES, Accepted, ToDeadLetter, ToRaw
 from ingress.http import problems
 from ingress.http.answers import Problem
+from ingress.metrics import IngressMetrics
 from ingress.tracing import Trace
 from runtime.fast_metrics import Buckets, Count
 from runtime.logs import logger
-from runtime.metrics import IngressMetrics
 from schemas.endpoints import ENDPOINTS
 
 OTHER = "other"  # the endpoint, in metrics and logs, of requests to none of ours

@@ -6,9 +6,9 @@ from pathlib import Path
 from pydantic_settings.exceptions import SettingsError
 
 from ingress.authenticate import Authenticator
+from ingress.metrics import IngressMetrics
 from ingress.settings import IngressSettings
 from runtime.logs import logger
-from runtime.metrics import IngressMetrics
 from runtime.settings import reload, secret_files
 from runtime.watch import watch_files
 

@@ -18,11 +18,11 @@ from ingress.http import problems, reading
 from ingress.http.answers import Answer, Problem, accepted_answer
 from ingress.http.loop_budget import Turns
 from ingress.http.requests import Request
+from ingress.metrics import IngressMetrics
 from ingress.ports import Publisher, Record, record_of, topic_of
 from ingress.tracing import Tracer
 from runtime.errors import PublishError, SpoolFullError
 from runtime.failures import report
-from runtime.metrics import IngressMetrics
 from schemas.endpoints import ENDPOINTS, PATH_PREFIX
 from schemas.headers import Headers, encode_raw, valid_traceparent
 from schemas.topics import TopicNames

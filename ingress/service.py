@@ -14,6 +14,7 @@ from ingress.http.app import webhook_server
 from ingress.http.server import require_c_parser
 from ingress.http.tls import Tls
 from ingress.kafka.publisher import CONNECTING, KafkaPublisher
+from ingress.metrics import IngressMetrics, SpoolMetrics
 from ingress.settings import IngressSettings
 from ingress.spool.model import Bounds
 from ingress.spool.publisher import SpoolingPublisher
@@ -23,7 +24,6 @@ from runtime import logs, tracing
 from runtime.admin import admin_server
 from runtime.kafka import client_options
 from runtime.lifecycle import Stop, calm_garbage_collection, raise_open_files, watch_loop_lag
-from runtime.metrics import IngressMetrics, SpoolMetrics
 from schemas.topics import TopicNames
 
 SERVICE = "ringover-ingress"

@@ -16,6 +16,7 @@ from processors.failing import Told, tell_failure
 from processors.kafka_log import KafkaLog
 from processors.kafka_offsets import read_offsets
 from processors.kafka_output import KafkaOutput, OffsetPlace
+from processors.metrics import ProcessorMetrics, retry_cause
 from processors.pipeline import Lane, PartitionPipeline, Ports, stopped_within
 from processors.ports import Output, Tracer
 from processors.postgres_state import PostgresState
@@ -23,7 +24,6 @@ from processors.standing import Standing
 from runtime.errors import FencedError, LogUnavailableError, TransientError
 from runtime.kafka import close_consumer, raise_if_fetching_ended, reading
 from runtime.logs import logger
-from runtime.metrics import ProcessorMetrics, retry_cause
 from schemas.topics import MAX_MESSAGE_BYTES, TopicNames
 
 START_SECONDS = 30.0

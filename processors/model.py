@@ -17,15 +17,15 @@ class RawRecord(Protocol):
     """One record of the raw log, as the Kafka client gives it. `timestamp` is the broker's, in ms."""
 
     @property
-    def offset(self) -> int: ...  # noqa: D102
+    def offset(self) -> int: ...
     @property
-    def timestamp(self) -> int: ...  # noqa: D102
+    def timestamp(self) -> int: ...
     @property
-    def key(self) -> bytes | None: ...  # noqa: D102
+    def key(self) -> bytes | None: ...
     @property
-    def value(self) -> bytes | None: ...  # noqa: D102
+    def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> AnyHeaders: ...  # noqa: D102
+    def headers(self) -> AnyHeaders: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class Written(Protocol):
     """A record to write. `timestamp_ms` is the raw record's."""
 
     @property
-    def key(self) -> bytes | None: ...  # noqa: D102
+    def key(self) -> bytes | None: ...
     @property
-    def value(self) -> bytes | None: ...  # noqa: D102
+    def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> AnyHeaders: ...  # noqa: D102
+    def headers(self) -> AnyHeaders: ...
     @property
-    def timestamp_ms(self) -> int: ...  # noqa: D102
+    def timestamp_ms(self) -> int: ...
 
 
 class Record(NamedTuple):

@@ -10,10 +10,10 @@ import time
 
 import psycopg
 
+from processors.metrics import ProcessorMetrics
 from processors.postgres_state import QUERIES
 from runtime.failures import problem_of
 from runtime.logs import logger
-from runtime.metrics import ProcessorMetrics
 from runtime.postgres import connect
 
 CHANNEL = "ringover_pause"

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import TypeVar
 
 from processors.decide import claims_of, count_by_labels, decide
+from processors.metrics import ProcessorMetrics
 from processors.model import Batch, Conflict, DeadLettered, Decision, Emit, Owners, RawRecord, Steps, Verdict
 from processors.normalize import normalize
 from processors.ports import Output, RawLog, State, Tracer
@@ -20,7 +21,6 @@ from processors.takeover import take_over
 from processors.trace_selection import traced
 from runtime.errors import RefusedError, StateUnavailableError
 from runtime.logs import logger
-from runtime.metrics import ProcessorMetrics
 from schemas.topics import TopicNames
 
 SLICE_RECORDS = 250  # decoded and normalized in one go: some milliseconds, if bodies are not huge

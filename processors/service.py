@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from processors.kafka_transactions import name_unread
 from processors.lag import LagWatch, Place
 from processors.member import Assignment, Member, MemberConfig, OutputFactory
+from processors.metrics import ProcessorMetrics, retry_cause
 from processors.pause import Gate
 from processors.pipeline import stopped_within
 from processors.ports import Tracer
@@ -23,13 +24,13 @@ from processors.settings import ProcessorSettings
 from processors.standstill import StandstillReporter
 from runtime import tracing
 from runtime.admin import admin_server
+from runtime.aiokafka_fixes import fetch_bare_records
 from runtime.connection_diagnosis import refusal
 from runtime.errors import LogUnavailableError, PipelineError, RefusedError
 from runtime.failures import problem_of, shown_traceback
-from runtime.kafka import client_options, close_consumer, fetch_bare_records, partitions_by_topic, reading
+from runtime.kafka import client_options, close_consumer, partitions_by_topic, reading
 from runtime.lifecycle import watch_loop_lag
 from runtime.logs import logger
-from runtime.metrics import ProcessorMetrics, retry_cause
 from runtime.topics import TopicWatch
 from schemas.topics import TOPICS, TopicNames
 

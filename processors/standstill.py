@@ -3,11 +3,11 @@
 import asyncio
 
 from processors.member import Assignment
+from processors.metrics import ProcessorMetrics
 from processors.postgres_state import PostgresState
 from runtime.errors import StateUnavailableError
 from runtime.failures import problem_of
 from runtime.logs import logger
-from runtime.metrics import ProcessorMetrics
 
 TELL_EVERY_SECONDS = 2.0
 MAX_WORDS = 500

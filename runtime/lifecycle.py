@@ -10,13 +10,7 @@ from collections.abc import Awaitable, Callable
 import uvloop
 
 from runtime.errors import PipelineError, RefusedError
-from runtime.kafka import (
-    follow_transactions_closely,
-    hear_coordinators,
-    quiet_dropped_futures,
-    survive_broken_connections,
-)
-from runtime.kafka_records import read_any_record
+from runtime.kafka import quiet_dropped_futures
 from runtime.logs import logger
 from runtime.metrics import ProcessMetrics
 
@@ -43,10 +37,6 @@ async def _guarded(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     quiet_dropped_futures(loop)
-    survive_broken_connections()
-    hear_coordinators()
-    follow_transactions_closely()
-    read_any_record()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     failures: list[BaseException] = []

@@ -6,7 +6,7 @@ out. A request that arrived completely is never given up here.
 
 from typing import Protocol
 
-from runtime.metrics import IngressMetrics
+from ingress.metrics import IngressMetrics
 
 # Of each connection, not counted: most webhooks, and a head, fit. Part of what a connection costs in any case.
 FREE_BYTES = 4096

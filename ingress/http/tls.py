@@ -3,9 +3,9 @@
 import ssl
 from pathlib import Path
 
+from ingress.metrics import IngressMetrics
 from runtime.errors import RefusedError
 from runtime.logs import logger
-from runtime.metrics import IngressMetrics
 from runtime.watch import watch_files
 
 log = logger(__name__)

@@ -27,10 +27,10 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from ingress.kafka.batches import Batch, Lane, Lanes
 from ingress.kafka.wire import Produce, errors_of
+from ingress.metrics import IngressMetrics
 from ingress.ports import Record
 from runtime.errors import PublishError
 from runtime.failures import problem_of, report
-from runtime.metrics import IngressMetrics
 from schemas.placement import partition_of
 from schemas.topics import MAX_BODY_BYTES, MAX_MESSAGE_BYTES
 

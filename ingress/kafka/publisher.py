@@ -23,13 +23,13 @@ from aiokafka.errors import (
 )
 
 from ingress.kafka.accumulator import Sender
+from ingress.metrics import IngressMetrics
 from ingress.ports import Record
 from runtime.broker_errors import broker_words
 from runtime.connection_diagnosis import refusal
 from runtime.errors import PublishError, RecordRefusedError
 from runtime.failures import problem_of, report
 from runtime.logs import logger
-from runtime.metrics import IngressMetrics
 from runtime.topics import TopicWatch
 from schemas.placement import spread
 

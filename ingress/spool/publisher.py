@@ -9,12 +9,12 @@ import time
 from collections import deque
 
 from ingress.http.deadlines import Deadlines
+from ingress.metrics import SpoolMetrics
 from ingress.ports import Record
 from ingress.spool.drain import Broker, Drain
 from ingress.spool.spool import Spool
 from runtime.errors import PublishError, RecordRefusedError, SpoolUnavailableError
 from runtime.logs import logger
-from runtime.metrics import SpoolMetrics
 
 # For the disk, not for Kafka: an fsync takes milliseconds.
 SPOOL_SECONDS = 8.0

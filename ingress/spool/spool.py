@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from ingress.metrics import SpoolMetrics
 from ingress.ports import Record
 from ingress.spool.files import FILE_NAME, DamagedError, set_aside
 from ingress.spool.lock import locked
@@ -16,7 +17,6 @@ from ingress.spool.store import RESERVE_NAME, Contents, Store
 from ingress.spool.writer import Damage, Settled, Writer
 from runtime.errors import RefusedError, SpoolFullError, SpoolUnavailableError
 from runtime.logs import logger
-from runtime.metrics import SpoolMetrics
 
 REPORT_SECONDS = 60.0
 

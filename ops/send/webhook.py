@@ -57,7 +57,7 @@ class Answer:
 class Credential(Protocol):
     """What authenticates a body: the headers to send with it."""
 
-    def headers(self, body: bytes) -> dict[str, str]: ...  # noqa: D102 - see the class
+    def headers(self, body: bytes) -> dict[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from ingress.kafka.publisher import KafkaPublisher
+from ingress.metrics import IngressMetrics, SpoolMetrics
 from ingress.spool.drain import Drain
 from ingress.spool.model import Bounds
 from ingress.spool.spool import Spool, open_spool
@@ -20,7 +21,6 @@ from ops.kit.live import stopped
 from ops.kit.progress import Advance
 from runtime.errors import RefusedError
 from runtime.kafka import client_options
-from runtime.metrics import IngressMetrics, SpoolMetrics
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames, topic_named
 

@@ -16,11 +16,11 @@ from prometheus_client import CollectorRegistry
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
+from ingress.metrics import SpoolMetrics
 from ingress.ports import Record
 from ingress.spool.model import Bounds
 from ingress.spool.spool import open_spool
 from ops.cli import LazyCommand, app
-from runtime.metrics import SpoolMetrics
 from schemas.dead_letter import Code, Reason, Stage, reason_headers
 from tests.support import cli
 from tests.support.kafka import Webhook, producer, read_topic, store

@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 
 from ingress.kafka.accumulator import Sender
 from ingress.kafka.publisher import PROBE_INTERVAL_SECONDS, KafkaPublisher
+from ingress.metrics import IngressMetrics
 from ingress.ports import Record
 from runtime.errors import PublishError
-from runtime.metrics import IngressMetrics
 from schemas.topics import TopicNames
 from tests.support.kafka import read_topic
 from tests.support.waiting import until

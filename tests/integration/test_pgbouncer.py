@@ -13,12 +13,12 @@ from ops.kit.errors import DiffersError
 from ops.kit.postgres import database
 from ops.migrate.run import migrate, packaged_migrations
 from processors import postgres_pool
+from processors.metrics import ProcessorMetrics
 from processors.model import Claim
 from processors.pause import CHANNEL, Gate
 from processors.postgres_pool import make_pool
 from processors.postgres_state import PostgresState
 from runtime.errors import RefusedError, StateUnavailableError
-from runtime.metrics import ProcessorMetrics
 from runtime.settings import DatabaseSettings
 from sandbox.devstack.stack import Devstack, DevstackConfig
 from schemas.identity import ClaimKey

@@ -7,10 +7,10 @@ from typing import Any, TypeVar, cast
 
 from prometheus_client import CollectorRegistry
 
+from processors.metrics import ProcessorMetrics
 from processors.pipeline import Lane, PartitionPipeline, Ports
 from processors.standing import Standing
 from runtime.errors import FencedError, PipelineError, TransientError
-from runtime.metrics import ProcessorMetrics
 from schemas.topics import TopicNames
 from tests.simulation.virtual_time import VirtualLoop
 from tests.support.broker import MemoryKafka

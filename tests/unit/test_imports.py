@@ -32,7 +32,7 @@ ADAPTERS = {
     "runtime.admin": {"aiohttp"},
     "runtime.broker_errors": {"aiokafka"},
     "runtime.kafka": {"aiokafka"},
-    "runtime.kafka_records": {"aiokafka"},
+    "runtime.aiokafka_fixes": {"aiokafka"},
     "runtime.lifecycle": {"uvloop"},
     "runtime.otel": {"opentelemetry"},
     "runtime.postgres": {"psycopg"},

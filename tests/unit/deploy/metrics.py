@@ -17,7 +17,8 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ingress.access_log import Observer
-from runtime.metrics import IngressMetrics, ProcessorMetrics, SpoolMetrics
+from ingress.metrics import IngressMetrics, SpoolMetrics
+from processors.metrics import ProcessorMetrics
 from tests.support.waiting import until
 from tests.unit.deploy.tools import ROOT
 

@@ -15,8 +15,8 @@ from ingress.authenticate import Authenticator, Credential
 from ingress.handler import Limits, WebhookHandler
 from ingress.http.admission import Capacity
 from ingress.http.app import webhook_server
+from ingress.metrics import IngressMetrics
 from ingress.tracing import Tracer
-from runtime.metrics import IngressMetrics
 from schemas.topics import TopicNames
 from tests.unit.ingress.publishers import MemoryPublisher, Stored
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from ingress.metrics import SpoolMetrics
 from ingress.ports import Record
 from ingress.spool.model import Bounds, Row
 from ingress.spool.spool import Spool, open_spool
-from runtime.metrics import SpoolMetrics
 
 ROOMY = Bounds(max_bytes=1024**3, max_age_seconds=3600)
 

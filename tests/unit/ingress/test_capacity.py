@@ -4,7 +4,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from ingress.http.admission import FREE_BYTES, MAKE_ROOM_AT, SPARE_CONNECTIONS, Capacity
-from runtime.metrics import IngressMetrics
+from ingress.metrics import IngressMetrics
 
 ROOM = 1000
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from ingress.accept import ToDeadLetter, ToRaw
 from ingress.access_log import LINES_PER_SECOND, OTHER, Exchange, Observer, Outcome
 from ingress.http import problems
-from runtime.metrics import IngressMetrics
+from ingress.metrics import IngressMetrics
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.identity import CallId
 from tests.support.waiting import until

@@ -21,9 +21,9 @@ from aiokafka.record.memory_records import MemoryRecords
 from prometheus_client import CollectorRegistry
 
 from ingress.kafka.accumulator import Sender
+from ingress.metrics import IngressMetrics
 from ingress.ports import Record
 from runtime.errors import PublishError, RecordRefusedError
-from runtime.metrics import IngressMetrics
 from tests.support.waiting import until
 
 TOPIC = "raw"

@@ -6,11 +6,11 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from ingress.kafka.publisher import CONNECTING, KafkaPublisher
+from ingress.metrics import IngressMetrics, SpoolMetrics
 from ingress.service import readiness
 from ingress.spool.model import Bounds
 from ingress.spool.publisher import SpoolingPublisher
 from ingress.spool.spool import open_spool
-from runtime.metrics import IngressMetrics, SpoolMetrics
 from tests.support.waiting import until
 
 NOBODY = "127.0.0.1:1"  # a port that no broker listens on

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from ingress.metrics import SpoolMetrics
 from ingress.ports import Record
 from ingress.spool.model import Bounds
 from ingress.spool.publisher import SpoolingPublisher
 from ingress.spool.spool import Spool
 from runtime.errors import PublishError, RecordRefusedError, SpoolFullError
-from runtime.metrics import SpoolMetrics
 from schemas.topics import TopicNames
 from tests.support.waiting import until
 from tests.unit.ingress.publishers import MemoryPublisher, PublisherContract, Stored, Subject, as_future

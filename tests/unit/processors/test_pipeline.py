@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from processors import model
+from processors.metrics import ProcessorMetrics
 from processors.pipeline import Lane, PartitionPipeline, Ports
 from processors.ports import Tracer
 from processors.standing import Standing
@@ -22,7 +23,6 @@ from runtime.errors import (
     StateUnavailableError,
     TransientError,
 )
-from runtime.metrics import ProcessorMetrics
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 from tests.support.broker import MemoryKafka
