@@ -12,7 +12,7 @@ from ingress.accept import DEAD_LETTER_CODES, Accepted, ToDeadLetter, ToRaw
 from ingress.http import problems
 from ingress.http.answers import Problem
 from ingress.metrics import IngressMetrics
-from ingress.tracing import Trace
+from ingress.ports import Trace
 from runtime.fast_metrics import Buckets, Count
 from runtime.logs import logger
 from schemas.endpoints import ENDPOINTS
@@ -23,7 +23,7 @@ LINES_PER_SECOND = 10
 
 
 @dataclass(slots=True)
-class Exchange:
+class RequestContext:
     """What is known of one request; filled in on the way to its answer. `began` is of `perf_counter`."""
 
     request_id: str
@@ -44,7 +44,7 @@ def code_of(outcome: Outcome) -> str:
     return "accepted" if isinstance(outcome, ToRaw) else outcome.reason.code.value
 
 
-class Observer:
+class AccessLog:
     """Counts and logs answers. Label values come from enums and constants only."""
 
     def __init__(self, metrics: IngressMetrics) -> None:
@@ -59,37 +59,37 @@ class Observer:
         self._logs_all = self._log.is_enabled_for(logging.DEBUG)
         self._this_second: Counter[str] = Counter()
 
-    def answered(self, exchange: Exchange, outcome: Outcome, status: int, seconds: float) -> None:
+    def answered(self, context: RequestContext, outcome: Outcome, status: int, seconds: float) -> None:
         """Note one answer; a webhook that went its normal way is logged at debug only."""
-        if exchange.key_id is not None:
-            self._credential(exchange.key_id).inc()
+        if context.key_id is not None:
+            self._credential(context.key_id).inc()
         if isinstance(outcome, ToRaw):
-            self._seconds_to_accept[exchange.endpoint].observe(seconds)
-            self._accepted[exchange.endpoint].inc()
+            self._seconds_to_accept[context.endpoint].observe(seconds)
+            self._accepted[context.endpoint].inc()
             if self._logs_all:
-                self._line(self._log.debug, exchange, "accepted", status, seconds, call_id=outcome.call_id)
+                self._line(self._log.debug, context, "accepted", status, seconds, call_id=outcome.call_id)
             return
-        code = self._unusual(exchange, outcome, status, seconds)
+        code = self._unusual(context, outcome, status, seconds)
         if self._may_log(code):
-            self._line(self._log.info, exchange, code, status, seconds)
+            self._line(self._log.info, context, code, status, seconds)
 
-    def _unusual(self, exchange: Exchange, outcome: ToDeadLetter | Problem, status: int, seconds: float) -> str:
+    def _unusual(self, context: RequestContext, outcome: ToDeadLetter | Problem, status: int, seconds: float) -> str:
         """Count what did not go its normal way; returns its code."""
         code = code_of(outcome)
         if isinstance(outcome, Problem):
-            self._seconds_to_refuse(exchange.endpoint, status).observe(seconds)
-            self._metrics.requests.labels(exchange.endpoint, status).inc()
+            self._seconds_to_refuse(context.endpoint, status).observe(seconds)
+            self._metrics.requests.labels(context.endpoint, status).inc()
             self._metrics.refused.labels(code).inc()
         else:
-            self._seconds_to_accept[exchange.endpoint].observe(seconds)
-            self._accepted[exchange.endpoint].inc()
+            self._seconds_to_accept[context.endpoint].observe(seconds)
+            self._accepted[context.endpoint].inc()
             self._metrics.dead_letters.labels(code).inc()
         return code
 
     def _line(
         self,
         write: Callable[..., None],
-        exchange: Exchange,
+        context: RequestContext,
         code: str,
         status: int,
         seconds: float,
@@ -98,14 +98,14 @@ class Observer:
     ) -> None:
         write(
             "webhook.answered",
-            request_id=exchange.request_id,
-            endpoint=exchange.endpoint,
+            request_id=context.request_id,
+            endpoint=context.endpoint,
             status=status,
             code=code,
-            key_id=exchange.key_id,
+            key_id=context.key_id,
             call_id=call_id,
             duration_ms=round(seconds * 1000, 2),
-            **({} if exchange.trace is None else {"trace_id": exchange.trace.trace_id}),
+            **({} if context.trace is None else {"trace_id": context.trace.trace_id}),
         )
 
     def _seconds_to_refuse(self, endpoint: str, status: int) -> Buckets:

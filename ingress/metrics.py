@@ -34,9 +34,9 @@ class IngressMetrics(ProcessMetrics):
         self.buffered_bytes = Gauge("ringover_http_buffered_bytes", "Bytes held for requests", registry=registry)
         #: Connections closed, or their half received requests answered 503, because others wanted the room: of a
         #: `connection` or of `bytes`.
-        self.displaced = Counter("ringover_http_displaced", "Connections that gave way", ["wanted"], registry=registry)
+        self.evicted = Counter("ringover_http_displaced", "Connections that gave way", ["wanted"], registry=registry)
         for wanted in ("connection", "bytes"):
-            self.displaced.labels(wanted)
+            self.evicted.labels(wanted)
         #: New connections closed at once: at the limit, and none could give way.
         self.connections_refused = Counter(
             "ringover_http_connections_refused", "Connections refused", registry=registry
@@ -88,7 +88,7 @@ class SpoolMetrics:
         #: Records that Kafka took from the spool.
         self.drained = Counter("ringover_spool_drained", "Records drained", registry=registry)
         #: Files that were set aside because they were corrupt or read-only. Each one needs an operator.
-        self.set_aside = Counter("ringover_spool_set_aside", "Spool files set aside", registry=registry)
+        self.quarantined = Counter("ringover_spool_set_aside", "Spool files set aside", registry=registry)
         #: 1 while the spool would take a record: it has room, and its disk works.
         self.usable = Gauge("ringover_spool_usable", "Whether the spool takes records", registry=registry)
         #: As many bytes it takes at most (INGRESS_SPOOL_MAX_BYTES).

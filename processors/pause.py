@@ -24,24 +24,24 @@ ANSWER_SECONDS = 5.0
 log = logger(__name__)
 
 
-class Gate:
+class PauseSwitch:
     """`opened` and `closed` are set in turn; closed until PostgreSQL has been asked once."""
 
     def __init__(self, database_url: str, group: str, metrics: ProcessorMetrics) -> None:
-        self.opened = asyncio.Event()
-        self.closed = asyncio.Event()
-        self.closed.set()
+        self.running = asyncio.Event()
+        self.paused = asyncio.Event()
+        self.paused.set()
         self._database_url = database_url
         self._group = group
         self._ends = math.inf  # time.monotonic() at which the known pause ends
         self.reason = "not asked yet"
         self._pauses = metrics.pauses
-        metrics.paused.set_function(lambda: self.paused)
+        metrics.paused.set_function(lambda: self.ordered)
 
     @property
-    def paused(self) -> bool:
+    def ordered(self) -> bool:
         """Whether operators keep it closed, as far as is known."""
-        return self.closed.is_set() and self._ends < math.inf
+        return self.paused.is_set() and self._ends < math.inf
 
     async def watch(self) -> None:
         """Keep the gate as operators want it, for ever. PostgreSQL being away is no error."""
@@ -69,24 +69,24 @@ class Gate:
             self._open()
         else:
             seconds, reason = row
-            if not self.paused:
+            if not self.ordered:
                 self._pauses.inc()
             self._ends = time.monotonic() + seconds
             self._close(reason)
 
     def _expire(self) -> None:
-        if self.closed.is_set() and time.monotonic() > self._ends:
+        if self.paused.is_set() and time.monotonic() > self._ends:
             self._open()
 
     def _open(self) -> None:
-        if not self.opened.is_set():
+        if not self.running.is_set():
             log.info("gate.opened")
-            self.closed.clear()
-            self.opened.set()
+            self.paused.clear()
+            self.running.set()
 
     def _close(self, reason: str) -> None:
         self.reason = reason
-        if not self.closed.is_set():
+        if not self.paused.is_set():
             log.warning("gate.closed", reason=reason)
-            self.opened.clear()
-            self.closed.set()
+            self.running.clear()
+            self.paused.set()

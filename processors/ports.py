@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from processors.model import Batch, Bounds, Claim, Conflict, Owners, RawRecord, Written
-from processors.trace_selection import Traced
+from processors.trace_selection import TracedRecord
 
 
 class RawLog(Protocol):
@@ -91,10 +91,10 @@ class State(Protocol):
         ...
 
 
-class Tracer(Protocol):
+class RecordTracer(Protocol):
     """Has it known how records were processed, wherever traces are collected."""
 
-    def committed(self, batch: Batch, records: Sequence[Traced]) -> None:
+    def committed(self, batch: Batch, records: Sequence[TracedRecord]) -> None:
         """A batch is committed; `records` are those of it that are traced. Takes no time to speak of, never raises."""
         ...
 

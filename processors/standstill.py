@@ -44,23 +44,23 @@ class StandstillReporter:
 
     def _measure(self) -> None:
         self._metrics.partition_problem.clear()
-        for partition, standing in self._assignment.standings.items():
-            if standing.problem is not None:
-                self._metrics.partition_problem.labels(partition.partition, standing.problem.kind.value).set(1)
+        for partition, status in self._assignment.statuses.items():
+            if status.problem is not None:
+                self._metrics.partition_problem.labels(partition.partition, status.problem.kind.value).set(1)
 
     async def _write(self) -> None:
-        standings = self._assignment.standings
-        if not standings:
+        statuses = self._assignment.statuses
+        if not statuses:
             return
-        problems = {place.partition: found.problem.words for place, found in standings.items() if found.problem}
+        problems = {place.partition: found.problem.words for place, found in statuses.items() if found.problem}
         await self._state.execute(
             "tell_problems",
             {
                 **self._who,
-                "topic": next(iter(standings)).topic,
+                "topic": next(iter(statuses)).topic,
                 "well": [
                     place.partition
-                    for place, found in standings.items()
+                    for place, found in statuses.items()
                     if found.problem is None and found.position is not None
                 ],
                 "partitions": list(problems),

@@ -30,7 +30,7 @@ _CONNECTION_OPTIONS = (
 )
 
 
-async def refusal(options: Mapping[str, Any]) -> str | None:
+async def diagnose(options: Mapping[str, Any]) -> str | None:
     """What stands between us and the brokers; None when they serve us, or when none is there to refuse.
 
     A broker is reached at the address that it advertises, whatever KAFKA_BOOTSTRAP_SERVERS has: both are tried.

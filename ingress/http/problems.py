@@ -41,7 +41,7 @@ OVERLOADED = Problem(
     headers={"Retry-After": "1"},
 )
 # The same of a request that is not waited for to its end.
-DISPLACED = replace(OVERLOADED, close=True)
+EVICTED = replace(OVERLOADED, close=True)
 NOT_STORED = Problem(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "not_stored",
@@ -68,7 +68,7 @@ ALL = (
     NOT_JSON_TYPE,
     ENCODED,
     OVERLOADED,
-    DISPLACED,
+    EVICTED,
     NOT_STORED,
     SPOOL_FULL,
     INTERNAL,

@@ -10,9 +10,9 @@ from aiohttp import StreamReader, hdrs, web
 from aiohttp.http import HttpVersion11
 from multidict import istr
 
-from ingress.http.answering import DisplacedError
+from ingress.http.answering import EvictedError
 from ingress.http.answers import JSON_TYPE, REQUEST_ID_HEADER, Problem
-from ingress.http.problems import BODY_INCOMPLETE, DISPLACED, ENCODED, NOT_JSON_TYPE, TIMED_OUT, TOO_LARGE
+from ingress.http.problems import BODY_INCOMPLETE, ENCODED, EVICTED, NOT_JSON_TYPE, TIMED_OUT, TOO_LARGE
 from ingress.http.requests import Request
 
 MAX_STORED_CONTENT_TYPE = 256  # characters; real ones have under 40
@@ -113,14 +113,14 @@ async def read_body(request: Request, *, max_body_bytes: int, timeout_seconds: f
     """
     payload = request.content
     try:
-        async with asyncio.timeout(timeout_seconds - request.sender.head_took):
+        async with asyncio.timeout(timeout_seconds - request.peer.head_took):
             _invite(request)
             body = await _read(payload, max_body_bytes)
     except TimeoutError:
         return TIMED_OUT
-    except DisplacedError as error:
+    except EvictedError as error:
         _forget(payload, error)
-        return DISPLACED
+        return EVICTED
     except (web.RequestPayloadError, ConnectionError) as error:
         _forget(payload, error)
         return BODY_INCOMPLETE
@@ -144,4 +144,4 @@ def _forget(payload: StreamReader, error: Exception) -> None:
 def _invite(request: Request) -> None:
     """Tell a sender that waits for it to go on with its body (RFC 9110 section 10.1.1); others wait in vain for 1 s."""
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.version == HttpVersion11:
-        request.sender.write(CONTINUE)
+        request.peer.write(CONTINUE)

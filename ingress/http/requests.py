@@ -7,7 +7,7 @@ from aiohttp.http import HttpVersion, RawRequestMessage
 from multidict import CIMultiDictProxy
 
 
-class Sender(Protocol):
+class Peer(Protocol):
     """The connection over which a request came."""
 
     #: Seconds from the first to the last byte of the latest head.
@@ -24,13 +24,13 @@ class Sender(Protocol):
 class Request:
     """In place of aiohttp's, which takes several times as long to make. Headers are those of the parser."""
 
-    __slots__ = ("content", "headers", "message", "sender")
+    __slots__ = ("content", "headers", "message", "peer")
 
-    def __init__(self, message: RawRequestMessage, content: StreamReader, sender: Sender) -> None:
+    def __init__(self, message: RawRequestMessage, content: StreamReader, peer: Peer) -> None:
         self.message = message
         self.headers: CIMultiDictProxy[str] = message.headers
         self.content = content
-        self.sender = sender
+        self.peer = peer
 
     @property
     def method(self) -> str:

@@ -8,7 +8,7 @@ from time import perf_counter
 from aiokafka import TopicPartition
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from ingress.ports import Record
+from ingress.ports import OutgoingRecord
 
 # Small enough to bound what one request carries; a single larger record still gets a batch of its own.
 BATCH_BYTES = 256 * 1024
@@ -16,7 +16,7 @@ _MAGIC = 2  # the format of record batches since Kafka 0.11
 _NO_PRODUCER = -1  # neither idempotent nor transactional
 
 
-class Batch:
+class ProducerBatch:
     """Records that are stored together or not at all. `began` is the time of the event loop."""
 
     __slots__ = ("_builder", "_encoded", "began", "sent", "waiting")
@@ -37,7 +37,7 @@ class Batch:
             batch_size=BATCH_BYTES,
         )
 
-    def take(self, record: Record, future: asyncio.Future[None]) -> bool:
+    def take(self, record: OutgoingRecord, future: asyncio.Future[None]) -> bool:
         """Whether the record is in; not when the batch is full, or was encoded."""
         waiting = self.waiting
         if self._encoded is not None or (
@@ -55,46 +55,46 @@ class Batch:
         return self._encoded
 
 
-class Lane:
+class PartitionQueue:
     """One partition: its first batch is under way or about to be, the others follow in order."""
 
-    __slots__ = ("batches", "place")
+    __slots__ = ("batches", "partition")
 
-    def __init__(self, place: TopicPartition) -> None:
-        self.place = place
-        self.batches: deque[Batch] = deque()
+    def __init__(self, partition: TopicPartition) -> None:
+        self.partition = partition
+        self.batches: deque[ProducerBatch] = deque()
 
-    def put(self, record: Record, future: asyncio.Future[None], now: float) -> bool:
+    def put(self, record: OutgoingRecord, future: asyncio.Future[None], now: float) -> bool:
         """Put a record into the open batch, or begin one; whether it is the first one here."""
         batches = self.batches
         if batches and batches[-1].take(record, future):
             return False
-        batch = Batch(now)
+        batch = ProducerBatch(now)
         batch.take(record, future)
         batches.append(batch)
         return len(batches) == 1
 
 
-class Lanes:
+class PartitionQueues:
     """All partitions that ever had a record to come."""
 
     def __init__(self) -> None:
-        self._lanes: dict[TopicPartition, Lane] = {}
+        self._queues: dict[TopicPartition, PartitionQueue] = {}
 
-    def of(self, topic: str, partitions: Iterable[int]) -> list[Lane]:
-        """The lanes of a topic, in the order of its partitions."""
-        places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
-        return [self._lanes.get(place) or self._lanes.setdefault(place, Lane(place)) for place in places]
+    def of(self, topic: str, partitions: Iterable[int]) -> list[PartitionQueue]:
+        """The queues of a topic, in the order of its partitions."""
+        found = [TopicPartition(topic, partition) for partition in sorted(partitions)]
+        return [self._queues.get(one) or self._queues.setdefault(one, PartitionQueue(one)) for one in found]
 
-    def batches(self) -> Iterator[tuple[Lane, Batch]]:
+    def batches(self) -> Iterator[tuple[PartitionQueue, ProducerBatch]]:
         """Everything that is not done with."""
-        for lane in self._lanes.values():
-            for batch in tuple(lane.batches):
-                yield lane, batch
+        for queue in self._queues.values():
+            for batch in tuple(queue.batches):
+                yield queue, batch
 
-    def take_unsent(self) -> list[tuple[Lane, Batch]]:
+    def take_unsent(self) -> list[tuple[PartitionQueue, ProducerBatch]]:
         """What is not under way; it is no longer here."""
-        unsent = [(lane, batch) for lane, batch in self.batches() if not batch.sent]
-        for lane, batch in unsent:
-            lane.batches.remove(batch)
+        unsent = [(queue, batch) for queue, batch in self.batches() if not batch.sent]
+        for queue, batch in unsent:
+            queue.batches.remove(batch)
         return unsent

@@ -8,9 +8,8 @@ import asyncio
 import time
 from collections import deque
 
-from ingress.http.deadlines import Deadlines
 from ingress.metrics import SpoolMetrics
-from ingress.ports import Record
+from ingress.ports import OutgoingRecord
 from ingress.spool.drain import Broker, Drain
 from ingress.spool.spool import Spool
 from runtime.errors import PublishError, RecordRefusedError, SpoolUnavailableError
@@ -23,7 +22,37 @@ SAY_SECONDS = 10.0  # between two log lines that say the same: a slow broker may
 log = logger(__name__)
 
 
-class SpoolingPublisher:
+class Deadlines:
+    """Lets nobody wait longer than `seconds`, by one timer of the event loop for all instead of one for each."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._due: dict[asyncio.Future[None], float] = {}  # in the order of their ends
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, future: asyncio.Future[None]) -> None:
+        """Fail a future with TimeoutError if it is not done in time, until `forget`."""
+        self._due[future] = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._seconds, self._end)
+
+    def forget(self, future: asyncio.Future[None]) -> None:
+        """Let a future that was watched go."""
+        del self._due[future]
+
+    def _end(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for future, end in self._due.items():
+            if end > now:
+                self._timer = self._loop.call_at(end, self._end)
+                break
+            if not future.done():
+                future.set_exception(TimeoutError(f"not done in {self._seconds:g} s"))
+
+
+class FallbackPublisher:
     """Publishes while `run` runs beside it."""
 
     def __init__(
@@ -43,7 +72,7 @@ class SpoolingPublisher:
         self._said_at = -SAY_SECONDS
         self._said = False
         # Keys under way, with those that wait for their turn.
-        self._turns: dict[bytes, deque[asyncio.Future[None]] | None] = {}
+        self._waiting_by_key: dict[bytes, deque[asyncio.Future[None]] | None] = {}
 
     async def run(self) -> None:
         """Drain the spool until cancelled."""
@@ -60,17 +89,17 @@ class SpoolingPublisher:
             return None
         return f"{self._spool.records} records wait in the spool, the oldest for {self._spool.oldest_age:.0f} s"
 
-    async def publish(self, record: Record) -> None:
+    async def publish(self, record: OutgoingRecord) -> None:
         """Return once Kafka's in-sync replicas or the local disk have the record.
 
         Raises:
             PublishError: neither took it.
         """
         key = record.key
-        if key in self._turns:
-            await self._turn(key)
+        if key in self._waiting_by_key:
+            await self._wait_for_earlier(key)
         elif key is not None:
-            self._turns[key] = None
+            self._waiting_by_key[key] = None
         try:
             if self._may_go_direct(key):
                 future = self._broker.publish(record)
@@ -106,7 +135,7 @@ class SpoolingPublisher:
         elif not isinstance(error, RecordRefusedError):
             self._suspend(str(error))
 
-    def _append(self, record: Record) -> "asyncio.Future[None]":
+    def _append(self, record: OutgoingRecord) -> "asyncio.Future[None]":
         return self._spool.append(record)
 
     async def _durable(self, spooling: "asyncio.Future[None]") -> None:
@@ -131,11 +160,11 @@ class SpoolingPublisher:
                 self._said = False
                 log.info("spool.drains", records=self._spool.records)
 
-    async def _turn(self, key: bytes) -> None:
+    async def _wait_for_earlier(self, key: bytes) -> None:
         """Wait until every earlier record of the key is acknowledged or in the spool."""
-        waiting = self._turns[key]
+        waiting = self._waiting_by_key[key]
         if waiting is None:
-            waiting = self._turns[key] = deque()
+            waiting = self._waiting_by_key[key] = deque()
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.append(turn)
         try:
@@ -146,10 +175,10 @@ class SpoolingPublisher:
             raise
 
     def _pass_on(self, key: bytes) -> None:
-        waiting = self._turns[key]
+        waiting = self._waiting_by_key[key]
         while waiting:
             turn = waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return
-        del self._turns[key]
+        del self._waiting_by_key[key]

@@ -16,10 +16,20 @@ from typing import Any
 
 import orjson
 
-from ingress.ports import Record
+from ingress.ports import OutgoingRecord
 from ingress.spool.files import OWNER_ONLY, DamagedError, create, sqlite_errors
-from ingress.spool.model import LANES, Row, decode_headers, encode_headers, lane_of
-from ingress.spool.requests import Append, Delete, Read, Request, Result
+from ingress.spool.model import (
+    BUCKETS,
+    Append,
+    Delete,
+    Read,
+    Request,
+    Result,
+    Row,
+    bucket_of,
+    decode_headers,
+    encode_headers,
+)
 from runtime.errors import RefusedError, SpoolUnavailableError
 
 VERSION = 1
@@ -65,7 +75,7 @@ class Contents:
     records: int = 0
     bytes: int = 0
     oldest_at: int | None = None
-    lanes: "array[int]" = field(default_factory=lambda: array("L", bytes(array("L").itemsize * LANES)))
+    buckets: "array[int]" = field(default_factory=lambda: array("L", bytes(array("L").itemsize * BUCKETS)))
 
 
 class Store:
@@ -148,7 +158,7 @@ class Store:
                 found.records += 1
                 found.bytes += size
                 if key is not None:
-                    found.lanes[lane_of(key)] += 1
+                    found.buckets[bucket_of(key)] += 1
         return found
 
     def shrink(self) -> None:
@@ -238,7 +248,7 @@ class Store:
 
 def _row(columns: Sequence[Any]) -> Row:
     number, topic, key, value, headers, spooled_at = columns
-    record = Record(
+    record = OutgoingRecord(
         topic,
         None if key is None else bytes.fromhex(key),
         bytes.fromhex(value),

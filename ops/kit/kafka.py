@@ -29,7 +29,7 @@ from aiokafka.errors import (
 
 from ops.kit.errors import AWAY, KafkaAwayError, NotAuthorizedError, NotFoundError, OpsError, UsageError
 from runtime.broker_errors import broker_words
-from runtime.connection_diagnosis import refusal
+from runtime.connection_diagnosis import diagnose
 from runtime.errors import OpenTransactionError, RefusedError
 from runtime.kafka import client_options, close_consumer
 from runtime.settings import KafkaSettings
@@ -115,7 +115,7 @@ async def reader(
 
 async def why_away(settings: KafkaSettings) -> str | None:
     """Tells why brokers do not answer, as far as another connection to them shows it; None if unknown."""
-    return await refusal(client_options(settings, client_id=CLIENT_ID))
+    return await diagnose(client_options(settings, client_id=CLIENT_ID))
 
 
 async def _start(client: AIOKafkaAdminClient | AIOKafkaConsumer, options: Mapping[str, Any]) -> None:
@@ -124,7 +124,7 @@ async def _start(client: AIOKafkaAdminClient | AIOKafkaConsumer, options: Mappin
         with _setting_errors():
             await client.start()
     except KafkaConnectionError as error:
-        why = await refusal(options)
+        why = await diagnose(options)
         if why is None:
             raise
         raise NotAuthorizedError(f"no connection to Kafka: {why}") from error

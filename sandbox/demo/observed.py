@@ -35,7 +35,7 @@ class SeenDead:
 
 
 @dataclass(slots=True)
-class Seen:
+class SeenRecords:
     """Everything that a consumer of all topics has seen so far."""
 
     topics: TopicNames
@@ -70,7 +70,7 @@ class Observed:
 
     answers: Sequence[Answer]
     load_answers: Sequence[Answer]
-    seen: Seen
+    seen: SeenRecords
     claims: Sequence[StateRow]
     conflicts: Sequence[str]
     lag_records: int
@@ -78,7 +78,7 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class LoadRates:
     """What was measured over the load."""
 
     webhooks: int
@@ -89,8 +89,8 @@ class Rates:
     p99_seconds: float
 
 
-def rates(observed: Observed, *, call_prefix: str) -> Rates:
-    """Rates and end-to-end times of the calls whose id begins with `call_prefix`."""
+def rates(observed: Observed, *, call_prefix: str) -> LoadRates:
+    """LoadRates and end-to-end times of the calls whose id begins with `call_prefix`."""
     events = [event for event in observed.seen.events if event.headers.subject.startswith(call_prefix)]
     received = {(record.partition, record.offset): _received_at(record) for record in observed.seen.raw}
     delays = sorted(event.seen_at - received[event.source] for event in events if event.source in received)
@@ -99,7 +99,7 @@ def rates(observed: Observed, *, call_prefix: str) -> Rates:
         first = min(received[event.source] for event in events if event.source in received)
         span = max(event.seen_at for event in events) - first
     count = len(observed.load_answers)
-    return Rates(
+    return LoadRates(
         webhooks=count,
         webhooks_per_second=count / observed.posting_seconds if observed.posting_seconds else 0.0,
         events=len(events),

@@ -11,7 +11,7 @@ from ops.kit.output import stderr
 from ops.kit.progress import PlainColumn
 
 
-class Steps:
+class StepDisplay:
     """Prints one line per finished step; on a terminal also a spinner or a bar while it runs."""
 
     def __init__(self) -> None:

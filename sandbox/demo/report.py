@@ -9,12 +9,12 @@ from ops.kit.output import lines_of_cell, plain, table
 from ops.kit.times import duration
 from ops.send.show import SHORT_ID, answers_table
 from sandbox.demo.checks import SPECIFICATION_CALL, Check
-from sandbox.demo.observed import Observed, Rates, SeenEvent
+from sandbox.demo.observed import LoadRates, Observed, SeenEvent
 
 DUPLICATES_SHOWN = 6
 
 
-def print_report(console: Console, observed: Observed, rates: Rates) -> None:
+def print_report(console: Console, observed: Observed, rates: LoadRates) -> None:
     """All tables but the checklist."""
     console.print(answers_table(observed.answers, title="What the ingress answered"))
     console.print(_events_table(observed))
@@ -76,7 +76,7 @@ def _dead_letters_table(observed: Observed) -> Table:
     return table("Dead letters: the body as received, and why", columns, rows, right=("body bytes",))
 
 
-def _rates_table(rates: Rates) -> Table:
+def _rates_table(rates: LoadRates) -> Table:
     rows = [
         ("webhooks acknowledged", f"{rates.webhooks_per_second:,.0f} /s", f"{rates.webhooks:,} posted"),
         ("events committed", f"{rates.events_per_second:,.0f} /s", f"{rates.events:,} seen"),

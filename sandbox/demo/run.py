@@ -12,11 +12,11 @@ from ops.migrate.run import migrate, packaged_migrations
 from ops.topics.run import apply_topics
 from runtime.settings import KafkaSettings
 from sandbox.demo.checks import check_all
-from sandbox.demo.exercise import Plan, exercise
+from sandbox.demo.exercise import Workload, exercise
 from sandbox.demo.interrupt import Interrupt
 from sandbox.demo.keep import serve
 from sandbox.demo.observed import rates
-from sandbox.demo.progress import Steps
+from sandbox.demo.progress import StepDisplay
 from sandbox.demo.report import print_checks, print_report
 from sandbox.demo.services import Access, services
 from sandbox.demo.workload import broken_steps, expected, flatten, generated_calls, specification_steps
@@ -67,7 +67,7 @@ def run_demo(options: DemoOptions) -> int:
 
 
 def _run(options: DemoOptions, directory: Path, interrupt: Interrupt) -> int:
-    steps = Steps()
+    steps = StepDisplay()
     with ExitStack() as running:
         with steps.step("starting Kafka and PostgreSQL"):
             stack = running.enter_context(
@@ -93,10 +93,10 @@ def _run(options: DemoOptions, directory: Path, interrupt: Interrupt) -> int:
 
 
 def _exercise_and_report(
-    options: DemoOptions, settings: KafkaSettings, access: Access, interrupt: Interrupt, steps: Steps
+    options: DemoOptions, settings: KafkaSettings, access: Access, interrupt: Interrupt, steps: StepDisplay
 ) -> int:
     scenario = [*specification_steps(), *broken_steps()]
-    plan = Plan(scenario, list(generated_calls(options.calls)))
+    plan = Workload(scenario, list(generated_calls(options.calls)))
     observed = interrupt.run(exercise(settings, access, plan, steps))
     console = stdout()
     print_report(console, observed, rates(observed, call_prefix=LOAD_PREFIX))

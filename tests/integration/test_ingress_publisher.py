@@ -10,10 +10,10 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 from prometheus_client import CollectorRegistry
 
-from ingress.kafka.accumulator import Sender
+from ingress.kafka.accumulator import RecordAccumulator
 from ingress.kafka.publisher import PROBE_INTERVAL_SECONDS, KafkaPublisher
 from ingress.metrics import IngressMetrics
-from ingress.ports import Record
+from ingress.ports import OutgoingRecord
 from runtime.errors import PublishError
 from schemas.topics import TopicNames
 from tests.support.kafka import read_topic
@@ -148,8 +148,8 @@ async def link(
     await link.close()
 
 
-def record(topics: TopicNames, value: bytes) -> Record:
-    return Record(topics.raw, b"call", value, [])
+def record(topics: TopicNames, value: bytes) -> OutgoingRecord:
+    return OutgoingRecord(topics.raw, b"call", value, [])
 
 
 async def values(bootstrap_servers: str, topic: str) -> list[bytes]:
@@ -271,12 +271,12 @@ async def test_sender_that_fails_unexpectedly_is_replaced(
     async with running(publisher_on(kafka_bootstrap_servers, topics)) as publisher:
         await healthy(publisher)
         with monkeypatch.context() as patched:
-            patched.setattr(Sender, "_due_by_broker", lambda _sender: 1 // 0)
+            patched.setattr(RecordAccumulator, "_due_by_broker", lambda _sender: 1 // 0)
             with pytest.raises(PublishError):
-                await publisher.publish(Record(topics.raw, b"k", b"1", []))
+                await publisher.publish(OutgoingRecord(topics.raw, b"k", b"1", []))
 
         await healthy(publisher)
-        await publisher.publish(Record(topics.raw, b"k", b"2", []))
+        await publisher.publish(OutgoingRecord(topics.raw, b"k", b"2", []))
 
         assert [record.value for record in await read_topic(kafka_bootstrap_servers, topics.raw)] == [b"2"]
 
@@ -298,12 +298,12 @@ async def test_sender_that_fails_during_a_probe_is_not_available_before_it_is_re
             patched.setattr(AIOKafkaClient, "force_metadata_update", slow_probe)
             async with asyncio.timeout(PROBE_INTERVAL_SECONDS + 30):
                 await probing.wait()
-            patched.setattr(Sender, "_due_by_broker", lambda _sender: 1 // 0)
+            patched.setattr(RecordAccumulator, "_due_by_broker", lambda _sender: 1 // 0)
             with pytest.raises(PublishError):
-                await publisher.publish(Record(topics.raw, b"k", b"1", []))
+                await publisher.publish(OutgoingRecord(topics.raw, b"k", b"1", []))
         failed.set()
 
         await healthy(publisher)
-        await publisher.publish(Record(topics.raw, b"k", b"2", []))
+        await publisher.publish(OutgoingRecord(topics.raw, b"k", b"2", []))
 
         assert [record.value for record in await read_topic(kafka_bootstrap_servers, topics.raw)] == [b"2"]

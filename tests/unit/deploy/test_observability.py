@@ -18,9 +18,9 @@ from ingress.http import problems
 from ingress.http.answers import Problem
 from ingress.settings import IngressSettings
 from processors.decide import labels as labels_of_outcome
+from processors.lag import ProblemKind
 from processors.model import DeadLettered, Duplicate, Emit
 from processors.settings import ProcessorSettings
-from processors.standing import ProblemKind
 from runtime.errors import PipelineError, TransientError
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.endpoints import ENDPOINTS
