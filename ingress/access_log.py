@@ -1,4 +1,4 @@
-"""What operators see of each request: metrics, and one wide log line. Never a body, a number or a secret."""
+"""Counts and logs each request: metrics, and one wide log line. Never a body, a number or a secret."""
 
 import asyncio
 import logging
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ingress import authenticate
 from ingress.accept import DEAD_LETTER_CODES, Accepted, ToDeadLetter, ToRaw
+from ingress.dialects import specification
 from ingress.http import problems
 from ingress.http.answers import Problem
 from ingress.metrics import IngressMetrics
 from ingress.ports import Trace
-from runtime.fast_metrics import Buckets, Count
+from runtime.fast_metrics import Count
 from runtime.logs import logger
 from schemas.endpoints import ENDPOINTS
 
@@ -24,7 +24,7 @@ LINES_PER_SECOND = 10
 
 @dataclass(slots=True)
 class RequestContext:
-    """What is known of one request; filled in on the way to its answer. `began` is of `perf_counter`."""
+    """Holds what is known of one request, filled in on the way to its answer. `began` is of `perf_counter`."""
 
     request_id: str
     endpoint: str
@@ -38,7 +38,7 @@ Outcome: TypeAlias = Accepted | Problem
 
 
 def code_of(outcome: Outcome) -> str:
-    """An outcome in one word: a problem's or a dead letter's code, or `accepted`."""
+    """Name an outcome in one word: a problem's or a dead letter's code, or `accepted`."""
     if isinstance(outcome, Problem):
         return outcome.code
     return "accepted" if isinstance(outcome, ToRaw) else outcome.reason.code.value
@@ -53,7 +53,6 @@ class AccessLog:
         self._seconds_to_accept = {name: metrics.duration.labels(name, "2xx") for name in ENDPOINTS}
         self._accepted = {name: metrics.requests.labels(name, 202) for name in ENDPOINTS}
         _begin(metrics)
-        self._refusals: dict[tuple[str, int], Buckets] = {}
         self._authenticated: dict[str, Count] = {}
         self._log = logger(__name__).bind()
         self._logs_all = self._log.is_enabled_for(logging.DEBUG)
@@ -77,7 +76,7 @@ class AccessLog:
         """Count what did not go its normal way; returns its code."""
         code = code_of(outcome)
         if isinstance(outcome, Problem):
-            self._seconds_to_refuse(context.endpoint, status).observe(seconds)
+            self._metrics.duration.labels(context.endpoint, f"{status // 100}xx").observe(seconds)
             self._metrics.requests.labels(context.endpoint, status).inc()
             self._metrics.refused.labels(code).inc()
         else:
@@ -108,12 +107,6 @@ class AccessLog:
             **({} if context.trace is None else {"trace_id": context.trace.trace_id}),
         )
 
-    def _seconds_to_refuse(self, endpoint: str, status: int) -> Buckets:
-        series = self._refusals.get((endpoint, status))
-        if series is None:
-            series = self._refusals[endpoint, status] = self._metrics.duration.labels(endpoint, f"{status // 100}xx")
-        return series
-
     def _credential(self, key_id: str) -> Count:
         counter = self._authenticated.get(key_id)
         if counter is None:
@@ -134,8 +127,8 @@ class AccessLog:
 
 
 def _begin(metrics: IngressMetrics) -> None:
-    """Series of what can be answered to webhooks, and why, before it happens for the first time."""
-    refusals = [*problems.ALL, *(problems.unauthenticated(one.code, one.detail) for one in authenticate.REFUSALS)]
+    """Make the series of what can be answered to webhooks, and why, before it happens for the first time."""
+    refusals = [*problems.ALL, *(problems.unauthenticated(one.code, one.detail) for one in specification.REFUSALS)]
     for problem in refusals:
         metrics.refused.labels(problem.code)
     for code in DEAD_LETTER_CODES:

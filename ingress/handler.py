@@ -1,4 +1,4 @@
-"""One webhook from head to answer: refuse, read, authenticate, accept, publish, and only then 202."""
+"""Takes one webhook from head to answer: refuse, read, authenticate, accept, publish, and only then 202."""
 
 import asyncio
 import time
@@ -13,7 +13,8 @@ from multidict import istr
 from ingress.accept import Accepted, accept
 from ingress.access_log import OTHER, AccessLog, Outcome, RequestContext, code_of
 from ingress.addresses import EVERYBODY, AddressPolicy
-from ingress.authenticate import Authenticated, Authenticator, Refused
+from ingress.authenticate import Authenticated, Refused
+from ingress.dialects import specification
 from ingress.http import problems, reading
 from ingress.http.answers import Answer, Problem, accepted_answer
 from ingress.http.loop_budget import LoopBudget
@@ -22,24 +23,22 @@ from ingress.metrics import IngressMetrics
 from ingress.ports import OutgoingRecord, Publisher, Tracer, record_of, topic_of
 from runtime.errors import PublishError, SpoolFullError
 from runtime.failures import report
-from schemas.endpoints import ENDPOINTS, PATH_PREFIX
+from schemas.endpoints import ENDPOINTS
 from schemas.headers import Headers, encode_raw, valid_traceparent
 from schemas.topics import TopicNames
 
-_SIGNATURE = istr("X-Ringover-Signature")
+_SIGNATURE = istr(specification.SIGNATURE_HEADER)
 _TRACEPARENT = istr("traceparent")
 _FORWARDED_FOR = istr("X-Forwarded-For")
-# Of bodies judged in one turn of the loop. 1 MiB takes about 5 ms, for each secret and to parse; a webhook as they are
-# 0.2 ms in all, whence the least that one counts.
+# Bytes that are verified and parsed per iteration of the event loop, so that other connections are served: 1 MiB takes
+# about 5 ms, for each secret and to parse.
 _BYTES_PER_ITERATION = 2 * 1024 * 1024
-_LEAST_BYTES = 32 * 1024
-# A query is ignored, and a proxy may send an absolute URI.
-_SLUG_OF_PATH = {PATH_PREFIX + slug: slug for slug in ENDPOINTS}
+_LEAST_BYTES = 32 * 1024  # that a webhook counts: the usual one takes 0.2 ms in all
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request, and all of them together, may take."""
+    """Limits what one request, and all of them together, may take."""
 
     max_body_bytes: int
     request_timeout_seconds: float
@@ -52,7 +51,7 @@ class WebhookHandler:
     def __init__(
         self,
         *,
-        authenticator: Authenticator,
+        authenticator: specification.Authenticator,
         publisher: Publisher,
         topics: TopicNames,
         limits: Limits,
@@ -76,7 +75,9 @@ class WebhookHandler:
 
     async def answer(self, request: Request) -> Answer:
         """Answer one request; the one place where a fault of ours becomes a 500."""
-        endpoint = _SLUG_OF_PATH.get(request.target) or _SLUG_OF_PATH.get(request.path) or OTHER
+        slugs = specification.SLUG_OF_PATH
+        # A query is ignored, and a proxy may send an absolute URI.
+        endpoint = slugs.get(request.target) or slugs.get(request.path) or OTHER
         context = RequestContext(reading.request_id(request), endpoint, perf_counter())
         self._in_flight += 1
         try:
@@ -102,17 +103,16 @@ class WebhookHandler:
         """Answer what the HTTP parser could not make a request of."""
         return self._answered(problem, RequestContext(reading.new_request_id(), OTHER, perf_counter()))
 
-    def use(self, authenticator: Authenticator) -> None:
+    def use(self, authenticator: specification.Authenticator) -> None:
         """Judge by these credentials from now on: bodies that have not yet arrived completely, too."""
         self._authenticator = authenticator
 
     @property
     def in_flight(self) -> int:
-        """Requests being answered now."""
         return self._in_flight
 
     def leave(self) -> None:
-        """From now on close each connection after its answer."""
+        """Close each connection after its answer, from now on."""
         self._leaving = True
 
     async def drained(self) -> None:
@@ -122,7 +122,7 @@ class WebhookHandler:
             await self._draining.wait()
 
     def _arrived(self, request: Request, context: RequestContext) -> bytes | Problem | None:
-        """The body, or why there is none; None while it has not arrived completely, or when it is not its turn."""
+        """The body, or why there is none; None while it is not complete, or the loop's budget is used up."""
         refusal = self._refusal_of_head(request, context)
         if refusal is not None:
             return refusal
@@ -132,7 +132,7 @@ class WebhookHandler:
         return reading.arrived_body(request, max_body_bytes=self._limits.max_body_bytes)
 
     async def _awaited(self, request: Request) -> bytes | Problem:
-        """The body, or why there is none, when it has arrived and it is its turn."""
+        """Wait for the body, or why there is none, and for the loop's budget."""
         body = reading.arrived_body(request, max_body_bytes=self._limits.max_body_bytes)
         if body is None:
             body = await reading.read_body(
@@ -159,7 +159,7 @@ class WebhookHandler:
     def _judge(
         self, request: Request, body: bytes, context: RequestContext
     ) -> tuple[Accepted, OutgoingRecord] | Problem:
-        """Who sent it, and where it belongs."""
+        """Find who sent it, and where it belongs."""
         if self._publishing >= self._limits.max_in_flight:
             return problems.OVERLOADED
         headers = request.headers
@@ -178,7 +178,7 @@ class WebhookHandler:
     def _traced(
         self, tracer: Tracer, parent: str | None, accepted: Accepted, body: bytes, context: RequestContext
     ) -> str | None:
-        """The traceparent of the record: our own when this webhook is traced, else what it brought, as without us.
+        """Begin a trace; returns the record's traceparent: our own when this webhook is traced, else what it brought.
 
         Only here, where its sender is known: strangers can have nothing exported.
         """
@@ -193,7 +193,7 @@ class WebhookHandler:
         return parent if context.trace is None else context.trace.traceparent
 
     async def _stored(self, accepted: Accepted, record: OutgoingRecord) -> Outcome:
-        """What was accepted, once its record is durable."""
+        """Return what was accepted, once its record is durable."""
         self._publishing += 1
         try:
             await self._publisher.publish(record)
@@ -219,7 +219,7 @@ class WebhookHandler:
 
 
 def _traceparent(request: Request) -> str | None:
-    """The one that the request has, if it is valid."""
+    """The traceparent that the request has, if it is valid."""
     found = request.headers.getall(_TRACEPARENT, ())
     return found[0] if len(found) == 1 and valid_traceparent(found[0]) else None
 

@@ -10,7 +10,7 @@ from runtime.metrics import FAST_BUCKETS, ProcessMetrics
 
 
 class IngressMetrics(ProcessMetrics):
-    """Metrics of the ingress."""
+    """Holds the metrics of the ingress."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(registry)
@@ -74,7 +74,7 @@ class IngressMetrics(ProcessMetrics):
 
 
 class SpoolMetrics:
-    """Metrics of the ingress's spool; absent when there is none."""
+    """Holds the metrics of the spool; absent when there is none."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         #: Records that wait for Kafka on the local disk.

@@ -1,4 +1,4 @@
-"""One ingress process: the composition root."""
+"""Composes an ingress from its settings, and runs it until it is told to stop."""
 
 import asyncio
 import signal
@@ -120,7 +120,7 @@ async def _tried(broker: KafkaPublisher, stop: Stop) -> None:
 
 @asynccontextmanager
 async def _tracing() -> AsyncIterator[Tracer | None]:
-    """What makes spans; None, and nothing of OpenTelemetry is imported, unless they are wanted."""
+    """Give what makes spans; None, and nothing of OpenTelemetry is imported, unless they are wanted."""
     if not tracing.wanted():
         yield None
         return
@@ -135,7 +135,7 @@ async def _tracing() -> AsyncIterator[Tracer | None]:
 async def _spooling(
     settings: IngressSettings, broker: KafkaPublisher, registry: CollectorRegistry
 ) -> AsyncIterator[FallbackPublisher | None]:
-    """The publisher with a spool behind it, or None when no directory is set."""
+    """Give the publisher that falls back to a spool, or None when no directory is set."""
     if settings.ingress_spool_dir is None:
         yield None
         return
@@ -175,7 +175,7 @@ def _admission(settings: IngressSettings, metrics: IngressMetrics) -> Admission:
 
 
 def readiness(broker: KafkaPublisher, spooling: FallbackPublisher | None, stop: Stop) -> Callable[[], str | None]:
-    """What keeps the process from taking webhooks, or None."""
+    """Make the check that tells what keeps the process from taking webhooks."""
 
     def problem() -> str | None:
         if stop.is_set():
@@ -190,7 +190,7 @@ def readiness(broker: KafkaPublisher, spooling: FallbackPublisher | None, stop: 
 
 
 def notes(broker: KafkaPublisher, spooling: FallbackPublisher | None) -> Callable[[], str | None]:
-    """Tells what `/readyz` adds to "ok": why webhooks go to the spool, and how topics differ; None if nothing."""
+    """Make the check that tells what `/readyz` adds to "ok": why webhooks go to the spool, and how topics differ."""
 
     def note() -> str | None:
         told = [broker.note] if spooling is None else [broker.problem, spooling.note(), broker.note]

@@ -1,4 +1,4 @@
-"""Transactions of other producers that are open on a partition: nothing behind their first record can be read."""
+"""Finds transactions of other producers that are open on a partition: nothing behind their first record can be read."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ log = logger(__name__)
 
 
 def open_transaction(consumer: AIOKafkaConsumer, place: TopicPartition) -> str | None:
-    """Why a consumer of committed records gets nothing more of `place`, as its last fetch saw it; None if not so.
+    """Say why a consumer of committed records gets nothing more of `place`, as its last fetch saw it; None if not so.
 
     `place` must be assigned to it.
     """

@@ -96,7 +96,7 @@ class LagWatch:
         self._first_ends: dict[int, int] = {}  # of partitions whose position is not known yet
 
     def look(self, statuses: Mapping[int, PartitionStatus], now: float) -> dict[int, Lag]:
-        """The lag of each partition that is ours; `now` in Unix seconds.
+        """Measure the lag of each partition that is ours; `now` in Unix seconds.
 
         Missing: a partition whose end is not known, or that was not taken over and has no records that surely wait.
         """

@@ -1,4 +1,4 @@
-"""One stay in the consumer group: joins, runs a pipeline per assigned partition, lets go of them, leaves.
+"""Stays in the consumer group once: joins, runs a pipeline per assigned partition, lets go of them, leaves.
 
 The group only decides who owns a partition; a takeover makes it so. Whatever a partition's pipeline raises stays in
 that partition, which is taken over again after a while; only being fenced ends the stay. Whatever ends a stay, the next
@@ -41,7 +41,7 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MemberConfig:
-    """How to be a member: Kafka options, group, topics, sizes, times, and who is told of it."""
+    """Configures a member: Kafka options, group, topics, sizes, times, and who is told of it."""
 
     options: Mapping[str, Any]
     group: str
@@ -66,7 +66,7 @@ class Assignment:
 
 
 class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no type information
-    """See the module. One object serves one stay."""
+    """Is a member of the group for one stay."""
 
     def __init__(
         self,
@@ -119,13 +119,13 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                 self._failed.exception()  # raised already, or outweighed
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
-        """The group rebalances: finish what is open, let go of everything."""
+        """Finish what is open and let go of everything: the group rebalances."""
         if revoked:
             log.info("partitions.revoked", count=len(revoked))
         await self._release(min(RELEASE_SECONDS, self._config.session_timeout_seconds / 2))
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
-        """The group has decided: take over what is ours."""
+        """Take over what is ours: the group has decided."""
         if self._leaving:
             return
         try:

@@ -36,12 +36,12 @@ RETRY_CAUSES = (
 
 
 def retry_cause(error: BaseException) -> str:
-    """The label of `ringover_retries_total` for this error."""
+    """Label this error for `ringover_retries_total`."""
     return type(error).__name__ if isinstance(error, errors.PipelineError) else UNEXPECTED
 
 
 class ProcessorMetrics(ProcessMetrics):
-    """Metrics of the processor."""
+    """Holds the metrics of the processor."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(registry)

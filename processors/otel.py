@@ -1,4 +1,4 @@
-"""Spans of a processed record, made when its batch is committed. Imported only where traces are wanted."""
+"""Makes the spans of a processed record when its batch is committed. Imported only where traces are wanted."""
 
 from collections.abc import Mapping, Sequence
 
@@ -27,7 +27,6 @@ class BatchTracer:
         }
 
     def committed(self, batch: Batch, records: Sequence[TracedRecord]) -> None:
-        """See the port."""
         for record in records:
             self._record(batch, record)
 

@@ -1,7 +1,7 @@
-"""Operators' word to the processors of a group: work, or let go for a while.
+"""Pauses the processors of a group while operators want it, as when they change its offsets.
 
 A pause is a row with an end (table `pause`). NOTIFY wakes the processors at once, and a look every second finds what a
-lost notification did not tell. While PostgreSQL is away the last known word holds, until its end.
+lost notification did not tell. While PostgreSQL is away the last known pause holds, until its end.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ log = logger(__name__)
 
 
 class PauseSwitch:
-    """`opened` and `closed` are set in turn; closed until PostgreSQL has been asked once."""
+    """Tells whether to run: `running` and `paused` are set in turn; paused until PostgreSQL has been asked once."""
 
     def __init__(self, database_url: str, group: str, metrics: ProcessorMetrics) -> None:
         self.running = asyncio.Event()
@@ -40,11 +40,11 @@ class PauseSwitch:
 
     @property
     def ordered(self) -> bool:
-        """Whether operators keep it closed, as far as is known."""
+        """Whether operators have paused the group, as far as is known."""
         return self.paused.is_set() and self._ends < math.inf
 
     async def watch(self) -> None:
-        """Keep the gate as operators want it, for ever. PostgreSQL being away is no error."""
+        """Follow what operators want, for ever. PostgreSQL being away is no error."""
         while True:
             try:
                 async with await connect(self._database_url) as connection:
@@ -53,7 +53,7 @@ class PauseSwitch:
                         await self._look(connection)
                         async for _ in connection.notifies(timeout=LOOK_EVERY_SECONDS, stop_after=1):
                             pass
-            except Exception as error:  # noqa: BLE001 - the last known word holds, whatever happened
+            except Exception as error:  # noqa: BLE001 - what is known holds, whatever happened
                 told = log.debug if isinstance(error, psycopg.Error | TimeoutError) else log.warning
                 told("gate.unavailable", reason=problem_of(error))
                 self._expire()

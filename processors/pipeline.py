@@ -1,4 +1,4 @@
-"""The guarantee, in one readable function: `PartitionPipeline.run`.
+"""Keeps the guarantee, in one readable function: `PartitionPipeline.run`.
 
 One pipeline per assigned partition and takeover. Nothing here knows Kafka or PostgreSQL.
 """
@@ -33,7 +33,7 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The world of one partition."""
+    """Holds the ports of one partition."""
 
     raw: RawLog
     state: State
@@ -42,7 +42,7 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class PartitionConfig:
-    """What stays the same for one partition: where it reads and writes, for which group, how much at once."""
+    """Configures one partition: where it reads and writes, for which group, how much at once."""
 
     partition: int
     group: str
@@ -118,7 +118,7 @@ class PartitionPipeline:
             raise RefusedError(f"{self._source}: {error}") from error
 
     async def _next(self, position: int, end: int | None = None) -> Batch | None:
-        """The next records, judged, up to `end`; None when none came within a fraction of a second.
+        """Fetch and judge the next records, up to `end`; None when none came within a fraction of a second.
 
         They come in slices, and a slice is let go of before the next one is decoded: raw records of a whole batch would
         not fit into the CPU's cache.
@@ -145,7 +145,7 @@ class PartitionPipeline:
         return records if end is None else [record for record in records if record.offset < end]
 
     async def _explain_gap(self, position: int, found: int) -> None:
-        """Transaction markers leave gaps in a log; removed records do too, and must not pass silently."""
+        """Refuse a gap that removed records left: they must not pass silently as transaction markers do."""
         bounds = await self._ports.raw.bounds()
         if found < position or bounds.start > position:
             raise RefusedError(
@@ -161,7 +161,7 @@ class PartitionPipeline:
         return decision
 
     async def _reclaim(self, batch: Batch) -> None:
-        """Claims and conflicts of records whose events and dead letters are committed already."""
+        """Claim, and note conflicts, for records whose events and dead letters are committed already."""
         counted = self._counted_until
         claims = claims_of(batch, counted_until=counted)
 

@@ -1,4 +1,4 @@
-"""The processor as a process: member of the group for as long as it runs, admin port, probes, lag metrics."""
+"""Runs the processor as a process: member of the group for as long as it runs, admin port, probes, lag metrics."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ log = logger(__name__)
 
 
 def client_id() -> str:
-    """How Kafka's tools name this process, so that operators can tell who is in the group."""
+    """Name this process for Kafka's tools, so that operators can tell who is in the group."""
     return f"{SERVICE}-{socket.gethostname()}-{os.getpid()}"
 
 
@@ -176,7 +176,7 @@ class ProcessorService:
         log.warning("member.retry", reason=self._setback, retry_in=wait, **passed)
 
     async def _stay_once(self, state: PostgresState, stop: asyncio.Event) -> None:
-        """One stay in the group, until the process is stopped or operators pause it."""
+        """Stay in the group until the process is stopped or operators pause it."""
         leave = asyncio.Event()
 
         async def tell() -> None:

@@ -32,7 +32,6 @@ class StandstillReporter:
         self._failure: str | None = None
 
     async def run(self) -> None:
-        """Tell until cancelled."""
         while True:
             self._measure()
             try:

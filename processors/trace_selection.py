@@ -1,4 +1,4 @@
-"""Which records of a committed batch are traced, and what is told of each: a pure function."""
+"""Selects the records of a committed batch that are traced, and what is told of each: a pure function."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ MAX_TRACED = 64  # of one batch: three spans each, so that a rewind of millions 
 
 
 class TracedRecord(NamedTuple):
-    """A record whose webhook is traced.
+    """Is a record whose webhook is traced.
 
     `again`: it had been claimed before, by an earlier pass or by a process that did not commit. `code` is that of a
     dead letter's reason.
@@ -26,7 +26,7 @@ class TracedRecord(NamedTuple):
 
 
 def select_traced(batch: Batch, outcomes: Sequence[Outcome]) -> list[TracedRecord]:
-    """The first records of the batch whose traceparent is valid and says that the trace is recorded."""
+    """Select the first records of the batch whose traceparent is valid and says that the trace is recorded."""
     found: list[TracedRecord] = []
     for verdict, outcome in zip(batch.verdicts, outcomes, strict=True):
         traceparent = _sampled(verdict)

@@ -24,7 +24,7 @@ STOP_SECONDS = 5.0  # a client whose broker is away never ends by itself (aiokaf
 
 
 def client_options(settings: KafkaSettings, *, client_id: str) -> dict[str, Any]:
-    """Keyword arguments that aiokafka's consumer, producer and admin client share.
+    """Make the keyword arguments that aiokafka's consumer, producer and admin client share.
 
     Whoever asks for them gets clients with our fixes (`runtime.aiokafka_fixes`).
 

@@ -1,9 +1,10 @@
-"""How a process begins and ends: event loop, signals, exit code, a watch on the loop's own delay."""
+"""Runs a program from its arguments and settings to its exit code, and watches its event loop's own delay."""
 
 import asyncio
 import gc
 import resource
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 
@@ -11,8 +12,10 @@ import uvloop
 
 from runtime.errors import PipelineError, RefusedError
 from runtime.kafka import quiet_dropped_futures
-from runtime.logs import logger
+from runtime.logs import configure, logger
 from runtime.metrics import ProcessMetrics
+from runtime.settings import EXIT_USAGE, LogSettings, S, describe, load, masked
+from runtime.tracing import VARIABLES
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 78  # EX_CONFIG of sysexits.h: an operator must look before a restart can help
@@ -25,6 +28,25 @@ GC_OBJECTS = 50_000  # new container objects between two looks for cycles
 log = logger(__name__)
 
 Stop = asyncio.Event
+
+
+def run_process(command: str, summary: str, settings_type: type[S], serve: Callable[[S, Stop], Awaitable[None]]) -> int:
+    """Run `serve(settings, stop)` as the program `command`, which takes no arguments; returns the exit code.
+
+    Exit codes: 0 stopped as told, 1 failed, 2 wrong usage or settings, 78 an operator must look.
+    """
+    arguments = sys.argv[1:]
+    if arguments in (["--help"], ["-h"]):
+        sys.stdout.write(describe(command, summary, settings_type, more=VARIABLES))
+        return 0
+    if arguments:
+        sys.stderr.write(f"error: {command} takes no arguments; see {command} --help\n")
+        return EXIT_USAGE
+    settings = load(settings_type)
+    assert isinstance(settings, LogSettings)  # both programs log
+    configure(service=command, level=settings.log_level, style=settings.log_format)
+    log.info("process.starting", **masked(settings))
+    return run(lambda stop: serve(settings, stop))
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:

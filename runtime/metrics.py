@@ -9,7 +9,7 @@ DISTRIBUTION = "ringover-events"
 
 
 def running_version() -> str:
-    """The version of this program; `unknown` when it runs without being installed."""
+    """Look up the version of this program; `unknown` when it runs without being installed."""
     try:
         return version(DISTRIBUTION)
     except PackageNotFoundError:
@@ -17,7 +17,7 @@ def running_version() -> str:
 
 
 class ProcessMetrics:
-    """What both processes measure of themselves."""
+    """Holds the metrics that both processes have."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry

@@ -1,7 +1,7 @@
-"""How many connections there are and how many bytes they hold, and who gives way when there is no more room.
+"""Bounds the connections and the bytes that they hold, and evicts one when there is no more room.
 
-Who owes us the rest of a request gives way, the one that has owed it longest first: a sender that drips keeps nobody
-out. A request that arrived completely is never given up here.
+Evicted is who owes us the rest of a request, the one that has owed it longest first: a sender that drips keeps nobody
+out. Whose request arrived completely is never evicted.
 """
 
 from typing import Protocol
@@ -10,21 +10,21 @@ from ingress.metrics import IngressMetrics
 
 # Of each connection, not counted: most webhooks, and a head, fit. Part of what a connection costs in any case.
 FREE_BYTES = 4096
-# Slow senders give way before the room is used up, because it takes a turn of the loop until their bytes are free.
+# Slow senders are evicted before the room is used up: it takes an iteration of the loop until their bytes are free.
 MAKE_ROOM_AT = 0.75
 # Connections that were told to go and have not gone yet, beyond the limit.
 SPARE_CONNECTIONS = 128
 
 
 class Evictable(Protocol):
-    """One connection, as seen from here."""
+    """Is a connection that can be told to end."""
 
     def evict(self) -> None:
         """End soon; what was held for it is still held until it left."""
 
 
 class Admission:
-    """The connections and the bytes of one process."""
+    """Counts the connections and the bytes of one process, and admits those for which there is room."""
 
     def __init__(self, *, max_connections: int, max_bytes: int, metrics: IngressMetrics) -> None:
         self._max_connections = max_connections
@@ -42,7 +42,7 @@ class Admission:
         metrics.buffered_bytes.set_function(lambda: self._bytes)
 
     def admit(self, connection: Evictable) -> bool:
-        """Whether there is room for a new connection; the one that waited longest makes it."""
+        """Whether there is room for a new connection; the one that waited longest is evicted for it."""
         if len(self._open) - len(self._leaving) >= self._max_connections:
             oldest = next(iter(self._waiting), None)
             if oldest is None or len(self._open) >= self._max_connections + SPARE_CONNECTIONS:
@@ -67,12 +67,12 @@ class Admission:
         return True
 
     def complete(self, connection: Evictable) -> None:
-        """The request of `connection` has arrived completely."""
+        """Note that the request of `connection` has arrived completely."""
         self._waiting.pop(connection, None)
         self._waiting_with_bytes.pop(connection, None)
 
     def waits(self, connection: Evictable) -> None:
-        """`connection` was answered; from now on it owes us its next request."""
+        """Note that `connection` was answered; from now on it owes us its next request."""
         if connection in self._open and connection not in self._leaving:
             self._waiting.pop(connection, None)
             self._waiting[connection] = None
@@ -80,7 +80,7 @@ class Admission:
                 self._waiting_with_bytes[connection] = None
 
     def leave(self, connection: Evictable) -> None:
-        """The connection is closed; what it holds is counted until `release`."""
+        """Note that the connection is closed; what it holds is counted until `release`."""
         self.complete(connection)
         self._open.discard(connection)
         if connection in self._leaving:
@@ -88,7 +88,7 @@ class Admission:
             self._bytes_leaving -= self._held.get(connection, 0)
 
     def release(self, connection: Evictable) -> None:
-        """`connection` holds nothing any more, for good."""
+        """Note that `connection` holds nothing any more, for good."""
         self._count(connection, 0)
 
     def _count(self, connection: Evictable, counted: int) -> None:

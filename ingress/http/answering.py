@@ -1,4 +1,4 @@
-"""Requests and answers of our own on aiohttp's connections.
+"""Answers requests on aiohttp's connections, by requests and answers of our own.
 
 aiohttp makes a task, a request, a response and a writer for each request, which takes as long as all of our own work.
 What is left to it: the parser, pipelining, keep-alive, shutdown. Every error answer is ours, too.
@@ -32,7 +32,7 @@ class EvictedError(Exception):
 
 
 class Answering(RequestHandler):
-    """A connection that answers its requests one after another, in one task."""
+    """Answers the requests of a connection one after another, in one task."""
 
     __slots__ = ("_answer_unreadable", "_handler", "_lingering", "head_took")
 
@@ -103,7 +103,7 @@ class Answering(RequestHandler):
             if not goes_on or self._close:
                 break
             if self._messages:
-                await asyncio.sleep(0)  # pipelined: it is the turn of the other connections
+                await asyncio.sleep(0)  # pipelined: the other connections come first
             else:
                 self._start_keepalive()
         if not self._force_close:

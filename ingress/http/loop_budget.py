@@ -23,7 +23,6 @@ class LoopBudget:
         return True
 
     def later(self, callback: Callable[[], None], work: int = 1) -> None:
-        """Call in a later iteration."""
         self._waiting.append((callback, work))
         self._schedule()
 

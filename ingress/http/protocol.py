@@ -1,4 +1,4 @@
-"""aiohttp's connection handling with the limits that it lacks.
+"""Serves connections by aiohttp's handling of them, with the limits that it lacks.
 
 This module and `ingress.http.answering` know aiohttp's insides (`RequestHandler`, as of 3.14); the tests with raw
 sockets hold them to account.
@@ -17,7 +17,7 @@ from ingress.http.admission import FREE_BYTES, Admission
 from ingress.http.answering import Answering, EvictedError
 from ingress.http.loop_budget import LoopBudget
 
-# What is kept of one connection, beside the bytes that `Admission` counts.
+# Bounds of what is kept of one connection, beside the bytes that `Admission` counts.
 MAX_HEAD_LINE_BYTES = 8190  # of the request line, and of each header; beyond it: 400
 MAX_HEADERS = 64  # 25 KB of objects; proxies bring a webhook to about 30
 MAX_QUEUED = 2  # requests parsed behind the one that is being answered; aiohttp's own limit is 32
@@ -26,7 +26,7 @@ RECEIVE_BUFFER_BYTES = 64 * 1024  # the kernel's, which doubles it: it bounds on
 
 
 class Connection(Answering):
-    """One connection.
+    """Serves one connection within limits.
 
     Beyond aiohttp: a head must be complete within `head_seconds`; a peer that does not read its answers is cut; a body
     whose chunks break fails at once; every error answer is ours; what is held of it is counted by `admission`.
@@ -79,7 +79,6 @@ class Connection(Answering):
         self._payload: StreamReader = EMPTY_PAYLOAD  # of the latest request
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Serve it if there is room."""
         if not self._admission.admit(self):
             assert isinstance(transport, asyncio.Transport)
             self._evicted = True
@@ -91,7 +90,7 @@ class Connection(Answering):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Count what came, and parse it now or when it is its turn."""
+        """Count what came, and parse it now, or later if this iteration of the loop has no room."""
         if data and not self._take(len(data)):
             return
         if not data or (not self._deferred and self._arrivals.take()):
@@ -103,7 +102,7 @@ class Connection(Answering):
         self._deferred.append(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks; aiohttp always says "close"
-        """Close now, or when it is its turn; True keeps the transport open until then."""
+        """Close now, or in a later iteration of the loop; True keeps the transport open until then."""
         transport = self.transport
         if transport is None or self._endings.take() or transport.get_extra_info("ssl_object") is not None:
             return False  # with TLS it closes whatever we say
@@ -116,7 +115,7 @@ class Connection(Answering):
             super().resume_reading(resume_parser)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Its place is free; let go of the rest now, or when it is its turn."""
+        """Free its place; let go of the rest now, or in a later iteration of the loop."""
         self._admission.leave(self)
         if self._endings.take():
             self._let_go(exc)
@@ -172,7 +171,7 @@ class Connection(Answering):
         """Whether there is room for `size` bytes more; if not, they and all that follow are not taken."""
         if not self._evicted and not self._hold(self._held + size):
             self._refuse_rest()
-        return not self._evicted  # perhaps it gave way to itself, having waited longest
+        return not self._evicted  # it may have evicted itself, having waited longest
 
     def _hold(self, size: int) -> bool:
         """Whether so many bytes may be held from now on."""
@@ -182,7 +181,7 @@ class Connection(Answering):
         return True
 
     def answered(self) -> None:
-        """What was held for the request is free; from now on the sender owes us the next one."""
+        """Free what was held for the request; from now on the sender owes us the next one."""
         if self.transport is None:
             self._admission.release(self)
             return

@@ -22,7 +22,7 @@ from runtime.logs import logger
 LINGERING_SECONDS = 2.0
 # After draining, for connections to close; nothing is in flight any more then, or the drain ran out of time.
 CLOSE_SECONDS = 1.0
-# Connections that the kernel completes before we take them; all of these may be taken in one turn of the loop.
+# Connections that the kernel completes before we take them; all of these may be taken in one iteration of the loop.
 BACKLOG = 512
 # Pieces of data parsed per iteration of the event loop: 25 ms if each is a head of the largest kind.
 ARRIVALS_PER_ITERATION = 128
@@ -45,7 +45,7 @@ def require_c_parser() -> None:
 
 
 class Server(web.Server):
-    """Makes the connections, which share what they may do in one turn."""
+    """Makes the connections, which share what they may do per iteration of the event loop."""
 
     def __init__(
         self, handler: Handler, *, answer_unreadable: AnswerUnreadable, admission: Admission, **options: Any
@@ -61,7 +61,7 @@ class Server(web.Server):
         }
 
     def __call__(self) -> Connection:
-        """A connection; asyncio calls this for each one that it accepts."""
+        """Make a connection; asyncio calls this for each one that it accepts."""
         return Connection(self, loop=self._loop, **self._options)
 
 

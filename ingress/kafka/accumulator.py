@@ -1,4 +1,4 @@
-"""Records on their way to Kafka: batches by partition, one request at a time to each broker.
+"""Collects records in batches by partition and sends these to Kafka, one request at a time to each broker.
 
 While a request is under way the batches of the next one fill, so they grow with the load; each request waits for a
 tick, so that records which arrive together travel together. aiokafka's own producer makes a coroutine and several
@@ -50,7 +50,7 @@ _size_of = DefaultRecordBatchBuilder.estimate_size_in_bytes
 
 
 class RecordAccumulator:
-    """Sends through one client while `run` runs."""
+    """Collects records, and sends them through one client while `run` runs."""
 
     def __init__(
         self,
@@ -71,9 +71,8 @@ class RecordAccumulator:
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._queues = PartitionQueues()
-        self._queues_of: dict[
-            str, list[PartitionQueue]
-        ] = {}  # by topic, until the next tick: to ask for each record takes longer
+        # By topic, until the next tick: to ask for each record takes longer.
+        self._queues_of: dict[str, list[PartitionQueue]] = {}
         self._due: list[PartitionQueue] = []
         self._busy: set[int] = set()  # brokers with a request under way
         self._wake = asyncio.Event()

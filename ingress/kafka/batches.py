@@ -1,4 +1,4 @@
-"""Records of one partition that travel together, and the queues of such batches."""
+"""Batches the records of one partition, and queues its batches."""
 
 import asyncio
 from collections import deque
@@ -17,7 +17,7 @@ _NO_PRODUCER = -1  # neither idempotent nor transactional
 
 
 class ProducerBatch:
-    """Records that are stored together or not at all. `began` is the time of the event loop."""
+    """Holds records that are stored together or not at all. `began` is the time of the event loop."""
 
     __slots__ = ("_builder", "_encoded", "began", "sent", "waiting")
 
@@ -48,7 +48,7 @@ class ProducerBatch:
         return True
 
     def encode(self) -> bytes | bytearray:
-        """What the broker gets; nothing more is taken then."""
+        """Encode for the broker; nothing more is taken then."""
         if self._encoded is None:
             self._encoded = self._builder.build()
             del self._builder  # so that large records are there once
@@ -56,7 +56,7 @@ class ProducerBatch:
 
 
 class PartitionQueue:
-    """One partition: its first batch is under way or about to be, the others follow in order."""
+    """Queues one partition's batches: the first is under way or about to be, the others follow in order."""
 
     __slots__ = ("batches", "partition")
 
@@ -76,7 +76,7 @@ class PartitionQueue:
 
 
 class PartitionQueues:
-    """All partitions that ever had a record to come."""
+    """Holds the queue of each partition that ever had a record to come."""
 
     def __init__(self) -> None:
         self._queues: dict[TopicPartition, PartitionQueue] = {}
@@ -87,13 +87,13 @@ class PartitionQueues:
         return [self._queues.get(one) or self._queues.setdefault(one, PartitionQueue(one)) for one in found]
 
     def batches(self) -> Iterator[tuple[PartitionQueue, ProducerBatch]]:
-        """Everything that is not done with."""
+        """Go through all batches that are not done with."""
         for queue in self._queues.values():
             for batch in tuple(queue.batches):
                 yield queue, batch
 
     def take_unsent(self) -> list[tuple[PartitionQueue, ProducerBatch]]:
-        """What is not under way; it is no longer here."""
+        """Remove what is not under way, and return it."""
         unsent = [(queue, batch) for queue, batch in self.batches() if not batch.sent]
         for queue, batch in unsent:
             queue.batches.remove(batch)

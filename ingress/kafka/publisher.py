@@ -1,4 +1,4 @@
-"""The publisher on Kafka: acknowledged by all in-sync replicas, and healing by itself.
+"""Publishes to Kafka, acknowledged by all in-sync replicas, and replaces a client that breaks.
 
 It is not idempotent on purpose: duplicates from retries are removed downstream like any other duplicate, while an
 idempotent producer of aiokafka's refuses everything for a partition after one failed batch.
@@ -46,7 +46,7 @@ STOP_SECONDS = 5.0  # to close connections
 FLUSH_SECONDS = 2.0
 REFUSAL_LOG_SECONDS = 60.0
 
-# What says something about the record or its topic and nothing about the client: replacing it would not help.
+# Errors of the record or its topic, not of the client: replacing it would not help.
 _RECORD_ERRORS = (
     InvalidTopicError,
     MessageSizeTooLargeError,
@@ -104,7 +104,7 @@ class KafkaPublisher:
         return self._watched.note
 
     async def reconnected(self) -> None:
-        """Return once there is one."""
+        """Return once `connected` is true."""
         await self._connected.wait()
 
     async def tried(self) -> None:
@@ -166,7 +166,7 @@ class KafkaPublisher:
         return accumulator
 
     def _judge(self, accumulator: RecordAccumulator, topic: str, error: Exception) -> PublishError:
-        """What a failure says about the client behind `accumulator`."""
+        """Find what a failure says about the client behind `accumulator`."""
         if isinstance(error, _RECORD_ERRORS):
             self._report_refusal(topic, error)
             return RecordRefusedError(f"refused for {topic}: {broker_words(error)}")
@@ -192,7 +192,7 @@ class KafkaPublisher:
             log.warning("publish.refused", topic=topic, reason=broker_words(error))
 
     async def _connect(self) -> AIOKafkaClient:
-        """A client that reached a broker, however long that takes."""
+        """Return a client that reached a broker, however long that takes."""
         for attempt in itertools.count():
             try:
                 client = await _started(self._options, self._timeout)
@@ -269,7 +269,7 @@ async def _started(options: Mapping[str, Any], seconds: float) -> AIOKafkaClient
 
 
 def _partitions(client: AIOKafkaClient, topic: str) -> int:
-    """How many the topic has; 0 when it is not seen."""
+    """Count the partitions of a topic; 0 when it is not seen."""
     return len(client.cluster.partitions_for_topic(topic) or ())
 
 

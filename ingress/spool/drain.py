@@ -32,10 +32,10 @@ log = logger(__name__)
 
 
 class Broker(Protocol):
-    """A publisher that knows whether it can publish."""
+    """Publishes, and knows whether it can now."""
 
     def publish(self, record: OutgoingRecord) -> asyncio.Future[None]:
-        """As `Publisher.publish`; the future is the caller's, who may fail it when it waits no longer."""
+        """Publish as `Publisher` does; the future is the caller's, who may fail it when it waits no longer."""
 
     @property
     def connected(self) -> bool:

@@ -10,14 +10,14 @@ from typing import TypeAlias
 from ingress.ports import OutgoingRecord
 from schemas.headers import Headers
 
-# Keys are counted by lane, so that memory does not grow with the spool. Calls that share a lane wait for each other.
+# Keys are counted by hash bucket: memory does not grow with the spool, and calls that share one wait for each other.
 BUCKETS = 4096
 _LENGTHS = struct.Struct(">HI")  # of a header's name and value
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One spooled record; rows leave in the order of their ids. `spooled_at` is in milliseconds of Unix time."""
+    """Is one spooled record; rows leave in the order of their ids. `spooled_at` is in milliseconds of Unix time."""
 
     id: int
     record: OutgoingRecord
@@ -26,7 +26,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class SpoolLimits:
-    """How much may wait, and for how long, before new records are refused. Nothing is ever dropped."""
+    """Limits how much may wait, and for how long, before new records are refused. Nothing is ever dropped."""
 
     max_bytes: int
     max_age_seconds: float
@@ -34,7 +34,7 @@ class SpoolLimits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Append:
-    """Store a record; answered after the fsync. `spooled_at` is in milliseconds of Unix time."""
+    """Asks to store a record; answered after the fsync. `spooled_at` is in milliseconds of Unix time."""
 
     record: OutgoingRecord
     spooled_at: int
@@ -44,7 +44,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delete:
-    """Remove rows; answered with the ids that were there."""
+    """Asks to remove rows; answered with the ids that were there."""
 
     rows: Sequence[Row]
     answer: asyncio.Future[set[int]]
@@ -52,7 +52,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Read:
-    """The oldest rows after an id, at least one if there is any."""
+    """Asks for the oldest rows after an id, at least one if there is any."""
 
     after: int
     max_rows: int
@@ -65,7 +65,7 @@ Result: TypeAlias = set[int] | list[Row] | None
 
 
 def bucket_of(key: bytes) -> int:
-    """The lane of a key."""
+    """The bucket in which a key is counted."""
     return zlib.crc32(key) % BUCKETS
 
 

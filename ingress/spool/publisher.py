@@ -1,4 +1,4 @@
-"""The publisher with a spool behind it: what Kafka does not acknowledge soon is durable on the local disk instead.
+"""Publishes to Kafka, and falls back to the local disk for what Kafka does not acknowledge soon.
 
 Records of one key leave in the order in which they came: one at a time is under way, and one whose key may have earlier
 records in the spool goes behind them.
@@ -53,7 +53,7 @@ class Deadlines:
 
 
 class FallbackPublisher:
-    """Publishes while `run` runs beside it."""
+    """Makes records durable in Kafka or the spool, which it drains while `run` runs beside it."""
 
     def __init__(
         self, broker: Broker, spool: Spool, *, after_seconds: float, max_direct: int, metrics: SpoolMetrics
@@ -71,7 +71,7 @@ class FallbackPublisher:
         self._suspended = False
         self._said_at = -SAY_SECONDS
         self._said = False
-        # Keys under way, with those that wait for their turn.
+        # Keys under way, each with the later records that wait.
         self._waiting_by_key: dict[bytes, deque[asyncio.Future[None]] | None] = {}
 
     async def run(self) -> None:
@@ -84,7 +84,7 @@ class FallbackPublisher:
         return self._spool.refusal
 
     def note(self) -> str | None:
-        """What is in the spool, in words, or None."""
+        """Say what is in the spool, or None."""
         if not self._spool.records:
             return None
         return f"{self._spool.records} records wait in the spool, the oldest for {self._spool.oldest_age:.0f} s"
@@ -115,7 +115,7 @@ class FallbackPublisher:
                 finally:
                     self._soon.forget(future)
                     self._direct -= 1
-            spooling = self._append(record)
+            spooling = self._spool.append(record)
         finally:
             if key is not None:
                 self._pass_on(key)  # one that is on its way into the spool is before whoever comes next
@@ -135,10 +135,7 @@ class FallbackPublisher:
         elif not isinstance(error, RecordRefusedError):
             self._suspend(str(error))
 
-    def _append(self, record: OutgoingRecord) -> "asyncio.Future[None]":
-        return self._spool.append(record)
-
-    async def _durable(self, spooling: "asyncio.Future[None]") -> None:
+    async def _durable(self, spooling: asyncio.Future[None]) -> None:
         try:
             async with asyncio.timeout(SPOOL_SECONDS):
                 await spooling
@@ -165,20 +162,20 @@ class FallbackPublisher:
         waiting = self._waiting_by_key[key]
         if waiting is None:
             waiting = self._waiting_by_key[key] = deque()
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting.append(turn)
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(woken)
         try:
-            await turn
+            await woken
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it was ours already
+            if not woken.cancelled():  # it was ours already
                 self._pass_on(key)
             raise
 
     def _pass_on(self, key: bytes) -> None:
         waiting = self._waiting_by_key[key]
         while waiting:
-            turn = waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            woken = waiting.popleft()
+            if not woken.done():
+                woken.set_result(None)
                 return
         del self._waiting_by_key[key]

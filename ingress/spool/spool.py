@@ -1,4 +1,4 @@
-"""The spool as the event loop sees it: what is in it, whether more fits, and how to write, read and delete."""
+"""Gives the event loop its view of the spool: what is in it, whether more fits, and how to write, read and delete."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ log = logger(__name__)
 
 
 class Spool:
-    """An open spool; make one with `open_spool`."""
+    """Is an open spool; `open_spool` makes one."""
 
     def __init__(self, store: Store, contents: Contents, limits: SpoolLimits, metrics: SpoolMetrics) -> None:
         self._loop = asyncio.get_running_loop()
@@ -89,7 +89,7 @@ class Spool:
         return answer
 
     async def read(self, *, after: int, max_rows: int, max_bytes: int) -> list[Row]:
-        """The oldest rows with an id above `after`.
+        """Read the oldest rows with an id above `after`.
 
         Raises:
             SpoolUnavailableError: the disk does not give them.
@@ -135,7 +135,7 @@ class Spool:
                     spooled += 1
                 case Delete(rows=rows), set():
                     for row in rows:
-                        if row.id in result:  # rows of a file that was set aside are not in the new one
+                        if row.id in result:  # rows of a quarantined file are not in the new one
                             self._count(row.record, size_of(row.record), -1)
                 case _:
                     pass
@@ -148,7 +148,7 @@ class Spool:
                 changed()
 
     def _forget(self, damage: Damage) -> None:
-        """The file is another one now: it holds only what is being written."""
+        """Count anew: the file is another one now, and holds only what is being written."""
         report_quarantine(damage, self._metrics)
         self._contents = Contents()
         for append in self._unsettled:
@@ -172,7 +172,7 @@ def report_quarantine(damage: Damage, metrics: SpoolMetrics) -> None:
 
 @asynccontextmanager
 async def open_spool(directory: Path, limits: SpoolLimits, metrics: SpoolMetrics) -> AsyncIterator[Spool]:
-    """The spool in a directory, for this process alone. A damaged file is set aside and a new one begun.
+    """Open the spool in a directory, for this process alone. A damaged file is quarantined and a new one begun.
 
     Raises:
         RefusedError: another process has the directory, or it cannot be written.

@@ -1,4 +1,4 @@
-"""The spool's file: SQLite, write-ahead log, an fsync for each transaction. Blocking; one thread uses it at a time.
+"""Keeps records in the spool's file: SQLite, write-ahead log, an fsync for each transaction. Blocking; for one thread.
 
 Statements are few and large on purpose: Python's sqlite3 lets go of the interpreter for each row and each statement,
 and has to wait for a busy event loop to get it back.
@@ -70,7 +70,7 @@ _OLDEST = "SELECT spooled_at FROM record ORDER BY id LIMIT 1"
 
 @dataclass(slots=True)
 class Contents:
-    """What the file holds, in sum."""
+    """Sums up what the file holds."""
 
     records: int = 0
     bytes: int = 0
@@ -79,7 +79,7 @@ class Contents:
 
 
 class Store:
-    """The open file."""
+    """Is the open file of the spool."""
 
     def __init__(self, path: Path, *, last_id: int = 0) -> None:
         """Open the file or begin it; a new one counts its ids on from `last_id`.
@@ -151,7 +151,6 @@ class Store:
         return row[0] if row else None
 
     def contents(self) -> Contents:
-        """Count everything."""
         found = Contents(oldest_at=self.oldest_at())
         with sqlite_errors():
             for key, size in self._connection.execute("SELECT key, size FROM record"):

@@ -1,4 +1,4 @@
-"""The one thread that works on the spool's file: takes what waits, makes it one transaction, answers all at once."""
+"""Works on the spool's file in one thread: takes what waits, makes it one transaction, answers all at once."""
 
 import asyncio
 import queue
@@ -23,7 +23,7 @@ REOPEN_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A file that was set aside, and why."""
+    """Names a file that was quarantined, and why."""
 
     path: Path
     reason: str
@@ -31,7 +31,7 @@ class Damage:
 
 @dataclass(frozen=True, slots=True)
 class GroupResult:
-    """What became of one group. `damage` happened before these results; `problem` is why appends fail, or None."""
+    """Tells what became of one group; `damage` happened before that, `problem` is why appends fail, or None."""
 
     results: Sequence[tuple[Request, Result | Exception]]
     oldest_at: int | None
@@ -58,7 +58,6 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
         self._thread.start()
 
     def put(self, request: Request) -> None:
@@ -107,7 +106,7 @@ class Writer:
         return self._store is not None and not self._store.reserved and self._store.reserve()
 
     def _safely(self, group: Sequence[Request]) -> GroupResult:
-        """The edge of the thread: a fault of ours fails one group, and the file is opened anew for the next."""
+        """Carry out, but let a fault of ours fail one group only; the file is opened anew for the next."""
         try:
             return self._carry_out(group)
         except Exception as error:  # noqa: BLE001 - one group's
@@ -134,7 +133,7 @@ class Writer:
     def _without_appends(
         self, group: Sequence[Request], damage: Damage | None, error: SpoolUnavailableError
     ) -> GroupResult:
-        """A full disk may still give room back."""
+        """Fail appends and try the rest: a full disk may still give room back."""
         appends = [request for request in group if isinstance(request, Append)]
         others = [request for request in group if not isinstance(request, Append)]
         settled: list[tuple[Request, Result | Exception]] = [(append, error) for append in appends]
@@ -159,7 +158,7 @@ class Writer:
             return None  # the next transaction finds out what is wrong
 
     def _replace(self, reason: str) -> Damage:
-        """Set the file aside and begin another.
+        """Quarantine the file and begin another.
 
         Raises:
             SpoolUnavailableError: the disk does not let us; tried again later.

@@ -26,7 +26,7 @@ POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What to post: the scenario one by one, then the calls concurrently."""
+    """Holds what to post: the scenario one by one, then the calls concurrently."""
 
     scenario: Sequence[Step]
     calls: Sequence[Sequence[Step]]
@@ -59,7 +59,7 @@ async def exercise(settings: KafkaSettings, access: Access, plan: Workload, step
 
 @contextmanager
 def _first_error() -> Iterator[None]:
-    """One line says enough: when the ingress is gone, every connection reports it."""
+    """Raise one error of several: when the ingress is gone, every connection reports it."""
     try:
         yield
     except ExceptionGroup as group:

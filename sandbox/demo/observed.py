@@ -1,4 +1,4 @@
-"""What the demo saw, read back from the topics and the state table: pure views over records."""
+"""Collects what the demo saw in the topics and the state table, and measures it: pure views over records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from schemas.topics import TopicNames
 
 @dataclass(frozen=True, slots=True)
 class SeenEvent:
-    """A normalized event, and when (seconds since 1970) a read-committed consumer saw it."""
+    """Holds a normalized event, and when (seconds since 1970) a read-committed consumer saw it."""
 
     record: Record
     headers: EventHeaders
@@ -28,7 +28,7 @@ class SeenEvent:
 
 @dataclass(frozen=True, slots=True)
 class SeenDead:
-    """A dead letter."""
+    """Holds a dead letter."""
 
     record: Record
     letter: DeadLetter
@@ -36,7 +36,7 @@ class SeenDead:
 
 @dataclass(slots=True)
 class SeenRecords:
-    """Everything that a consumer of all topics has seen so far."""
+    """Holds everything that a consumer of all topics has seen so far."""
 
     topics: TopicNames
     events: list[SeenEvent] = field(default_factory=list)
@@ -44,7 +44,6 @@ class SeenRecords:
     raw: list[Record] = field(default_factory=list)
 
     def add(self, record: Record, *, now: float) -> None:
-        """Sort one more record in."""
         if record.topic == self.topics.raw:
             self.raw.append(record)
         elif record.topic == self.topics.dead_letter:
@@ -55,7 +54,7 @@ class SeenRecords:
 
 @dataclass(frozen=True, slots=True)
 class StateRow:
-    """One claim: its key, and how many records of the log have it."""
+    """Is one claim: its key, and how many records of the log have it."""
 
     key: str
     records: int
@@ -63,7 +62,7 @@ class StateRow:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The whole run; `answers` are the scenario's, in order, `refused` counts what the load had refused.
+    """Holds what was observed of the whole run; `answers` are the scenario's, in order.
 
     `posting_seconds` is how long the load took to be acknowledged.
     """
@@ -79,7 +78,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class LoadRates:
-    """What was measured over the load."""
+    """Holds what was measured over the load."""
 
     webhooks: int
     webhooks_per_second: float
@@ -90,7 +89,7 @@ class LoadRates:
 
 
 def rates(observed: Observed, *, call_prefix: str) -> LoadRates:
-    """LoadRates and end-to-end times of the calls whose id begins with `call_prefix`."""
+    """Measure rates and end-to-end times of the calls whose id begins with `call_prefix`."""
     events = [event for event in observed.seen.events if event.headers.subject.startswith(call_prefix)]
     received = {(record.partition, record.offset): _received_at(record) for record in observed.seen.raw}
     delays = sorted(event.seen_at - received[event.source] for event in events if event.source in received)

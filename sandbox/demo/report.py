@@ -1,4 +1,4 @@
-"""The demo's findings as tables on stdout."""
+"""Prints the demo's findings as tables."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,7 +15,7 @@ DUPLICATES_SHOWN = 6
 
 
 def print_report(console: Console, observed: Observed, rates: LoadRates) -> None:
-    """All tables but the checklist."""
+    """Print all tables but the checklist."""
     console.print(answers_table(observed.answers, title="What the ingress answered"))
     console.print(_events_table(observed))
     console.print(_duplicates_table(observed))
@@ -24,7 +24,7 @@ def print_report(console: Console, observed: Observed, rates: LoadRates) -> None
 
 
 def print_checks(console: Console, checks: Sequence[Check]) -> None:
-    """The checklist, one line each."""
+    """Print the checklist, a line for each check."""
     for check in checks:
         mark = plain("✓ ", "green") if check.holds else plain("✗ ", "red")
         detail = f" ({check.detail})" if check.detail else ""

@@ -265,7 +265,7 @@ async def test_stop_flushes_within_its_bound_while_the_broker_is_silent(
     assert loop.time() - began < 10
 
 
-async def test_sender_that_fails_unexpectedly_is_replaced(
+async def test_accumulator_that_fails_unexpectedly_is_replaced(
     kafka_bootstrap_servers: str, topics: TopicNames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(publisher_on(kafka_bootstrap_servers, topics)) as publisher:
@@ -281,7 +281,7 @@ async def test_sender_that_fails_unexpectedly_is_replaced(
         assert [record.value for record in await read_topic(kafka_bootstrap_servers, topics.raw)] == [b"2"]
 
 
-async def test_sender_that_fails_during_a_probe_is_not_available_before_it_is_replaced(
+async def test_accumulator_that_fails_during_a_probe_is_not_available_before_it_is_replaced(
     kafka_bootstrap_servers: str, topics: TopicNames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probing, failed = asyncio.Event(), asyncio.Event()

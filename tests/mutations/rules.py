@@ -271,10 +271,10 @@ RULES = (
     ),
     _rule(
         "the signature is of the body",
-        "ingress/authenticate.py",
+        "ingress/dialects/specification.py",
         "            mac.update(body)\n",
         '            mac.update(body[:0] + b"{}")\n',
-        "tests/unit/ingress/test_authenticate.py::test_right_signature_is_accepted_for_its_body_only",
+        "tests/unit/ingress/test_specification.py::test_right_signature_is_accepted_for_its_body_only",
     ),
 )
 

@@ -73,6 +73,7 @@ PURE = {
     "schemas.topics",
     "ingress.accept",
     "ingress.authenticate",
+    "ingress.dialects.specification",
     "ingress.ports",
     "processors.decide",
     "processors.lag",

@@ -11,7 +11,8 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from ingress.authenticate import Authenticator, Credential
+from ingress.authenticate import Credential
+from ingress.dialects.specification import Authenticator
 from ingress.handler import Limits, WebhookHandler
 from ingress.http.admission import Admission
 from ingress.http.server import webhook_server

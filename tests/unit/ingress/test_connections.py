@@ -547,7 +547,7 @@ async def test_thousands_of_pipelined_requests_are_answered_in_order() -> None:
 async def test_many_that_leave_in_one_moment_are_let_go_of_in_turns(
     monkeypatch: pytest.MonkeyPatch, *, reset: bool
 ) -> None:
-    monkeypatch.setattr(ingress_server, "ENDINGS_PER_TURN", 5)
+    monkeypatch.setattr(ingress_server, "ENDINGS_PER_ITERATION", 5)
     let_go = 0
     forget = Connection._let_go
 
