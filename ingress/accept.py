@@ -20,7 +20,7 @@ DEAD_LETTER_CODES = (Code.NOT_JSON, Code.NOT_AN_OBJECT, Code.CALL_ID_UNUSABLE)
 
 
 class ToRaw(NamedTuple):
-    """Stores a body in the raw log, keyed by `call_id`.
+    """Directs a body to the raw log, keyed by `call_id`.
 
     `event_id` and `idempotency_key` are for the answer; each is None when the body lacks what it is derived from (the
     processor will make a dead letter of it).
@@ -33,7 +33,7 @@ class ToRaw(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ToDeadLetter:
-    """Stores a body in the dead letters."""
+    """Directs a body to the dead letters."""
 
     reason: Reason
 

@@ -67,11 +67,11 @@ class LazyCommand(TyperCommand):
 class LazyGroup(TyperGroup):
     """The commands of the table, in its order."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: Any) -> list[str]:
         """Their names."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:  # noqa: ARG002
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
         """Returns the command of that name; None if there is none."""
         entry = COMMANDS.get(cmd_name)
         return None if entry is None else LazyCommand(cmd_name, entry)

@@ -1,4 +1,4 @@
-"""Checks a container's health, which has no curl and needs no shell: `python -m runtime.probe [PATH]`.
+"""Checks the health of a container that has no curl and needs no shell: `python -m runtime.probe [PATH]`.
 
 Asks the admin ports of both programs on this host, of which one runs; healthy is who answers 200. The standard library
 alone: a probe every few seconds must cost nothing to speak of.

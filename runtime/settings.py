@@ -31,8 +31,8 @@ def in_quotes(text: str) -> bool:
 class FileSecretSource(PydanticBaseSettingsSource):
     """Reads `NAME_FILE` for each field that names a file, as container platforms mount secrets."""
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - interface
-        """Read the file named by `<FIELD>_FILE`, without surrounding white space.
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """The content of the file named by `<FIELD>_FILE`, without surrounding white space.
 
         Raises:
             SettingsError: the file cannot be read, or the setting is given both ways.

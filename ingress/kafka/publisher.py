@@ -63,7 +63,7 @@ log = logger(__name__)
 
 
 class KafkaPublisher:
-    """Publishes while `run` runs beside it.
+    """Publishes records through a working client, which `run` keeps beside it.
 
     `problem` says why webhooks cannot be stored now, in words for an operator, or is None; it follows a probe that
     asks the brokers for the topics every 2 s. Topics that would lose records get none: publishing fails.

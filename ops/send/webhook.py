@@ -77,7 +77,7 @@ class BearerToken:
 
     token: str
 
-    def headers(self, body: bytes) -> dict[str, str]:  # noqa: ARG002 - a token does not depend on the body
+    def headers(self, body: bytes) -> dict[str, str]:
         """The Authorization header."""
         return {"Authorization": f"Bearer {self.token}"}
 

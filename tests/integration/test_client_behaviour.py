@@ -256,7 +256,7 @@ class Slow(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has n
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Nothing to let go of."""
 
-    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:  # noqa: ARG002 - the client's name
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         """See the class; bounded, so that a client that waits for it fails the test instead of hanging."""
         self.entered.set()
         async with asyncio.timeout(SETTLE_SECONDS):
