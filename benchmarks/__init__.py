@@ -1,1 +1,1 @@
-"""How fast it is: measured beside other people's ways of doing the same, by `make bench`. Nothing here ships."""
+"""Measures how fast the programs are, beside other ways of doing the same, by `make bench`. Nothing here ships."""

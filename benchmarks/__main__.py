@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: what `make bench` runs. Ends by itself; exit code 1 when a part gave no figures of ours."""
+"""Runs `make bench`: `python -m benchmarks`. Ends by itself; exit code 1 when a part gave no figures of ours."""
 
 import argparse
 import os
@@ -34,7 +34,7 @@ PARTS: Mapping[str, Callable[[Bench], dict[str, object]]] = {
 
 
 def plan_of_arguments() -> tuple[Plan, Path]:
-    """From the command line, with the environment's values as defaults: the plan, and where results go."""
+    """Read the plan, and where results go, from the command line, with the environment's values as defaults."""
     env, default = os.environ, Plan()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default=env.get("ONLY", ""), help="parts, separated by commas; default: all")
@@ -66,7 +66,7 @@ def plan_of_arguments() -> tuple[Plan, Path]:
 
 
 def run(plan: Plan, directory: Path) -> tuple[list[str], bool]:
-    """Every part in turn: those that were measured, and whether all of ours gave figures."""
+    """Run every part in turn; returns those that were measured, and whether all of ours gave figures."""
     began = time.monotonic()
     deadline = began + plan.minutes * 60
     about = machine.about(plan)

@@ -1,4 +1,4 @@
-"""What every part works with: the plan, the servers, and rounds in turn that lose nothing when one fails."""
+"""Gives every part the plan and the servers, and runs rounds in turn that lose nothing when one fails."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ FAILURES = (BenchError, DevstackError, KafkaException, DatabaseError, OSError, V
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """One run."""
+    """Holds what one run works with."""
 
     plan: Plan
     servers: Servers
@@ -56,7 +56,7 @@ def resident(children: Iterable[Child]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One program that is measured: `run(round)` gives the figures of one round."""
+    """Is one program that is measured: `run(round)` gives the figures of one round."""
 
     name: str
     title: str
@@ -66,7 +66,7 @@ class Subject:
 
 @dataclass(slots=True)
 class Row:
-    """What came of a subject: the figures of the rounds that succeeded, by number, and why others did not."""
+    """Holds what came of a subject: the figures of the rounds that succeeded, by number, and why others did not."""
 
     name: str
     title: str
@@ -89,7 +89,7 @@ class Row:
 
 
 def interleave(bench: Bench, subjects: Sequence[Subject], rounds: int) -> list[Row]:
-    """A B A B: every subject once, then all again, so that what else the machine does meets all alike."""
+    """Run every subject once, then all again (A B A B), so that what else the machine does meets all alike."""
     rows = {subject.name: Row(subject.name, subject.title, subject.ours) for subject in subjects}
     for number in range(1, rounds + 1):
         for subject in subjects:
@@ -98,7 +98,7 @@ def interleave(bench: Bench, subjects: Sequence[Subject], rounds: int) -> list[R
 
 
 def attempt(bench: Bench, row: Row, subject: Subject, number: int, rounds: int) -> None:
-    """One round of one subject, noted in its row whatever comes of it."""
+    """Run one round of one subject, and note in its row whatever comes of it."""
     try:
         bench.check_time()
         figures = subject.run(number)

@@ -16,7 +16,7 @@ SHADES = ("#1f6feb", "#8cb8f8", "#d0912b")
 
 
 def main(results: Path, out: Path) -> None:
-    """Every chart for which there are results; the same results give the same files."""
+    """Draw every chart for which there are results; the same results give the same files."""
     mpl.rcParams.update({"svg.hashsalt": "ringover", "font.size": 9, "axes.spines.top": False})
     mpl.rcParams.update({"axes.spines.right": False, "svg.fonttype": "none", "font.family": "sans-serif"})
     out.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ def main(results: Path, out: Path) -> None:
 
 
 def throughput(found: Mapping[str, Result], path: Path) -> None:
-    """Bars, one a program."""
+    """Draw a bar for each program."""
     parts = [(part, unit) for part, unit in (("ingress", "requests/s"), ("processor", "records/s")) if part in found]
     figure, axes = plt.subplots(1, len(parts), figsize=(4.9 * len(parts), 2.6), squeeze=False, layout="constrained")
     for axis, (part, unit) in zip(axes[0], parts, strict=True):
@@ -46,7 +46,7 @@ def throughput(found: Mapping[str, Result], path: Path) -> None:
 
 
 def growth(result: Result, path: Path) -> None:
-    """Rate above, CPU a record below, along each axis."""
+    """Draw the rate above, CPU a record below, along each axis."""
     axes_of = (("processors", "processors"), ("partitions", "partitions"), ("claims", "claims in the table before"))
     figure, axes = plt.subplots(2, 3, figsize=(9.8, 4.4), squeeze=False, sharey="row", layout="constrained")
     for column, (axis, title) in enumerate(axes_of):
@@ -69,7 +69,7 @@ def growth(result: Result, path: Path) -> None:
 
 
 def memory(result: Result, path: Path) -> None:
-    """Resident memory along the backlog."""
+    """Draw resident memory along the backlog."""
     figure, axis = plt.subplots(figsize=(9.8, 2.2), layout="constrained")
     records, mib = zip(*result["series"], strict=True)
     axis.plot([count / 1e6 for count in records], mib, color=OURS)
@@ -80,7 +80,7 @@ def memory(result: Result, path: Path) -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Without a date, so that a chart changes only when its figures do."""
+    """Write a chart without a date, so that a chart changes only when its figures do."""
     figure.savefig(path, metadata={"Date": None}, transparent=False)
     plt.close(figure)
 

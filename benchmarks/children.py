@@ -1,4 +1,4 @@
-"""Child processes beside the servers: ours, the peers, load generators. They end with this process."""
+"""Runs child processes beside the servers: ours, the peers, load generators. They end with this process."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ _OURS = ("KAFKA_", "DATABASE_", "INGRESS_", "PROCESSOR_", "LOG_")  # the caller'
 def running(
     servers: Servers, name: str, command: list[str], env: Mapping[str, str], ready: Callable[[], bool] | None = None
 ) -> Iterator[Child]:
-    """A child process while the context is open, once `ready`; ended by SIGTERM.
+    """Run a child process while the context is open, from when it is `ready`; SIGTERM ends it.
 
     Raises:
         BenchError: it ended before it was ready, or is not in time; the end of its log is in the error.

@@ -1,4 +1,4 @@
-"""CPU time and memory of process trees, from /proc (proc(5))."""
+"""Measures CPU time and memory of process trees, from /proc (proc(5))."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Databases of the benchmark: one with many claims is made once, and copied for each round, so that all begin alike."""
+"""Makes the benchmark's databases: one with many claims once, and a copy for each round, so that all begin alike."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -23,25 +23,25 @@ FROM generate_series(%(first)s::bigint, %(last)s::bigint - 1) AS call, unnest(AR
 
 
 class Databases:
-    """The databases of one run, all on one server."""
+    """Makes the databases of one run, all on one server."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._claims: dict[str, int] = {}
 
     def url(self, name: str) -> str:
-        """Where a database is."""
+        """Locate a database."""
         return urlsplit(self._url)._replace(path=f"/{name}").geturl()
 
     def create(self, name: str) -> str:
-        """An empty database with the current schema; its URL."""
+        """Make an empty database with the current schema; returns its URL."""
         self._run(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         migrate(self.url(name), packaged_migrations())
         return self.url(name)
 
     @contextmanager
     def copy(self, template: str, name: str) -> Iterator[str]:
-        """The URL of a copy of a database nobody uses; dropped afterwards."""
+        """Copy a database nobody uses; yields the copy's URL, and drops it afterwards."""
         words = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         self._run(words.format(sql.Identifier(name), sql.Identifier(template)))
         os.sync()  # what the copy left to write would be written while the round is measured
@@ -75,11 +75,11 @@ class Databases:
         self._claims[name] = claims
 
     def claims(self, name: str) -> int:
-        """How many claims a database was filled up to."""
+        """Tell how many claims a database was filled up to."""
         return self._claims.get(name, 0)
 
     def counter(self, url: str) -> Callable[[], int]:
-        """A function that tells how many records all partitions together have claimed."""
+        """Make a function that tells how many records all partitions together have claimed."""
         connection = psycopg.connect(url, autocommit=True)
 
         def ask() -> int:
@@ -90,7 +90,7 @@ class Databases:
         return ask
 
     def rows(self, url: str) -> int:
-        """How many claims there are."""
+        """Count the claims."""
         with psycopg.connect(url) as connection:
             row = connection.execute("SELECT count(*) FROM claim").fetchone()
         assert row is not None

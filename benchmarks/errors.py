@@ -1,4 +1,4 @@
-"""Why a measurement is no result."""
+"""Defines the error of a measurement that is no result."""
 
 
 class BenchError(Exception):

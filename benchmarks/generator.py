@@ -1,4 +1,4 @@
-"""Our own load generator, a process of its own.
+"""Sends webhooks as our own load generator, a process of its own.
 
 `python -m benchmarks.generator PORT PATH REQUESTS RATE SECONDS [SENT]`: REQUESTS is a file with pairs of body and
 signature, sent in turn. SENT is a file that gets the moment (in seconds of the machine's monotonic clock) at which each
@@ -26,7 +26,7 @@ DRAIN_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What it prints."""
+    """Is what it prints."""
 
     answered: int
     refused: int
@@ -40,7 +40,7 @@ class Said:
 
 @dataclass(slots=True)
 class Seen:
-    """What it has seen so far; seconds."""
+    """Holds what it has seen so far; seconds."""
 
     latencies: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Seen:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection with at most one request under way."""
+    """Is a keep-alive connection with at most one request under way."""
 
     def __init__(self, load: "Load") -> None:
         self._load = load
@@ -58,7 +58,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
         self._transport = cast("asyncio.Transport", transport)
 
     def send(self, request: bytes, due: float) -> None:
@@ -82,11 +81,9 @@ class Connection(asyncio.Protocol):
         self._load.answered(self)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """See asyncio.Protocol."""
         self._load.lost(answer_owed=self._due is not None)
 
     def close(self) -> None:
-        """Close."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -130,12 +127,12 @@ class Load:
         return self._under_way
 
     def answered(self, connection: Connection) -> None:
-        """An answer is complete."""
+        """Note that an answer is complete."""
         self._under_way -= 1
         self.idle(connection)
 
     def idle(self, connection: Connection) -> None:
-        """A connection is free."""
+        """Note that a connection is free."""
         if self._waiting:
             self._send(connection, self._waiting.popleft())
         elif self._rate == 0 and not self._closing:
@@ -144,7 +141,7 @@ class Load:
             self._idle.append(connection)
 
     def lost(self, *, answer_owed: bool) -> None:
-        """A connection broke, or we closed it at the end."""
+        """Note that a connection broke, or that we closed it at the end."""
         if not self._closing or answer_owed:
             self.seen.broken += 1
             self._under_way -= answer_owed
@@ -175,7 +172,7 @@ def content_length(head: bytes) -> int:
 
 
 def request(path: str, body: str, signature: str) -> bytes:
-    """One request."""
+    """Write one request."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
         f"X-Ringover-Signature: {signature}\r\nContent-Length: {len(body.encode())}\r\n\r\n"
@@ -184,7 +181,7 @@ def request(path: str, body: str, signature: str) -> bytes:
 
 
 def said(load: Load, lasted: float) -> Said:
-    """What there is to say at the end."""
+    """Sum up what there is to say at the end."""
     seen = load.seen
     return Said(
         answered=len(seen.latencies),

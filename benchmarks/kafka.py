@@ -1,4 +1,4 @@
-"""What the benchmark does with Kafka, by librdkafka: topics, offsets, filling a raw log, reading outputs back."""
+"""Does the benchmark's work with Kafka by librdkafka: topics, offsets, filling a raw log, reading outputs back."""
 
 import time
 from collections import Counter
@@ -26,7 +26,7 @@ Offsets = dict[tuple[str, int], int]  # by topic and partition
 
 
 class Kafka:
-    """The broker, as the benchmark sees it."""
+    """Makes topics, fills logs and reads outputs on one broker."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         # Nothing but emergencies on stderr: the broker goes away before the client does.
@@ -58,7 +58,7 @@ class Kafka:
             consumer.close()
 
     def committed(self, group: str, topic: str) -> Callable[[], int]:
-        """A function that tells how far a group has committed, summed up over a topic that began at offset 0."""
+        """Make a function that tells how far a group has committed, summed up over a topic that began at offset 0."""
         # Not read_committed: it would wait for transactions that are open.
         consumer = self._consumer(group, isolation="read_uncommitted")
         partitions = self._partitions(topic)
@@ -108,11 +108,11 @@ class Kafka:
             raise BenchError(f"{topic} could not be filled: {failed[:1] or 'not in time'}")
 
     def read_keys(self, since: Offsets) -> Counter[bytes]:
-        """How often each idempotency key is in an output, read committed, from `since` to the end."""
+        """Count how often each idempotency key is in an output, read committed, from `since` to the end."""
         return Counter(_key(message) for message in self._read(since))
 
     def read_records(self, since: Offsets) -> Counter[bytes]:
-        """How often each record's key is in a topic, from `since` to the end."""
+        """Count how often each record's key is in a topic, from `since` to the end."""
         return Counter(message.key() or b"" for message in self._read(since))
 
     def _read(self, since: Offsets) -> Iterable[Message]:
@@ -181,7 +181,7 @@ def _key(message: Message) -> bytes:
 
 
 def differing(found: Counter[bytes], wanted: set[bytes], *, times: int = 1) -> str | None:
-    """How an output differs from every wanted key `times` times and nothing else; None: it does not. Pure."""
+    """Tell how an output differs from every wanted key `times` times and nothing else; None: it does not. Pure."""
     missing = wanted - found.keys()
     foreign = found.keys() - wanted
     wrong = sum(1 for key, count in found.items() if count != times and key in wanted)

@@ -35,7 +35,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a load generator saw; `unanswered` at most were under way when it stopped."""
+    """Holds what a load generator saw; `unanswered` at most were under way when it stopped."""
 
     answered: int
     unanswered: int
@@ -46,7 +46,7 @@ class Load:
     late_p99_ms: float = 0.0
 
     def figures(self) -> Figures:
-        """As figures of a round."""
+        """Give what was seen as figures of a round."""
         figures = {"rate": self.answered / self.seconds, "p50_ms": self.p50_ms, "p99_ms": self.p99_ms}
         return figures | ({"late_p99_ms": self.late_p99_ms} if self.late_p99_ms else {})
 
@@ -57,7 +57,7 @@ def have_wrk() -> bool:
 
 
 def full_speed(port: int, events: Sequence[Event], seconds: float, directory: Path) -> Load:
-    """64 keep-alive connections, each sends as soon as it is answered.
+    """Send by 64 keep-alive connections, by each as soon as it is answered.
 
     Raises:
         BenchError: a connection broke, or an answer was not 2xx.
@@ -87,7 +87,7 @@ def full_speed(port: int, events: Sequence[Event], seconds: float, directory: Pa
 def at_rate(
     port: int, events: Sequence[Event], rate: float, seconds: float, directory: Path, *, sent: Path | None = None
 ) -> Load:
-    """So many webhooks a second by the clock, whatever the server does; 0 means as fast as it answers.
+    """Send so many webhooks a second by the clock, whatever the server does; 0 means as fast as it answers.
 
     Latency counts from the moment at which a webhook was due; `sent` gets those moments, in the order of `events`.
 

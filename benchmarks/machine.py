@@ -1,4 +1,4 @@
-"""What a result was measured with: machine, versions, commit."""
+"""Describes what a result was measured with: machine, versions, commit."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ PEERS = ("fastapi", "quixstreams", "uvicorn")
 
 
 def about(plan: Plan) -> dict[str, object]:
-    """What all parts of a run have in common."""
+    """Describe what all parts of a run have in common."""
     return {
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command(plan),
@@ -40,7 +40,7 @@ def machine() -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of everything measured."""
+    """List the versions of Python and of everything measured."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -27,7 +27,7 @@ DRAWING_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
 
 
 def show(directory: Path, parts: Iterable[str]) -> None:
-    """The tables of some parts, and the targets, on the terminal."""
+    """Print the tables of some parts, and the targets."""
     found = {part: result for part, result in read(directory).items() if part in parts}
     for one in [*(one for of_part in tables(found).values() for one in of_part), targets(found)]:
         stdout().print(table(one.title, one.columns, one.rows, right=one.columns[1:]))
@@ -43,7 +43,7 @@ def failures(result: Result) -> list[str]:
 
 
 def write() -> None:
-    """The page's generated parts and its charts."""
+    """Write the page's generated parts and its charts."""
     found = read(RESULTS)
     if DRAWING_PYTHON.exists():
         command = [str(DRAWING_PYTHON), "-m", "benchmarks.charts", str(RESULTS), str(CHARTS)]
@@ -53,7 +53,7 @@ def write() -> None:
 
 
 def sections(results: Mapping[str, Result]) -> dict[str, str]:
-    """The generated parts of the page by name: each part's tables and how they came about, and the targets. Pure."""
+    """Make the page's generated parts by name: each part's tables and how they came about, and the targets. Pure."""
     found = {part: _section(results[part], of_part) for part, of_part in tables(results).items()}
     for part, (name, words) in PICTURES.items():
         if part in found:

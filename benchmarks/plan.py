@@ -1,4 +1,4 @@
-"""What a run does: which parts, how many rounds, how much of everything. Pure."""
+"""Plans what a run does: which parts, how many rounds, how much of everything. Pure."""
 
 from dataclasses import asdict, dataclass
 
@@ -8,7 +8,7 @@ PEERS = ("all", "light", "none")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Sizes are those of scale 1; the properties give them at the scale of this run.
+    """Holds the sizes of a run, those of scale 1; the properties give them at the scale of this run.
 
     `peers`: `light` leaves out those that need Java or an environment of their own, `none` leaves out all.
     `most_claims` bounds the largest table of `growth`. `minutes` bounds the whole run: what has not begun by then is
@@ -26,22 +26,22 @@ class Plan:
 
     @property
     def records(self) -> int:
-        """Of a processor's backlog."""
+        """In a processor's backlog."""
         return self._scaled(1_000_000)
 
     @property
     def slow_records(self) -> int:
-        """Of the backlog of a peer that takes very long."""
+        """In the backlog of a peer that takes very long."""
         return self._scaled(200_000)
 
     @property
     def memory_records(self) -> int:
-        """Of the backlog over which memory is watched."""
+        """In the backlog over which memory is watched."""
         return self._scaled(5_000_000)
 
     @property
     def growth_records(self) -> int:
-        """Of each backlog of `growth`."""
+        """In each backlog of `growth`."""
         return self._scaled(500_000)
 
     @property
@@ -65,7 +65,7 @@ class Plan:
         return max(2.0, 60.0 * min(1.0, self.scale))
 
     def settings(self) -> dict[str, object]:
-        """Everything that a reader of the results must know."""
+        """Give everything that a reader of the results must know."""
         return asdict(self) | {
             "records": self.records,
             "slow_records": self.slow_records,

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.profile`: flame graphs of ingress and processor under load, written to .bench/profile.
+"""Draws flame graphs of ingress and processor under load to .bench/profile: `python -m benchmarks.profile`.
 
 py-spy looks from outside, without stopping the process (its other mode changes what is measured).
 """
@@ -38,7 +38,7 @@ _FRAME = re.compile(r"<title>(.*?) \([\d,]+ samples, ([\d.]+)%\)</title>")
 
 
 def main() -> None:
-    """Both in turn; the backlog is as long as the profile takes."""
+    """Profile both in turn; the backlog is as long as the profile takes."""
     OUT.mkdir(parents=True, exist_ok=True)
     plan = Plan()
     with servers(say) as found:
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def profile_ingress(bench: Bench, out: Path) -> None:
-    """At full speed of the load generator."""
+    """Profile the ingress at full speed of the load generator."""
     place = Place(bench.servers, "ingress.")
     make_topics(place, PARTITIONS)
     with ingress(place, bench.servers.directory / "spool") as server:
@@ -60,7 +60,7 @@ def profile_ingress(bench: Bench, out: Path) -> None:
 
 
 def profile_processor(bench: Bench, out: Path) -> None:
-    """Amid a backlog."""
+    """Profile a processor amid a backlog."""
     prepare_claims(bench)
     backlog = fill(bench, Backlog("backlog.", bench.plan.records))
     with bench.databases.copy(TEMPLATE, "bench_profile") as url:
@@ -78,7 +78,7 @@ def profile_processor(bench: Bench, out: Path) -> None:
 
 
 def widest(svg: str, count: int) -> list[tuple[float, str]]:
-    """The functions in which most time was spent, with what they called, as percent of all samples: pure.
+    """Find the functions in which most time was spent, with what they called, as percent of all samples: pure.
 
     A function that calls itself counts twice, and a frame's line is that of the call.
     """
@@ -90,7 +90,7 @@ def widest(svg: str, count: int) -> list[tuple[float, str]]:
 
 
 def tell(out: Path) -> None:
-    """Where the graph is, and its widest frames."""
+    """Print where the graph is, and its widest frames."""
     say(f"flame graph: {out}")
     for share, name in widest(out.read_text(encoding="utf-8"), SHOWN):
         say(f"  {share:5.1f} %  {name})")

@@ -1,4 +1,4 @@
-"""Our two programs and `ringover-ops` as operators start them, with the defaults of production."""
+"""Starts our two programs and `ringover-ops` as operators do, with the defaults of production."""
 
 import functools
 import json
@@ -22,7 +22,7 @@ from schemas.topics import TopicNames
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a pair of programs works: topics under a prefix, a database, a group."""
+    """Says where a pair of programs works: topics under a prefix, a database, a group."""
 
     servers: Servers
     prefix: str
@@ -32,7 +32,6 @@ class Place:
 
     @property
     def topics(self) -> TopicNames:
-        """The topics' full names."""
         return TopicNames(self.prefix)
 
     @property
@@ -55,7 +54,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Ingress:
-    """A running ingress."""
+    """Is a running ingress."""
 
     child: Child
     port: int
@@ -69,7 +68,7 @@ class Ingress:
 
 @contextmanager
 def ingress(place: Place, spool: Path) -> Iterator[Ingress]:
-    """One ingress, with everything on."""
+    """Run one ingress, with everything on."""
     port, admin_port = free_port(), free_port()
     env = place.env | {
         "INGRESS_HOST": HOST,
@@ -85,7 +84,7 @@ def ingress(place: Place, spool: Path) -> Iterator[Ingress]:
 
 @contextmanager
 def processor(place: Place, name: str = "processor", *, wait: bool = False) -> Iterator[Child]:
-    """One processor: from the moment at which its process starts, or once it is ready."""
+    """Run one processor: from the moment at which its process starts, or once it is ready."""
     port = free_port()
     env = place.env | {"PROCESSOR_HOST": HOST, "PROCESSOR_ADMIN_PORT": str(port)}
     ready = functools.partial(answers_ready, port) if wait else None
@@ -112,12 +111,12 @@ def ops(place: Place, *words: str, seconds: float = 120) -> Any:
 
 
 def make_topics(place: Place, partitions: int) -> None:
-    """The registry's topics under the prefix."""
+    """Make the registry's topics under the prefix."""
     ops(place, "topics", "apply", "--partitions", str(partitions))
 
 
 def background(place: Place, *words: str) -> subprocess.Popen[bytes]:
-    """A command of `ringover-ops` that goes on while it is watched; its output is dropped."""
+    """Run a command of `ringover-ops` while it is watched; its output is dropped."""
     return subprocess.Popen(
         [*program("ringover-ops"), *words],
         env=environment(place.env) | {"PATH": os.environ.get("PATH", "")},

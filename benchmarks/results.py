@@ -1,4 +1,4 @@
-"""Results as files: one JSON document a part, with everything that a reader must know to judge it."""
+"""Writes and reads results: one JSON document a part, with everything that a reader must know to judge it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ Result = Mapping[str, Any]
 
 
 def command(plan: Plan) -> str:
-    """How to run it again."""
+    """Write how to run it again."""
     default, words = Plan(), ["make bench"]
     words += [f"ONLY={','.join(plan.parts)}"] if plan.parts != PARTS else []
     words += [f"BENCH_SCALE={plan.scale:g}"] if plan.scale != default.scale else []
@@ -24,7 +24,7 @@ def command(plan: Plan) -> str:
 
 
 def write(directory: Path, part: str, about: Mapping[str, object], measured: Mapping[str, object]) -> None:
-    """One part's document, replaced at once."""
+    """Replace one part's document at once."""
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"part": part, "about": about, **measured}, indent=1, default=str)
     new = directory / f".{part}.new"
@@ -42,7 +42,7 @@ def rounded(text: str) -> str:
 
 
 def read(directory: Path) -> dict[str, Result]:
-    """Every part that was measured, in the order of the parts."""
+    """Read every part that was measured, in the order of the parts."""
     paths = {part: directory / f"{part}.json" for part in PARTS}
     return {part: json.loads(path.read_text(encoding="utf-8")) for part, path in paths.items() if path.exists()}
 

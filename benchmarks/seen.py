@@ -1,4 +1,4 @@
-"""When each event came out, in a process of its own: `python -m benchmarks.seen SERVERS COUNT FIRST OUT TOPIC...`.
+"""Notes when each event came out, as a process: `python -m benchmarks.seen SERVERS COUNT FIRST OUT TOPIC...`.
 
 Reads committed events from now on, says "ready" when it does, and ends after COUNT events or some silent seconds. Keys
 before FIRST are of no matter: a warming up may still come out. OUT gets the moment (in seconds of the monotonic

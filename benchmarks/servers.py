@@ -1,4 +1,4 @@
-"""The servers of a run: a devstack of its own, sized as on a real machine, as durable as in production."""
+"""Runs the servers of a run: a devstack of its own, sized as on a real machine, as durable as in production."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ JAVA = ("-XX:TieredStopAtLevel=4", "-Xmx1g")
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """Kafka and PostgreSQL, and where processes beside them keep their logs and files."""
+    """Holds Kafka and PostgreSQL, and where processes beside them keep their logs and files."""
 
     bootstrap_servers: str
     database_url: str

@@ -1,4 +1,4 @@
-"""Figures from samples: medians, percentiles, speeds. Pure."""
+"""Computes figures from samples: medians, percentiles, speeds. Pure."""
 
 import math
 import statistics
@@ -13,7 +13,7 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What was seen at one moment.
+    """Holds what was seen at one moment.
 
     `done` records of a whole; `cpu`: seconds used so far by each process tree; `resident` bytes of the program.
     """
@@ -25,7 +25,7 @@ class Sample:
 
 
 class NoProgressError(ValueError):
-    """The samples do not show any work."""
+    """Says that the samples do not show any work."""
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -55,7 +55,7 @@ def cpu_per(used: Mapping[str, float], count: int) -> Figures:
 
 
 def speed(samples: Sequence[Sample], began: float) -> Figures:
-    """How fast the work that `samples` show was; `began` is when the process was started.
+    """Measure how fast the work that `samples` show was; `began` is when the process was started.
 
     `rate`: from the last sample that shows no work yet, so without start-up. `rate_from_start`: with it.
     `rate_second_half`: the later half of the records alone, where a JVM is warm. CPU is of the time of `rate`.
@@ -83,7 +83,7 @@ def speed(samples: Sequence[Sample], began: float) -> Figures:
 
 
 def flatness(values: Sequence[float]) -> float:
-    """How much a series has grown: the median of its last quarter by that of its second; 1 for a short one."""
+    """Measure how much a series has grown: the median of its last quarter by that of its second; 1 for a short one."""
     quarter = len(values) // 4
     if quarter == 0:
         return 1.0

@@ -1,4 +1,4 @@
-"""What the results say, as tables: pure, the same for the terminal and for docs/performance.md."""
+"""Makes tables of the results: pure, the same for the terminal and for docs/performance.md."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A title, columns, rows of text; all but the first column are numbers."""
+    """Holds a title, columns, rows of text; all but the first column are numbers."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
     def markdown(self) -> str:
-        """As GitHub shows it."""
+        """Write the table as GitHub shows it."""
         head = [self.columns, ("---", *("---:" for _ in self.columns[1:]))]
         return "\n".join(f"| {' | '.join(row)} |" for row in [*head, *self.rows])
 
@@ -27,7 +27,7 @@ CPU = ("program", "broker", "postgres", "generator")
 
 
 def tables(results: Mapping[str, Result]) -> dict[str, list[Table]]:
-    """The tables of each part that was measured."""
+    """Make the tables of each part that was measured."""
     makers = {
         "ingress": ingress,
         "processor": processor,
@@ -41,7 +41,7 @@ def tables(results: Mapping[str, Result]) -> dict[str, list[Table]]:
 
 
 def ingress(result: Result) -> Iterator[Table]:
-    """At full speed, and at half of that."""
+    """Show the ingress at full speed, and at half of that."""
     columns = ("64 connections, full speed", "requests/s", "ours / it", "p50 ms", "p99 ms", *cpu_columns(CPU[:2], True))
     yield Table("Ingress", columns, tuple(_ingress_row(row, result["rows"]) for row in result["rows"]))
     half = [row for row in result["half"] if row["rounds"]]
@@ -65,7 +65,7 @@ def _ingress_row(row: Result, rows: Sequence[Result]) -> tuple[str, ...]:
 
 
 def processor(result: Result) -> Iterator[Table]:
-    """A backlog."""
+    """Show a backlog."""
     columns = (
         "a backlog, exactly once",
         "records/s",
@@ -96,7 +96,7 @@ def _processor_row(row: Result, rows: Sequence[Result]) -> tuple[str, ...]:
 
 
 def latency(result: Result) -> Iterator[Table]:
-    """From request to committed event."""
+    """Show the time from request to committed event."""
     columns = ("from HTTP request to committed event", "webhooks/s", "p50 ms", "p99 ms", "p99.9 ms", "worst ms")
     names = ("p50_ms", "p99_ms", "p999_ms", "worst_ms")
     rows = (
@@ -107,7 +107,7 @@ def latency(result: Result) -> Iterator[Table]:
 
 
 def memory(result: Result) -> Iterator[Table]:
-    """Resident memory."""
+    """Show resident memory."""
     settings = result["about"]["settings"]
     rows = []
     for row in result["rows"]:
@@ -121,7 +121,7 @@ def memory(result: Result) -> Iterator[Table]:
 
 
 def passes(result: Result) -> Iterator[Table]:
-    """A pass over the whole log."""
+    """Show passes over the whole log."""
     columns = ("a whole log", "records/s", "begins after s", *cpu_columns(CPU[:3], False))
     rows = (
         (
@@ -138,7 +138,7 @@ def passes(result: Result) -> Iterator[Table]:
 
 
 def growth(result: Result) -> Iterator[Table]:
-    """The three axes."""
+    """Show the three axes."""
     columns = ("growth", "records/s", *cpu_columns(CPU[:3], False), "all together")
     rows = []
     for row in result["rows"]:
@@ -163,7 +163,7 @@ def cpu_cells(median: Figures, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def ratio(rows: Sequence[Result], row: Result, name: str) -> str:
-    """Ours by that of a row, round by round; a dash for our own."""
+    """Divide ours by that of a row, round by round; a dash for our own."""
     ours = next((other for other in rows if other["ours"]), None)
     if row["ours"] or ours is None:
         return "-"
@@ -171,7 +171,7 @@ def ratio(rows: Sequence[Result], row: Result, name: str) -> str:
 
 
 def failed(row: Result, columns: int) -> tuple[str, ...]:
-    """A row without figures; why is said below the tables."""
+    """Make a row without figures; why is said below the tables."""
     return (f"{row['title']}: failed", *("-" for _ in range(columns - 1)))
 
 

@@ -1,4 +1,4 @@
-"""The targets, each beside what was measured: pure."""
+"""Lists the targets, each beside what was measured: pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Rows = Mapping[str, Result]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`value` computes it from a part's rows by name, None without figures; `least`: more is better, else less is."""
+    """Has a `value` made of a part's rows by name, None without figures; `least`: more is better, else less is."""
 
     text: str
     part: str
@@ -23,7 +23,7 @@ class Target:
     value: Callable[[Rows], float | None]
 
     def met(self, value: float) -> bool:
-        """Whether it is."""
+        """Whether the target is met."""
         return value >= self.bound if self.least else value <= self.bound
 
 
@@ -72,7 +72,7 @@ TARGETS = (
 
 
 def targets(results: Mapping[str, Result]) -> Table:
-    """Those of the parts that were measured; a dash where figures are missing."""
+    """List the targets of the parts that were measured; a dash where figures are missing."""
     columns = ("target", "wanted", "measured", "met")
     measured = [target for target in TARGETS if target.part in results]
     return Table("Targets", columns, tuple(_row(target, results[target.part]) for target in measured))

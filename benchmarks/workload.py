@@ -1,4 +1,4 @@
-"""The webhooks of the benchmark and what must come out of them: pure, the same at every run.
+"""Makes the benchmark's webhooks, and says what must come out of them: pure, the same at every run.
 
 Ids grow with time, as a provider's counter does. Calls come in blocks: a hundred begin, then the same hundred end.
 Every tenth record repeats an earlier one, half of them one that was just sent, half one from long before.
@@ -32,7 +32,7 @@ _ENDED = (
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One webhook of one call."""
+    """Is one webhook of one call."""
 
     call: int
     ended: bool
@@ -49,12 +49,10 @@ class Event:
 
     @property
     def slug(self) -> str:
-        """The endpoint's last word."""
         return "call-ended" if self.ended else "call-started"
 
     @property
     def key(self) -> bytes:
-        """The idempotency key."""
         return f"ringover:call.{'ended' if self.ended else 'started'}:{self.call_id}".encode()
 
 

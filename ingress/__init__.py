@@ -1,1 +1,1 @@
-"""The ingress: takes webhooks over HTTP, authenticates them, and stores them in Kafka before it answers."""
+"""Takes webhooks over HTTP, authenticates them, and stores them in Kafka before it answers."""

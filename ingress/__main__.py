@@ -1,10 +1,10 @@
-"""`ringover-ingress`."""
+"""Runs `ringover-ingress`."""
 
 import sys
 
 from ingress.service import SERVICE, serve
 from ingress.settings import IngressSettings
-from runtime.process import run_process
+from runtime.lifecycle import run_process
 
 
 def main() -> int:

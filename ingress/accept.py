@@ -1,27 +1,27 @@
-"""Where an authenticated body is stored: the raw log, or the dead letters when it has no place there. Pure.
+"""Decides where an authenticated body is stored: in the raw log, or in the dead letters if it has no place there. Pure.
 
 A place in the raw log takes a usable call id, because that is the record's key; nothing else is judged here. When a
 JSON key is repeated the last one wins, here and in the processors, which use the same parser.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import orjson
 
+from ingress.dialects.specification import call_id_of, event_id_of, idempotency_key_of
 from schemas.body import parse_body
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.events import EventType
 from schemas.fields import ID_MAX_CHARACTERS, is_id
-from schemas.identity import CallId, EventId, IdempotencyKey, derived_event_id, idempotency_key
+from schemas.identity import CallId, EventId, IdempotencyKey
 
-Document: TypeAlias = dict[str, Any]
 #: Why a body has no place in the raw log.
 DEAD_LETTER_CODES = (Code.NOT_JSON, Code.NOT_AN_OBJECT, Code.CALL_ID_UNUSABLE)
 
 
 class ToRaw(NamedTuple):
-    """To the raw log, keyed by `call_id`.
+    """Directs a body to the raw log, keyed by `call_id`.
 
     `event_id` and `idempotency_key` are for the answer; each is None when the body lacks what it is derived from (the
     processor will make a dead letter of it).
@@ -34,7 +34,7 @@ class ToRaw(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ToDeadLetter:
-    """To the dead letters."""
+    """Directs a body to the dead letters."""
 
     reason: Reason
 
@@ -51,33 +51,13 @@ def accept(event_type: EventType, body: bytes) -> Accepted:
         return _dead_letter(Code.NOT_JSON, f"the body cannot be read as JSON: {error.msg} (character {error.pos})")
     if not isinstance(document, dict):
         return _dead_letter(Code.NOT_AN_OBJECT, f"the body is JSON but {_kind(document)}, not an object")
-    call_id = _id_in(document, "call")
+    call_id = call_id_of(document)
     if not is_id(call_id):
         return _dead_letter(Code.CALL_ID_UNUSABLE, f"call.id {_fault(call_id)}")
     if document.get("event") != event_type:
         return ToRaw(call_id, None, None)
-    return ToRaw(call_id, _event_id(event_type, call_id, document), _idempotency_key(event_type, call_id, document))
-
-
-def _event_id(event_type: EventType, call_id: str, document: Document) -> EventId | None:
-    given = document.get("event_id")
-    if given is not None:
-        return EventId(given) if is_id(given) else None
-    timestamp = document.get("timestamp")
-    return derived_event_id(event_type, call_id, timestamp) if isinstance(timestamp, str) else None
-
-
-def _idempotency_key(event_type: EventType, call_id: str, document: Document) -> IdempotencyKey | None:
-    if event_type.part is None:
-        return idempotency_key(event_type, call_id)
-    part_id = _id_in(document, event_type.part)
-    return idempotency_key(event_type, call_id, part_id) if is_id(part_id) else None
-
-
-def _id_in(document: Document, name: str) -> Any:
-    """`document[name]["id"]`, or None when there is no such thing."""
-    part = document.get(name)
-    return part.get("id") if isinstance(part, dict) else None
+    ids = event_id_of(event_type, call_id, document), idempotency_key_of(event_type, call_id, document)
+    return ToRaw(call_id, *ids)
 
 
 def _fault(call_id: object) -> str:

@@ -1,4 +1,4 @@
-"""What operators see of each request: metrics, and one wide log line. Never a body, a number or a secret."""
+"""Counts and logs each request: metrics, and one wide log line. Never a body, a number or a secret."""
 
 import asyncio
 import logging
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ingress import authenticate
 from ingress.accept import DEAD_LETTER_CODES, Accepted, ToDeadLetter, ToRaw
+from ingress.dialects import specification
 from ingress.http import problems
 from ingress.http.answers import Problem
-from ingress.tracing import Trace
-from runtime.fast_metrics import Buckets, Count
+from ingress.metrics import IngressMetrics
+from ingress.ports import Trace
+from runtime.fast_metrics import Count
 from runtime.logs import logger
-from runtime.metrics import IngressMetrics
 from schemas.events import ENDPOINTS
 
 OTHER = "other"  # the endpoint, in metrics and logs, of requests to none of ours
@@ -23,8 +23,8 @@ LINES_PER_SECOND = 10
 
 
 @dataclass(slots=True)
-class Exchange:
-    """What is known of one request; filled in on the way to its answer. `began` is of `perf_counter`."""
+class RequestContext:
+    """Holds what is known of one request, filled in on the way to its answer. `began` is of `perf_counter`."""
 
     request_id: str
     endpoint: str
@@ -38,13 +38,13 @@ Outcome: TypeAlias = Accepted | Problem
 
 
 def code_of(outcome: Outcome) -> str:
-    """An outcome in one word: a problem's or a dead letter's code, or `accepted`."""
+    """Name an outcome in one word: a problem's or a dead letter's code, or `accepted`."""
     if isinstance(outcome, Problem):
         return outcome.code
     return "accepted" if isinstance(outcome, ToRaw) else outcome.reason.code.value
 
 
-class Observer:
+class AccessLog:
     """Counts and logs answers. Label values come from enums and constants only."""
 
     def __init__(self, metrics: IngressMetrics) -> None:
@@ -53,43 +53,42 @@ class Observer:
         self._seconds_to_accept = {name: metrics.duration.labels(name, "2xx") for name in ENDPOINTS}
         self._accepted = {name: metrics.requests.labels(name, 202) for name in ENDPOINTS}
         _begin(metrics)
-        self._refusals: dict[tuple[str, int], Buckets] = {}
         self._authenticated: dict[str, Count] = {}
         self._log = logger(__name__).bind()
         self._logs_all = self._log.is_enabled_for(logging.DEBUG)
         self._this_second: Counter[str] = Counter()
 
-    def answered(self, exchange: Exchange, outcome: Outcome, status: int, seconds: float) -> None:
+    def answered(self, context: RequestContext, outcome: Outcome, status: int, seconds: float) -> None:
         """Note one answer; a webhook that went its normal way is logged at debug only."""
-        if exchange.key_id is not None:
-            self._credential(exchange.key_id).inc()
+        if context.key_id is not None:
+            self._credential(context.key_id).inc()
         if isinstance(outcome, ToRaw):
-            self._seconds_to_accept[exchange.endpoint].observe(seconds)
-            self._accepted[exchange.endpoint].inc()
+            self._seconds_to_accept[context.endpoint].observe(seconds)
+            self._accepted[context.endpoint].inc()
             if self._logs_all:
-                self._line(self._log.debug, exchange, "accepted", status, seconds, call_id=outcome.call_id)
+                self._line(self._log.debug, context, "accepted", status, seconds, call_id=outcome.call_id)
             return
-        code = self._unusual(exchange, outcome, status, seconds)
+        code = self._unusual(context, outcome, status, seconds)
         if self._may_log(code):
-            self._line(self._log.info, exchange, code, status, seconds)
+            self._line(self._log.info, context, code, status, seconds)
 
-    def _unusual(self, exchange: Exchange, outcome: ToDeadLetter | Problem, status: int, seconds: float) -> str:
+    def _unusual(self, context: RequestContext, outcome: ToDeadLetter | Problem, status: int, seconds: float) -> str:
         """Count what did not go its normal way; returns its code."""
         code = code_of(outcome)
         if isinstance(outcome, Problem):
-            self._seconds_to_refuse(exchange.endpoint, status).observe(seconds)
-            self._metrics.requests.labels(exchange.endpoint, status).inc()
+            self._metrics.duration.labels(context.endpoint, f"{status // 100}xx").observe(seconds)
+            self._metrics.requests.labels(context.endpoint, status).inc()
             self._metrics.refused.labels(code).inc()
         else:
-            self._seconds_to_accept[exchange.endpoint].observe(seconds)
-            self._accepted[exchange.endpoint].inc()
+            self._seconds_to_accept[context.endpoint].observe(seconds)
+            self._accepted[context.endpoint].inc()
             self._metrics.dead_letters.labels(code).inc()
         return code
 
     def _line(
         self,
         write: Callable[..., None],
-        exchange: Exchange,
+        context: RequestContext,
         code: str,
         status: int,
         seconds: float,
@@ -98,21 +97,15 @@ class Observer:
     ) -> None:
         write(
             "webhook.answered",
-            request_id=exchange.request_id,
-            endpoint=exchange.endpoint,
+            request_id=context.request_id,
+            endpoint=context.endpoint,
             status=status,
             code=code,
-            key_id=exchange.key_id,
+            key_id=context.key_id,
             call_id=call_id,
             duration_ms=round(seconds * 1000, 2),
-            **({} if exchange.trace is None else {"trace_id": exchange.trace.trace_id}),
+            **({} if context.trace is None else {"trace_id": context.trace.trace_id}),
         )
-
-    def _seconds_to_refuse(self, endpoint: str, status: int) -> Buckets:
-        series = self._refusals.get((endpoint, status))
-        if series is None:
-            series = self._refusals[endpoint, status] = self._metrics.duration.labels(endpoint, f"{status // 100}xx")
-        return series
 
     def _credential(self, key_id: str) -> Count:
         counter = self._authenticated.get(key_id)
@@ -134,8 +127,8 @@ class Observer:
 
 
 def _begin(metrics: IngressMetrics) -> None:
-    """Series of what can be answered to webhooks, and why, before it happens for the first time."""
-    refusals = [*problems.ALL, *(problems.unauthenticated(one.code, one.detail) for one in authenticate.REFUSALS)]
+    """Make the series of what can be answered to webhooks, and why, before it happens for the first time."""
+    refusals = [*problems.ALL, *(problems.unauthenticated(one.code, one.detail) for one in specification.REFUSALS)]
     for problem in refusals:
         metrics.refused.labels(problem.code)
     for code in DEAD_LETTER_CODES:

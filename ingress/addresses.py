@@ -1,4 +1,4 @@
-"""Who may connect: the sender's address against an allow-list, through proxies that are trusted. Pure.
+"""Decides who may connect, by the sender's address and an allow-list, through proxies that are trusted. Pure.
 
 `X-Forwarded-For` is what anybody writes into it but for the part that trusted proxies add at its right end.
 """
@@ -19,7 +19,7 @@ _WITH_PORT = re.compile(r"(?:\[([^\]]+)\]|([^:]+))(?::[0-9]{1,5})?", re.ASCII)
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
-    """Networks in CIDR notation, or single addresses, separated by commas.
+    """Parse networks in CIDR notation, or single addresses, separated by commas.
 
     Raises:
         ValueError: one of them is not; the message says which.
@@ -46,7 +46,7 @@ def _unmapped(network: Network) -> Network:
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """Whom the ingress answers. An empty `allowed` admits everybody."""
+    """Says whom the ingress answers; an empty `allowed` admits everybody."""
 
     allowed: tuple[Network, ...] = ()
     trusted_proxies: tuple[Network, ...] = ()
@@ -63,7 +63,7 @@ EVERYBODY = AddressPolicy()
 
 
 def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence[Network]) -> Address | None:
-    """Who sent the request: the peer, or behind trusted proxies the right-most address that is not one of them.
+    """Find who sent the request: the peer, or behind trusted proxies the right-most address that is not one of them.
 
     None when that cannot be told: an entry that trusted proxies vouch for is no address.
     """
@@ -76,7 +76,7 @@ def client_address(peer: str | None, forwarded: Sequence[str], trusted: Sequence
 
 @functools.lru_cache(maxsize=4096)
 def parse_address(text: str) -> Address | None:
-    """An address without its zone; IPv4 inside IPv6 is IPv4. None if it is none."""
+    """Parse an address, without its zone; IPv4 inside IPv6 is IPv4. None if it is none."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:

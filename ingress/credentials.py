@@ -1,14 +1,14 @@
-"""Credentials that change while the process runs: new ones in, old ones out, and not one request refused for it."""
+"""Reloads credentials while the process runs: new ones in, old ones out, and not one request refused for it."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic_settings.exceptions import SettingsError
 
-from ingress.authenticate import Authenticator
+from ingress.dialects.specification import Authenticator
+from ingress.metrics import IngressMetrics
 from ingress.settings import IngressSettings
 from runtime.logs import logger
-from runtime.metrics import IngressMetrics
 from runtime.settings import reload, secret_files
 from runtime.watch import watch_files
 
@@ -18,7 +18,7 @@ log = logger(__name__)
 
 
 def authenticator_of(settings: IngressSettings) -> Authenticator:
-    """The authenticator for the credentials in these settings."""
+    """Make the authenticator for the credentials in these settings."""
     return Authenticator(secrets=settings.secrets, tokens=settings.tokens)
 
 
@@ -50,5 +50,5 @@ class Credentials:
 
 
 def credential_files() -> list[Path]:
-    """The files that hold credentials; none when they are given as variables."""
+    """List the files that hold credentials; none when they are given as variables."""
     return secret_files(IngressSettings, CREDENTIALS)

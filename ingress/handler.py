@@ -1,4 +1,4 @@
-"""One webhook from head to answer: refuse, read, authenticate, accept, publish, and only then 202."""
+"""Takes one webhook from head to answer: refuse, read, authenticate, accept, publish, and only then 202."""
 
 import asyncio
 import time
@@ -11,36 +11,34 @@ from aiohttp import hdrs
 from multidict import istr
 
 from ingress.accept import Accepted, accept
-from ingress.access_log import OTHER, Exchange, Observer, Outcome, code_of
+from ingress.access_log import OTHER, AccessLog, Outcome, RequestContext, code_of
 from ingress.addresses import EVERYBODY, AddressPolicy
-from ingress.authenticate import Authenticated, Authenticator, Refused
+from ingress.authenticate import Authenticated, Refused
+from ingress.dialects import specification
 from ingress.http import problems, reading
 from ingress.http.answers import Answer, Problem, accepted_answer
-from ingress.http.loop_budget import Turns
+from ingress.http.loop_budget import LoopBudget
 from ingress.http.requests import Request
-from ingress.ports import Publisher, Record, record_of, topic_of
-from ingress.tracing import Tracer
+from ingress.metrics import IngressMetrics
+from ingress.ports import OutgoingRecord, Publisher, Tracer, record_of, topic_of
 from runtime.errors import PublishError, SpoolFullError
 from runtime.failures import report
-from runtime.metrics import IngressMetrics
-from schemas.events import ENDPOINTS, PATH_PREFIX
+from schemas.events import ENDPOINTS
 from schemas.headers import Headers, encode_raw, valid_traceparent
 from schemas.topics import TopicNames
 
-_SIGNATURE = istr("X-Ringover-Signature")
+_SIGNATURE = istr(specification.SIGNATURE_HEADER)
 _TRACEPARENT = istr("traceparent")
 _FORWARDED_FOR = istr("X-Forwarded-For")
-# Of bodies judged in one turn of the loop. 1 MiB takes about 5 ms, for each secret and to parse; a webhook as they are
-# 0.2 ms in all, whence the least that one counts.
-_BYTES_PER_TURN = 2 * 1024 * 1024
-_LEAST_BYTES = 32 * 1024
-# A query is ignored, and a proxy may send an absolute URI.
-_SLUG_OF_PATH = {PATH_PREFIX + slug: slug for slug in ENDPOINTS}
+# Bytes that are verified and parsed per iteration of the event loop, so that other connections are served: 1 MiB takes
+# about 5 ms, for each secret and to parse.
+_BYTES_PER_ITERATION = 2 * 1024 * 1024
+_LEAST_BYTES = 32 * 1024  # that a webhook counts: the usual one takes 0.2 ms in all
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request, and all of them together, may take."""
+    """Limits what one request, and all of them together, may take."""
 
     max_body_bytes: int
     request_timeout_seconds: float
@@ -53,7 +51,7 @@ class WebhookHandler:
     def __init__(
         self,
         *,
-        authenticator: Authenticator,
+        authenticator: specification.Authenticator,
         publisher: Publisher,
         topics: TopicNames,
         limits: Limits,
@@ -67,8 +65,8 @@ class WebhookHandler:
         self._topics = topics
         self._tracer = tracer
         self._limits = limits
-        self._observer = Observer(metrics)
-        self._turns = Turns(_BYTES_PER_TURN)
+        self._access_log = AccessLog(metrics)
+        self._budget = LoopBudget(_BYTES_PER_ITERATION)
         self._in_flight = 0
         self._publishing = 0
         self._leaving = False
@@ -77,43 +75,44 @@ class WebhookHandler:
 
     async def answer(self, request: Request) -> Answer:
         """Answer one request; the one place where a fault of ours becomes a 500."""
-        endpoint = _SLUG_OF_PATH.get(request.target) or _SLUG_OF_PATH.get(request.path) or OTHER
-        exchange = Exchange(reading.request_id(request), endpoint, perf_counter())
+        slugs = specification.SLUG_OF_PATH
+        # A query is ignored, and a proxy may send an absolute URI.
+        endpoint = slugs.get(request.target) or slugs.get(request.path) or OTHER
+        context = RequestContext(reading.request_id(request), endpoint, perf_counter())
         self._in_flight += 1
         try:
-            body = self._arrived(request, exchange)
+            body = self._arrived(request, context)
             if body is None:
                 body = await self._awaited(request)
-            judged = body if isinstance(body, Problem) else self._judge(request, body, exchange)
+            judged = body if isinstance(body, Problem) else self._judge(request, body, context)
             outcome = judged if isinstance(judged, Problem) else await self._stored(*judged)
         except Exception as error:  # noqa: BLE001 - one webhook's
-            report("webhook.failed", error, request_id=exchange.request_id, endpoint=exchange.endpoint)
+            report("webhook.failed", error, request_id=context.request_id, endpoint=context.endpoint)
             outcome = problems.INTERNAL
         except asyncio.CancelledError:
-            if exchange.trace is not None:
-                exchange.trace.ended(None, "cancelled")
+            if context.trace is not None:
+                context.trace.ended(None, "cancelled")
             raise
         finally:
             self._in_flight -= 1
             if self._draining is not None and not self._in_flight:
                 self._draining.set()
-        return self._answered(outcome, exchange)
+        return self._answered(outcome, context)
 
     def unreadable(self, problem: Problem) -> Answer:
         """Answer what the HTTP parser could not make a request of."""
-        return self._answered(problem, Exchange(reading.new_request_id(), OTHER, perf_counter()))
+        return self._answered(problem, RequestContext(reading.new_request_id(), OTHER, perf_counter()))
 
-    def use(self, authenticator: Authenticator) -> None:
+    def use(self, authenticator: specification.Authenticator) -> None:
         """Judge by these credentials from now on: bodies that have not yet arrived completely, too."""
         self._authenticator = authenticator
 
     @property
     def in_flight(self) -> int:
-        """Requests being answered now."""
         return self._in_flight
 
     def leave(self) -> None:
-        """From now on close each connection after its answer."""
+        """Close each connection after its answer, from now on."""
         self._leaving = True
 
     async def drained(self) -> None:
@@ -122,18 +121,18 @@ class WebhookHandler:
         if self._in_flight:
             await self._draining.wait()
 
-    def _arrived(self, request: Request, exchange: Exchange) -> bytes | Problem | None:
-        """The body, or why there is none; None while it has not arrived completely, or when it is not its turn."""
-        refusal = self._refusal_of_head(request, exchange)
+    def _arrived(self, request: Request, context: RequestContext) -> bytes | Problem | None:
+        """The body, or why there is none; None while it is not complete, or the loop's budget is used up."""
+        refusal = self._refusal_of_head(request, context)
         if refusal is not None:
             return refusal
         body = request.content
-        if not body.is_eof() or not self._turns.take(max(body.total_bytes, _LEAST_BYTES)):
+        if not body.is_eof() or not self._budget.take(max(body.total_bytes, _LEAST_BYTES)):
             return None
         return reading.arrived_body(request, max_body_bytes=self._limits.max_body_bytes)
 
     async def _awaited(self, request: Request) -> bytes | Problem:
-        """The body, or why there is none, when it has arrived and it is its turn."""
+        """Wait for the body, or why there is none, and for the loop's budget."""
         body = reading.arrived_body(request, max_body_bytes=self._limits.max_body_bytes)
         if body is None:
             body = await reading.read_body(
@@ -143,24 +142,24 @@ class WebhookHandler:
             )
         # Bodies that end, and senders that time out, by the thousand in one moment.
         work = max(len(body), _LEAST_BYTES) if isinstance(body, bytes) else _LEAST_BYTES
-        if not self._turns.take(work):
-            await self._turns.turn(work)
+        if not self._budget.take(work):
+            await self._budget.wait(work)
         return body
 
-    def _refusal_of_head(self, request: Request, exchange: Exchange) -> Problem | None:
+    def _refusal_of_head(self, request: Request, context: RequestContext) -> Problem | None:
         addresses = self._addresses
-        if addresses.allowed and not addresses.admits(
-            request.sender.address, request.headers.getall(_FORWARDED_FOR, ())
-        ):
+        if addresses.allowed and not addresses.admits(request.peer.address, request.headers.getall(_FORWARDED_FOR, ())):
             return problems.ADDRESS_NOT_ALLOWED
-        if exchange.endpoint == OTHER:
+        if context.endpoint == OTHER:
             return problems.NOT_FOUND
         if request.method != hdrs.METH_POST:
             return problems.METHOD_NOT_ALLOWED
         return reading.refusal_of_head(request, max_body_bytes=self._limits.max_body_bytes)
 
-    def _judge(self, request: Request, body: bytes, exchange: Exchange) -> tuple[Accepted, Record] | Problem:
-        """Who sent it, and where it belongs."""
+    def _judge(
+        self, request: Request, body: bytes, context: RequestContext
+    ) -> tuple[Accepted, OutgoingRecord] | Problem:
+        """Find who sent it, and where it belongs."""
         if self._publishing >= self._limits.max_in_flight:
             return problems.OVERLOADED
         headers = request.headers
@@ -168,33 +167,33 @@ class WebhookHandler:
         sender = self._authenticator.authenticate(signatures, headers.getall(hdrs.AUTHORIZATION, ()), body)
         if isinstance(sender, Refused):
             return problems.unauthenticated(sender.code, sender.detail)
-        exchange.key_id = sender.key_id
-        accepted = accept(ENDPOINTS[exchange.endpoint], body)
+        context.key_id = sender.key_id
+        accepted = accept(ENDPOINTS[context.endpoint], body)
         traceparent = _traceparent(request)
         if self._tracer is not None:
-            traceparent = self._traced(self._tracer, traceparent, accepted, body, exchange)
-        stored = _raw_headers(request, exchange, sender, traceparent)
+            traceparent = self._traced(self._tracer, traceparent, accepted, body, context)
+        stored = _raw_headers(request, context, sender, traceparent)
         return accepted, record_of(accepted, body, stored, self._topics)
 
     def _traced(
-        self, tracer: Tracer, parent: str | None, accepted: Accepted, body: bytes, exchange: Exchange
+        self, tracer: Tracer, parent: str | None, accepted: Accepted, body: bytes, context: RequestContext
     ) -> str | None:
-        """The traceparent of the record: our own when this webhook is traced, else what it brought, as without us.
+        """Begin a trace; returns the record's traceparent: our own when this webhook is traced, else what it brought.
 
         Only here, where its sender is known: strangers can have nothing exported.
         """
-        exchange.trace = tracer.begin(
+        context.trace = tracer.begin(
             parent=parent,
-            began_ns=time.time_ns() - int((perf_counter() - exchange.began) * 1e9),
-            endpoint=exchange.endpoint,
-            key_id=exchange.key_id or "",
+            began_ns=time.time_ns() - int((perf_counter() - context.began) * 1e9),
+            endpoint=context.endpoint,
+            key_id=context.key_id or "",
             topic=topic_of(accepted, self._topics),
             body_bytes=len(body),
         )
-        return parent if exchange.trace is None else exchange.trace.traceparent
+        return parent if context.trace is None else context.trace.traceparent
 
-    async def _stored(self, accepted: Accepted, record: Record) -> Outcome:
-        """What was accepted, once its record is durable."""
+    async def _stored(self, accepted: Accepted, record: OutgoingRecord) -> Outcome:
+        """Return what was accepted, once its record is durable."""
         self._publishing += 1
         try:
             await self._publisher.publish(record)
@@ -206,30 +205,30 @@ class WebhookHandler:
             self._publishing -= 1
         return accepted
 
-    def _answered(self, outcome: Outcome, exchange: Exchange) -> Answer:
+    def _answered(self, outcome: Outcome, context: RequestContext) -> Answer:
         if isinstance(outcome, Problem):
-            answer = outcome.answer(exchange.request_id)
+            answer = outcome.answer(context.request_id)
         else:
-            answer = accepted_answer(outcome, exchange.request_id)
+            answer = accepted_answer(outcome, context.request_id)
         if self._leaving:
             answer.close = True
-        self._observer.answered(exchange, outcome, answer.status, perf_counter() - exchange.began)
-        if exchange.trace is not None:
-            exchange.trace.ended(answer.status, code_of(outcome))
+        self._access_log.answered(context, outcome, answer.status, perf_counter() - context.began)
+        if context.trace is not None:
+            context.trace.ended(answer.status, code_of(outcome))
         return answer
 
 
 def _traceparent(request: Request) -> str | None:
-    """The one that the request has, if it is valid."""
+    """The traceparent that the request has, if it is valid."""
     found = request.headers.getall(_TRACEPARENT, ())
     return found[0] if len(found) == 1 and valid_traceparent(found[0]) else None
 
 
-def _raw_headers(request: Request, exchange: Exchange, sender: Authenticated, traceparent: str | None) -> Headers:
+def _raw_headers(request: Request, context: RequestContext, sender: Authenticated, traceparent: str | None) -> Headers:
     headers = request.headers
     return encode_raw(
-        request_id=exchange.request_id,
-        endpoint=exchange.endpoint,
+        request_id=context.request_id,
+        endpoint=context.endpoint,
         received_at=_rfc3339(time.time_ns() // 1_000_000),
         auth_scheme=sender.scheme,
         auth_key_id=sender.key_id,

@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from ingress import authenticate
+from ingress.authenticate import Refused
+from ingress.dialects import specification
 from ingress.http import problems
 from ingress.http.answers import JSON_TYPE, PROBLEM_TYPE, REQUEST_ID_HEADER, Problem
 from schemas.events import PATH_PREFIX, EventType
@@ -42,7 +43,7 @@ _ACCEPTED = {
 
 
 def document() -> dict[str, Any]:
-    """The whole description (OpenAPI 3.1)."""
+    """Describe the ingress (OpenAPI 3.1)."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -58,10 +59,10 @@ def document() -> dict[str, Any]:
                 "signature": {
                     "type": "apiKey",
                     "in": "header",
-                    "name": "X-Ringover-Signature",
+                    "name": specification.SIGNATURE_HEADER,
                     "description": "HMAC-SHA256 of the body's bytes with an active secret, in hex (any case), Base64 "
                     "or Base64url (padding optional), with or without "
-                    f"`{authenticate.SIGNATURE_PREFIX}`. When it is there it decides alone.",
+                    f"`{specification.SIGNATURE_PREFIX}`. When it is there it decides alone.",
                 },
                 "token": {"type": "http", "scheme": "bearer"},
             },
@@ -70,13 +71,13 @@ def document() -> dict[str, Any]:
 
 
 def refusals() -> dict[HTTPStatus, dict[str, str]]:
-    """Every problem that a sender may meet, by status: code -> detail."""
+    """List every problem that a sender may meet, by status: code -> detail."""
     found: dict[HTTPStatus, dict[str, str]] = defaultdict(dict)
     for value in vars(problems).values():
         if isinstance(value, Problem):
             found[value.status][value.code] = value.detail
-    for value in vars(authenticate).values():
-        if isinstance(value, authenticate.Refused):
+    for value in vars(specification).values():
+        if isinstance(value, Refused):
             found[HTTPStatus.UNAUTHORIZED][value.code] = value.detail
     return dict(sorted(found.items()))
 

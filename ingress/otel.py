@@ -1,4 +1,4 @@
-"""Spans of a webhook: its request, and in it the publication. Imported only where traces are wanted.
+"""Makes the spans of a webhook: its request, and in it the publication. Imported only where traces are wanted.
 
 Nothing that a sender wrote is in them: no body, key, header, path or id of its making.
 """
@@ -13,7 +13,7 @@ _NAMES = {slug: f"POST {route}" for slug, route in _ROUTES.items()}
 
 
 class WebhookTrace:
-    """Both spans of one webhook."""
+    """Holds both spans of one webhook."""
 
     __slots__ = ("_publish", "_request", "trace_id", "traceparent")
 

@@ -1,4 +1,4 @@
-"""One ingress process: the composition root."""
+"""Composes an ingress from its settings, and runs it until it is told to stop."""
 
 import asyncio
 import signal
@@ -9,21 +9,20 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from ingress.credentials import Credentials, authenticator_of
 from ingress.handler import Limits, WebhookHandler
-from ingress.http.admission import SPARE_CONNECTIONS, Capacity
-from ingress.http.app import webhook_server
-from ingress.http.server import require_c_parser
+from ingress.http.admission import SPARE_CONNECTIONS, Admission
+from ingress.http.server import require_c_parser, webhook_server
 from ingress.http.tls import Tls
 from ingress.kafka.publisher import CONNECTING, KafkaPublisher
+from ingress.metrics import IngressMetrics, SpoolMetrics
+from ingress.ports import Tracer
 from ingress.settings import IngressSettings
-from ingress.spool.model import Bounds
-from ingress.spool.publisher import SpoolingPublisher
+from ingress.spool.model import SpoolLimits
+from ingress.spool.publisher import FallbackPublisher
 from ingress.spool.spool import open_spool
-from ingress.tracing import Tracer
 from runtime import logs, tracing
 from runtime.admin import admin_server
 from runtime.kafka import client_options
 from runtime.lifecycle import Stop, calm_garbage_collection, raise_open_files, watch_loop_lag
-from runtime.metrics import IngressMetrics, SpoolMetrics
 from schemas.topics import TopicNames
 
 SERVICE = "ringover-ingress"
@@ -92,7 +91,7 @@ async def serve(settings: IngressSettings, stop: Stop) -> None:
                 await _tried(broker, stop)  # nobody asks who of those that listen is ready
             async with webhook_server(
                 handler,
-                _capacity(settings, metrics),
+                _admission(settings, metrics),
                 host=host,
                 port=settings.ingress_port,
                 head_seconds=settings.ingress_request_timeout_seconds,
@@ -121,7 +120,7 @@ async def _tried(broker: KafkaPublisher, stop: Stop) -> None:
 
 @asynccontextmanager
 async def _tracing() -> AsyncIterator[Tracer | None]:
-    """What makes spans; None, and nothing of OpenTelemetry is imported, unless they are wanted."""
+    """Give what makes spans; None, and nothing of OpenTelemetry is imported, unless they are wanted."""
     if not tracing.wanted():
         yield None
         return
@@ -135,15 +134,15 @@ async def _tracing() -> AsyncIterator[Tracer | None]:
 @asynccontextmanager
 async def _spooling(
     settings: IngressSettings, broker: KafkaPublisher, registry: CollectorRegistry
-) -> AsyncIterator[SpoolingPublisher | None]:
-    """The publisher with a spool behind it, or None when no directory is set."""
+) -> AsyncIterator[FallbackPublisher | None]:
+    """Give the publisher that falls back to a spool, or None when no directory is set."""
     if settings.ingress_spool_dir is None:
         yield None
         return
     metrics = SpoolMetrics(registry)
-    bounds = Bounds(settings.ingress_spool_max_bytes, settings.ingress_spool_max_age_seconds)
-    async with open_spool(settings.ingress_spool_dir, bounds, metrics) as spool:
-        yield SpoolingPublisher(
+    limits = SpoolLimits(settings.ingress_spool_max_bytes, settings.ingress_spool_max_age_seconds)
+    async with open_spool(settings.ingress_spool_dir, limits, metrics) as spool:
+        yield FallbackPublisher(
             broker,
             spool,
             after_seconds=settings.ingress_spool_after_seconds,
@@ -166,17 +165,17 @@ def _tls(settings: IngressSettings, metrics: IngressMetrics) -> Tls | None:
     return Tls(cert_file, key_file, metrics) if cert_file and key_file else None
 
 
-def _capacity(settings: IngressSettings, metrics: IngressMetrics) -> Capacity:
+def _admission(settings: IngressSettings, metrics: IngressMetrics) -> Admission:
     """Room for as many connections as are set, or as the system lets us have."""
     files = raise_open_files()
     connections = max(1, min(settings.ingress_max_connections, files - OTHER_FILES - SPARE_CONNECTIONS))
     if connections < settings.ingress_max_connections:
         log.warning("ingress.too_few_open_files", open_files=files, max_connections=connections)
-    return Capacity(max_connections=connections, max_bytes=settings.ingress_max_buffered_bytes, metrics=metrics)
+    return Admission(max_connections=connections, max_bytes=settings.ingress_max_buffered_bytes, metrics=metrics)
 
 
-def readiness(broker: KafkaPublisher, spooling: SpoolingPublisher | None, stop: Stop) -> Callable[[], str | None]:
-    """What keeps the process from taking webhooks, or None."""
+def readiness(broker: KafkaPublisher, spooling: FallbackPublisher | None, stop: Stop) -> Callable[[], str | None]:
+    """Make the check that tells what keeps the process from taking webhooks."""
 
     def problem() -> str | None:
         if stop.is_set():
@@ -190,8 +189,8 @@ def readiness(broker: KafkaPublisher, spooling: SpoolingPublisher | None, stop: 
     return problem
 
 
-def notes(broker: KafkaPublisher, spooling: SpoolingPublisher | None) -> Callable[[], str | None]:
-    """Tells what `/readyz` adds to "ok": why webhooks go to the spool, and how topics differ; None if nothing."""
+def notes(broker: KafkaPublisher, spooling: FallbackPublisher | None) -> Callable[[], str | None]:
+    """Make the check that tells what `/readyz` adds to "ok": why webhooks go to the spool, and how topics differ."""
 
     def note() -> str | None:
         told = [broker.note] if spooling is None else [broker.problem, spooling.note(), broker.note]

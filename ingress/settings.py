@@ -1,4 +1,4 @@
-"""Settings of the ingress, and the credentials written in them."""
+"""Reads the settings of the ingress, and the credentials written in them."""
 
 import re
 from pathlib import Path
@@ -77,7 +77,7 @@ Networks = Annotated[str, AfterValidator(_check_networks)]
 
 
 class IngressSettings(KafkaSettings, LogSettings):
-    """Everything that can be set about the ingress."""
+    """Holds everything that can be set about the ingress."""
 
     # All interfaces: the process runs in a container, where the published port decides who reaches it.
     ingress_host: str = Field(default="0.0.0.0", description="Address to listen on, for both ports")  # noqa: S104
@@ -148,17 +148,14 @@ class IngressSettings(KafkaSettings, LogSettings):
 
     @property
     def secrets(self) -> list[Credential]:
-        """The active signing secrets."""
         return _credentials(self.ingress_hmac_secrets)
 
     @property
     def tokens(self) -> list[Credential]:
-        """The active bearer tokens."""
         return _credentials(self.ingress_bearer_tokens)
 
     @property
     def addresses(self) -> AddressPolicy:
-        """Whom to answer."""
         return AddressPolicy(parse_networks(self.ingress_allowed_cidrs), parse_networks(self.ingress_trusted_proxies))
 
     @model_validator(mode="after")

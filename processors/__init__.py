@@ -1,1 +1,1 @@
-"""The normalizer: raw records in, normalized events out, exactly once per pass over the log."""
+"""Turns raw records into normalized events, exactly once per pass over the log."""

@@ -1,11 +1,10 @@
-"""`ringover-processor`: the composition root of the processor."""
+"""Runs `ringover-processor`."""
 
 import sys
 
 from processors.service import GC_OBJECTS, SERVICE, ProcessorService
 from processors.settings import ProcessorSettings
-from runtime.lifecycle import Stop, calm_garbage_collection
-from runtime.process import run_process
+from runtime.lifecycle import Stop, calm_garbage_collection, run_process
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Decide what comes out of a batch: pure functions from verdicts and owners to outcomes.
+"""Decides what comes out of a batch: pure functions from verdicts and owners to outcomes.
 
 A record *owns* its key when it is the first valid record of the log with that key. Owners are emitted, on every pass;
 the others are duplicates, on every pass.
@@ -33,7 +33,7 @@ _EMIT = {event_type: Emit(event_type) for event_type in EventType}  # one for al
 
 
 def claims_of(batch: Batch, *, counted_until: int) -> list[Claim]:
-    """One claim per key, with the key's smallest offset in the batch, sorted by key.
+    """Make one claim per key, with the key's smallest offset in the batch, sorted by key.
 
     The order keeps two processors that claim the same keys at once from waiting for each other in a circle.
     `counted_until`: records below this offset were counted in an earlier pass.
@@ -77,7 +77,7 @@ def decide(batch: Batch, owners: Owners, *, topics: TopicNames, group: str) -> D
 
 
 def _dead_letter(record: RawRecord, reason: Reason, origin: Origin) -> Record:
-    """The raw record and the reason; of one that was written compressed and fits nowhere, what fits."""
+    """Keep the raw record and the reason; of one that was written compressed and fits nowhere, what fits."""
     why = reason_headers(reason, origin)
     headers = [*record.headers, *why]
     if fits(record.key, record.value, headers):
@@ -91,7 +91,7 @@ def _dead_letter(record: RawRecord, reason: Reason, origin: Origin) -> Record:
 
 
 def labels(outcome: Outcome) -> tuple[str, str]:
-    """The metric labels of an outcome: event type and outcome."""
+    """Label an outcome for metrics: event type and outcome."""
     match outcome:
         case Emit(event_type=event_type):
             return event_type.value, "emitted"
@@ -102,7 +102,7 @@ def labels(outcome: Outcome) -> tuple[str, str]:
 
 
 def count_by_labels(outcomes: Iterable[Outcome]) -> dict[tuple[str, str], int]:
-    """How many outcomes have each pair of labels."""
+    """Count the outcomes that have each pair of labels."""
     counts: dict[tuple[str, str], int] = {}
     for outcome, count in Counter(outcomes).items():
         pair = labels(outcome)

@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from processors.standing import PartitionProblem, ProblemKind
+from processors.lag import PartitionProblem, ProblemKind
 from runtime.errors import RefusedError, TransientError
 from runtime.failures import problem_of, shown_traceback
 from runtime.logs import logger

@@ -1,4 +1,4 @@
-"""One partition of the raw log on Kafka."""
+"""Reads one partition of the raw log from Kafka."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,18 +35,15 @@ class KafkaLog:
         self._committed = committed
 
     async def committed(self) -> int | None:
-        """See ports.RawLog."""
         return await self._committed(self._partition)
 
     async def shown(self) -> int | None:
-        """See ports.RawLog."""
         with reading():
             async with asyncio.timeout(READ_SECONDS):
                 offset: int | None = await self._member.committed(self._partition)
         return offset
 
     async def bounds(self) -> Bounds:
-        """See ports.RawLog."""
         with reading():
             async with asyncio.timeout(READ_SECONDS):
                 start = await self._fetcher.beginning_offsets([self._partition])
@@ -54,18 +51,16 @@ class KafkaLog:
         return Bounds(start[self._partition], end[self._partition])
 
     def seek(self, offset: int) -> None:
-        """See ports.RawLog."""
         self._fetcher.seek(self._partition, offset)
 
     async def position(self) -> int:
-        """See ports.RawLog."""
         with reading():
             async with asyncio.timeout(READ_SECONDS):
                 offset: int = await self._fetcher.position(self._partition)
         return offset
 
     async def fetch(self, max_records: int, *, wait: bool = True) -> Sequence[RawRecord]:
-        """See ports.RawLog. Never cancelled by a deadline: the client does not survive that (it waits 200 ms)."""
+        """Fetch, never cancelled by a deadline: the client does not survive that (it waits 200 ms)."""
         wait_ms = FETCH_WAIT_MS if wait else 0
         try:
             with reading():

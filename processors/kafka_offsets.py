@@ -1,4 +1,4 @@
-"""How far a group has processed each partition, as records of its own: topic `ringover.offset.v1`.
+"""Reads how far a group has processed each partition, from records of its own: topic `ringover.offset.v1`.
 
 The record about partition `n` of the raw topic is in partition `n`. If there is no such partition when the record is
 first written it is in partition 0, and stays there, whatever grows later: a place that moved could be looked for in
@@ -32,24 +32,24 @@ SHARED = 0  # the partition of the records about partitions that the topic does 
 
 
 def transactional_id(group: str, source: TopicPartition) -> str:
-    """The id that fences: constant for a group and input partition, whichever process owns it."""
+    """Name the producer that fences: constant for a group and input partition, whichever process owns it."""
     return f"{group}|{source.topic}|{source.partition}"
 
 
 def offset_key(group: str, source: TopicPartition) -> bytes:
-    """The key of the group's records about `source`."""
+    """Key the group's records about `source`."""
     return transactional_id(group, source).encode()
 
 
 def offset_value(next_offset: int) -> bytes:
-    """Everything below `next_offset` is processed; decimal digits."""
+    """Write that everything below `next_offset` is processed, in decimal digits."""
     return b"%d" % next_offset
 
 
 async def read_offsets(
     options: Mapping[str, Any], topic: str, group: str, sources: Iterable[TopicPartition], *, wait: bool = True
 ) -> dict[TopicPartition, "OwnRecord"]:
-    """The last record about each source on `topic`.
+    """Read the last record about each source on `topic`.
 
     `wait`: for the transactions that are open on these partitions when it begins, so that none that commits is missed.
     Without it, the answer is that of a moment ago.
@@ -72,7 +72,7 @@ async def read_offsets(
 
 
 class OwnRecord(NamedTuple):
-    """Where the record about a source is, or goes if there is none yet, and the offset in it."""
+    """Says where the record about a source is, or goes if there is none yet, and the offset in it."""
 
     place: TopicPartition
     offset: int | None

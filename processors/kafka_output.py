@@ -1,4 +1,4 @@
-"""The transactional way out of one partition on Kafka.
+"""Writes the events and the offset of one partition to Kafka in transactions.
 
 The client's transactional offset commit carries no group generation, so the group cannot fence a zombie; a
 transactional id per input partition does: the next owner's start() makes every earlier producer of that id powerless.
@@ -45,7 +45,7 @@ _OF_TRANSACTIONS = (AddPartitionsToTxnRequest, AddOffsetsToTxnRequest, TxnOffset
 
 
 async def require_known(producer: AIOKafkaProducer, place: TopicPartition) -> None:
-    """The client has an assertion for a partition that it does not know, as of a topic that has just grown.
+    """Refuse a partition that the client does not know, as of a topic that has just grown: it only has an assertion.
 
     Raises:
         UnknownTopicOrPartitionError: it does not know this one; another client, a little later, may.
@@ -55,7 +55,7 @@ async def require_known(producer: AIOKafkaProducer, place: TopicPartition) -> No
 
 
 class KafkaOutput:
-    """One producer's life. After any exception nothing but stop() may be called: see docs/design.md."""
+    """Commits by one producer. After any exception nothing but stop() may be called: see docs/design.md."""
 
     def __init__(self, options: Mapping[str, Any], *, group: str, source: TopicPartition, place: OffsetPlace) -> None:
         """`place` tells where the record of the offset goes, once the last one was read."""
@@ -77,12 +77,11 @@ class KafkaOutput:
         self._producer.client.send = self._watched
 
     async def start(self) -> None:
-        """See ports.Output."""
         async with self._converted(START_SECONDS):
             await self._producer.start()
 
     async def commit(self, records: Mapping[str, Sequence[Written]], next_offset: int) -> None:
-        """See ports.Output. Every acknowledgement is awaited: the client would commit although a send failed."""
+        """Commit once every acknowledgement came: the client would commit although a send failed."""
         async with self._converted(COMMIT_SECONDS):
             place = self._place()
             await require_known(self._producer, place)
@@ -104,11 +103,10 @@ class KafkaOutput:
         self._require_answers()
 
     async def stop(self) -> None:
-        """See ports.Output."""
         await close_producer(self._producer)
 
     async def _watched(self, node: int, request: Any, **options: Any) -> Any:
-        """Every request of the producer: the client sends one whose answer is lost again, and tells nobody."""
+        """Send a request of the producer, and note a lost answer: the client sends it again, and tells nobody."""
         try:
             return await self._send(node, request, **options)
         except NodeNotReadyError:  # it was not sent
@@ -118,7 +116,7 @@ class KafkaOutput:
             raise
 
     def _require_answers(self) -> None:
-        """A request that is still under way could arrive in the next transaction, and end it or move its offset.
+        """Give the producer up if a request is still under way: it could end the next transaction or move its offset.
 
         KAFKA-17754: the protocol cannot tell the transactions of one producer apart; a new one has a new epoch.
 
@@ -173,7 +171,7 @@ class KafkaOutput:
             raise PublishError(f"Kafka: {broker_words(cause, transaction_ms=TRANSACTION_TIMEOUT_MS)}") from error
 
     def _cause(self, error: Exception) -> BaseException:
-        """Why the producer is dead: once it is, each further call only says that there is no transaction."""
+        """Find why the producer is dead: once it is, each further call only says that there is no transaction."""
         ended = self._manager.wait_for_transaction_end()
         if self._manager.is_fatal_error() and ended is not None and ended.done():
             return ended.exception() or error

@@ -1,10 +1,10 @@
-"""Transactions of other producers that are open on a partition: nothing behind their first record can be read."""
+"""Finds transactions of other producers that are open on a partition: nothing behind their first record can be read."""
 
 from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from processors.standing import PartitionProblem, Standing
+from processors.lag import PartitionProblem, PartitionStatus
 from runtime.logs import logger
 
 UNREAD_SECONDS = 10.0  # records that wait so long without one that could be read are a problem
@@ -13,7 +13,7 @@ log = logger(__name__)
 
 
 def open_transaction(consumer: AIOKafkaConsumer, place: TopicPartition) -> str | None:
-    """Why a consumer of committed records gets nothing more of `place`, as its last fetch saw it; None if not so.
+    """Say why a consumer of committed records gets nothing more of `place`, as its last fetch saw it; None if not so.
 
     `place` must be assigned to it.
     """
@@ -26,11 +26,13 @@ def open_transaction(consumer: AIOKafkaConsumer, place: TopicPartition) -> str |
     )
 
 
-def name_unread(standings: Mapping[TopicPartition, Standing], fetcher: AIOKafkaConsumer | None, now: float) -> None:
+def name_unread(
+    statuses: Mapping[TopicPartition, PartitionStatus], fetcher: AIOKafkaConsumer | None, now: float
+) -> None:
     """Make a problem of records that wait and cannot be read; `now` in seconds of any clock that goes forward."""
-    for partition, standing in standings.items():
-        if standing.unread_for(now) >= UNREAD_SECONDS and fetcher is not None:
+    for partition, status in statuses.items():
+        if status.unread_for(now) >= UNREAD_SECONDS and fetcher is not None:
             hidden = open_transaction(fetcher, partition) if partition in fetcher.assignment() else None
-            words = hidden or f"records wait since offset {standing.position}, and Kafka gives none of them"
-            standing.problem = PartitionProblem(words)
+            words = hidden or f"records wait since offset {status.position}, and Kafka gives none of them"
+            status.problem = PartitionProblem(words)
             log.warning("partition.unread", partition=partition.partition, reason=words)

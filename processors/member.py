@@ -1,4 +1,4 @@
-"""One stay in the consumer group: joins, runs a pipeline per assigned partition, lets go of them, leaves.
+"""Stays in the consumer group once: joins, runs a pipeline per assigned partition, lets go of them, leaves.
 
 The group only decides who owns a partition; a takeover makes it so. Whatever a partition's pipeline raises stays in
 that partition, which is taken over again after a while; only being fenced ends the stay. Whatever ends a stay, the next
@@ -16,14 +16,14 @@ from processors.failing import Told, tell_failure
 from processors.kafka_log import KafkaLog
 from processors.kafka_offsets import read_offsets
 from processors.kafka_output import KafkaOutput, OffsetPlace
-from processors.pipeline import Lane, PartitionPipeline, Ports, stopped_within
-from processors.ports import Output, Tracer
+from processors.lag import PartitionStatus
+from processors.metrics import ProcessorMetrics, retry_cause
+from processors.pipeline import PartitionConfig, PartitionPipeline, Ports, stopped_within
+from processors.ports import Output, RecordTracer
 from processors.postgres_state import PostgresState
-from processors.standing import Standing
 from runtime.errors import FencedError, LogUnavailableError, TransientError
 from runtime.kafka import close_consumer, raise_if_fetching_ended, reading
 from runtime.logs import logger
-from runtime.metrics import ProcessorMetrics, retry_cause
 from schemas.topics import MAX_MESSAGE_BYTES, TopicNames
 
 START_SECONDS = 30.0
@@ -41,7 +41,7 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MemberConfig:
-    """How to be a member: Kafka options, group, topics, sizes, times, and who is told of it."""
+    """Configures a member: Kafka options, group, topics, sizes, times, and who is told of it."""
 
     options: Mapping[str, Any]
     group: str
@@ -49,7 +49,7 @@ class MemberConfig:
     batch_records: int
     session_timeout_seconds: float
     drain_seconds: float
-    tracer: Tracer | None = None
+    tracer: RecordTracer | None = None
 
 
 @dataclass(slots=True)
@@ -60,13 +60,13 @@ class Assignment:
     """
 
     joined: bool = False
-    standings: dict[TopicPartition, Standing] = field(default_factory=dict)
+    statuses: dict[TopicPartition, PartitionStatus] = field(default_factory=dict)
     told: Told = field(default_factory=set)
     fetcher: AIOKafkaConsumer | None = None
 
 
 class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has no type information
-    """See the module. One object serves one stay."""
+    """Is a member of the group for one stay."""
 
     def __init__(
         self,
@@ -119,13 +119,13 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                 self._failed.exception()  # raised already, or outweighed
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
-        """The group rebalances: finish what is open, let go of everything."""
+        """Finish what is open and let go of everything: the group rebalances."""
         if revoked:
             log.info("partitions.revoked", count=len(revoked))
         await self._release(min(RELEASE_SECONDS, self._config.session_timeout_seconds / 2))
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
-        """The group has decided: take over what is ours."""
+        """Take over what is ours: the group has decided."""
         if self._leaving:
             return
         try:
@@ -139,10 +139,10 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         if partitions:
             self.member.pause(*partitions)  # the fetcher fetches
             self.fetcher.assign(partitions)
-        self._assignment.standings = {partition: Standing() for partition in partitions}
+        self._assignment.statuses = {partition: PartitionStatus() for partition in partitions}
         self._assignment.fetcher = self.fetcher
         for partition in partitions:
-            task = asyncio.create_task(self._keep(partition, self._assignment.standings[partition], self._let_go))
+            task = asyncio.create_task(self._keep(partition, self._assignment.statuses[partition], self._let_go))
             task.add_done_callback(self._note_end)
             self._tasks[partition] = task
         self._metrics.partitions.set(len(partitions))
@@ -170,7 +170,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                 await self.member.getmany(timeout_ms=1000)
                 raise_if_fetching_ended(self.fetcher)
 
-    async def _keep(self, partition: TopicPartition, standing: Standing, let_go: asyncio.Event) -> None:
+    async def _keep(self, partition: TopicPartition, status: PartitionStatus, let_go: asyncio.Event) -> None:
         """Run the partition's pipeline, again after whatever it raises, until it is let go.
 
         Only being fenced leaves the partition: it says that the group has another owner for it.
@@ -179,7 +179,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
         while not let_go.is_set():
             began = clock()
             try:
-                await self._attempt(partition, standing, let_go)
+                await self._attempt(partition, status, let_go)
             except (Exception, asyncio.CancelledError) as error:  # whatever it is, the others go on
                 if isinstance(error, FencedError) or _cancels(error):
                     raise
@@ -187,22 +187,24 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
                 worked = clock() - began > longest  # for a while
                 wait = RETRY_SECONDS[0] if worked else min(wait, longest)
                 self._metrics.retries.labels(retry_cause(error)).inc()
-                standing.problem = tell_failure(partition.partition, error, wait, self._assignment.told)
+                status.problem = tell_failure(partition.partition, error, wait, self._assignment.told)
                 await stopped_within(let_go, wait)
                 wait = min(wait * 2, longest)
 
-    async def _attempt(self, partition: TopicPartition, standing: Standing, let_go: asyncio.Event) -> None:
+    async def _attempt(self, partition: TopicPartition, status: PartitionStatus, let_go: asyncio.Event) -> None:
         output = self._make_output(partition, lambda: self._places[partition])
         try:
-            await self._pipeline(partition, output, standing).run(let_go)
+            await self._pipeline(partition, output, status).run(let_go)
         finally:
             await output.stop()
 
-    def _pipeline(self, partition: TopicPartition, output: Output, standing: Standing) -> PartitionPipeline:
-        lane = Lane(partition.partition, self._config.group, self._config.topics, self._config.batch_records)
+    def _pipeline(self, partition: TopicPartition, output: Output, status: PartitionStatus) -> PartitionPipeline:
+        config = PartitionConfig(
+            partition.partition, self._config.group, self._config.topics, self._config.batch_records
+        )
         raw = KafkaLog(self.member, self.fetcher, partition, committed=self._committed)
         ports = Ports(raw, self._state.partition(partition.partition), output)
-        return PartitionPipeline(lane, ports, self._metrics, standing, self._config.tracer)
+        return PartitionPipeline(config, ports, self._metrics, status, self._config.tracer)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         """A partition's task ends when it is let go; by an error when it is fenced, which ends the stay."""
@@ -229,7 +231,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]  # the client has
             if late:
                 log.warning("partitions.cancelled", count=len(late))
                 await asyncio.wait(late, timeout=seconds)
-        self._assignment.standings = {}
+        self._assignment.statuses = {}
         self._metrics.partitions.set(0)
 
     def _kafka_output(self, partition: TopicPartition, place: OffsetPlace) -> Output:

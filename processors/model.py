@@ -1,4 +1,4 @@
-"""The values that the processor's parts hand to each other. Nothing here decides or does anything.
+"""Defines the values that the processor's parts hand to each other; nothing here decides or does anything.
 
 What comes once a record is a named tuple: quicker to make than a frozen dataclass.
 """
@@ -15,7 +15,7 @@ from schemas.identity import ClaimKey, derived_event_id, idempotency_key
 
 
 class RawRecord(Protocol):
-    """One record of the raw log, as the Kafka client gives it. `timestamp` is the broker's, in ms."""
+    """Is one record of the raw log, as the Kafka client gives it. `timestamp` is the broker's, in ms."""
 
     @property
     def offset(self) -> int: ...
@@ -31,14 +31,14 @@ class RawRecord(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Offsets of one partition of the raw log: first one kept, and one past the last."""
+    """Bounds one partition of the raw log: its first offset that is kept, and one past the last."""
 
     start: int
     end: int
 
 
 class Written(Protocol):
-    """A record to write. `timestamp_ms` is the raw record's."""
+    """Is a record to write. `timestamp_ms` is the raw record's."""
 
     @property
     def key(self) -> bytes | None: ...
@@ -51,7 +51,7 @@ class Written(Protocol):
 
 
 class Record(NamedTuple):
-    """A record to write whose headers are at hand."""
+    """Is a record to write whose headers are at hand."""
 
     key: bytes | None
     value: bytes | None
@@ -60,7 +60,7 @@ class Record(NamedTuple):
 
 
 class Normalized(NamedTuple):
-    """A valid record: the event to write if it owns its key, and what it claims.
+    """Is a valid record: the event to write if it owns its key, and what it claims.
 
     `content_hash` is of the value and of the numbers beside it, signed 64 bit. `part_id`: see EventType.part.
     `event_id` None: the body brings none. `timestamp` as written in the body, `time` is the same in UTC. `source` is
@@ -90,7 +90,6 @@ class Normalized(NamedTuple):
 
     @property
     def headers(self) -> Headers:
-        """The event's headers."""
         same = "%" not in self.claim_key  # which is the idempotency key, unless something in it is escaped
         return encode_event(
             event_type=self.event_type,
@@ -106,19 +105,17 @@ class Normalized(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A record that cannot become an event."""
+    """Is a record that cannot become an event."""
 
     reason: Reason
     record: RawRecord
 
     @property
     def offset(self) -> int:
-        """The raw record's."""
         return self.record.offset
 
     @property
     def timestamp_ms(self) -> int:
-        """The raw record's."""
         return self.record.timestamp
 
 
@@ -126,7 +123,7 @@ Verdict: TypeAlias = Normalized | Rejected
 
 
 class Claim(NamedTuple):
-    """What a batch claims for one key: its smallest offset, and how many of its records are counted now.
+    """Claims one key for a batch: its smallest offset, and how many of its records are counted now.
 
     `records` counts only records never claimed before: a pass again over old records adds nothing.
     """
@@ -139,7 +136,7 @@ class Claim(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """Who owns a key, as the state table answers."""
+    """Says who owns a key, as the state table answers."""
 
     partition: int
     offset: int
@@ -151,7 +148,7 @@ Owners: TypeAlias = Mapping[ClaimKey, tuple[int, int, int]]
 
 
 class Conflict(NamedTuple):
-    """A duplicate whose content differs from its owner's."""
+    """Is a duplicate whose content differs from its owner's."""
 
     key: ClaimKey
     offset: int
@@ -182,7 +179,7 @@ Outcome: TypeAlias = Emit | Duplicate | DeadLettered
 
 @dataclass(slots=True)
 class Steps:
-    """When a batch took its steps, in ns since the epoch; 0: not yet.
+    """Times the steps of a batch, in ns since the epoch; 0: not yet.
 
     `counted_until`: when it was claimed, records below this offset had been before.
     """
@@ -197,7 +194,7 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The verdicts on records of one partition that follow each other; covers [first, next_offset).
+    """Holds the verdicts on records of one partition that follow each other; covers [first, next_offset).
 
     Of the raw records only those are kept that become dead letters: they would take half of the memory.
     """
@@ -211,7 +208,7 @@ class Batch:
 
 @dataclass(slots=True)
 class Decision:
-    """What a batch becomes: one outcome a record, records to write by topic in raw order, conflicts to note."""
+    """Holds what a batch becomes: one outcome a record, records to write by topic in raw order, conflicts to note."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     outputs: dict[str, list[Written]] = field(default_factory=lambda: defaultdict(list))

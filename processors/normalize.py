@@ -1,4 +1,4 @@
-"""Normalize one raw record: a pure function from the record to an event or to a reason.
+"""Normalizes one raw record: a pure function from the record to an event or to a reason.
 
 It depends on nothing but the record and this code, so every pass over the log gives the same bytes.
 """
@@ -147,7 +147,7 @@ def _first_mistake(error: ValidationError) -> Reason:
 
 
 def content_hash(value: bytes, from_number: str | None = None, to_number: str | None = None) -> int:
-    """64-bit hash of what an event says, signed (PostgreSQL bigint); tells a conflict from a plain duplicate.
+    """Hash what an event says, 64 bit, signed (PostgreSQL bigint); tells a conflict from a plain duplicate.
 
     Of the value alone when no number stands beside it: the state table has hashes from before there were any.
     """

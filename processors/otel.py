@@ -1,4 +1,4 @@
-"""Spans of a processed record, made when its batch is committed. Imported only where traces are wanted."""
+"""Makes the spans of a processed record when its batch is committed. Imported only where traces are wanted."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, SpanKind, Tracer, set_span_in_context
 
 from processors.model import Batch
-from processors.trace_selection import Traced
+from processors.trace_selection import TracedRecord
 from runtime.otel import context_of, span_context_of
 
 _POSTGRESQL = {"db.system.name": "postgresql"}
@@ -26,12 +26,11 @@ class BatchTracer:
             "messaging.consumer.group.name": group,
         }
 
-    def committed(self, batch: Batch, records: Sequence[Traced]) -> None:
-        """See the port."""
+    def committed(self, batch: Batch, records: Sequence[TracedRecord]) -> None:
         for record in records:
             self._record(batch, record)
 
-    def _record(self, batch: Batch, record: Traced) -> None:
+    def _record(self, batch: Batch, record: TracedRecord) -> None:
         # A trace of days ago is finished: a pass again is a trace of its own, linked to it.
         context = Context() if record.again else context_of(record.traceparent)
         links = [Link(span_context_of(record.traceparent))] if record.again else []
@@ -49,7 +48,7 @@ class BatchTracer:
         process.end(steps.committed)
 
 
-def _attributes(batch: Batch, record: Traced) -> Mapping[str, str | int]:
+def _attributes(batch: Batch, record: TracedRecord) -> Mapping[str, str | int]:
     found: dict[str, str | int] = {
         "messaging.destination.partition.id": str(batch.partition),
         "messaging.kafka.offset": record.offset,

@@ -1,4 +1,4 @@
-"""The guarantee, in one readable function: `PartitionPipeline.run`.
+"""Keeps the guarantee, in one readable function: `PartitionPipeline.run`.
 
 One pipeline per assigned partition and takeover. Nothing here knows Kafka or PostgreSQL.
 """
@@ -12,15 +12,15 @@ from operator import attrgetter
 from typing import TypeVar
 
 from processors.decide import claims_of, count_by_labels, decide
+from processors.lag import PartitionProblem, PartitionStatus
+from processors.metrics import ProcessorMetrics
 from processors.model import Batch, Conflict, DeadLettered, Decision, Emit, Owners, RawRecord, Steps, Verdict
 from processors.normalize import normalize
-from processors.ports import Output, RawLog, State, Tracer
-from processors.standing import PartitionProblem, Standing
+from processors.ports import Output, RawLog, RecordTracer, State
 from processors.takeover import take_over
-from processors.trace_selection import traced
+from processors.trace_selection import select_traced
 from runtime.errors import RefusedError, StateUnavailableError
 from runtime.logs import logger
-from runtime.metrics import ProcessorMetrics
 from schemas.topics import TopicNames
 
 SLICE_RECORDS = 250  # decoded and normalized in one go: some milliseconds, if bodies are not huge
@@ -33,7 +33,7 @@ log = logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The world of one partition."""
+    """Holds the ports of one partition."""
 
     raw: RawLog
     state: State
@@ -41,8 +41,8 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """What stays the same for one partition: where it reads and writes, for which group, how much at once."""
+class PartitionConfig:
+    """Configures one partition: where it reads and writes, for which group, how much at once."""
 
     partition: int
     group: str
@@ -54,14 +54,19 @@ class PartitionPipeline:
     """Processes one partition from takeover until it is stopped or fails."""
 
     def __init__(
-        self, lane: Lane, ports: Ports, metrics: ProcessorMetrics, standing: Standing, tracer: Tracer | None = None
+        self,
+        config: PartitionConfig,
+        ports: Ports,
+        metrics: ProcessorMetrics,
+        status: PartitionStatus,
+        tracer: RecordTracer | None = None,
     ) -> None:
-        self._lane = lane
+        self._config = config
         self._ports = ports
         self._metrics = metrics
-        self._standing = standing
+        self._status = status
         self._tracer = tracer
-        self._source = f"{lane.topics.raw}/{lane.partition}"
+        self._source = f"{config.topics.raw}/{config.partition}"
         self._counted_until = 0
         self._stop = asyncio.Event()
 
@@ -82,13 +87,13 @@ class PartitionPipeline:
         position = await self._take_over()
         self._counted_until = max(position, await self._ports.state.progress() or 0)
         self._metrics.takeovers.inc()
-        self._standing.reach(position)
+        self._status.reach(position)
         committing: asyncio.Task[None] | None = None
         try:
             while not stop.is_set():
                 batch = await self._next(position)
                 if batch is not None:
-                    self._standing.pending.append(batch.verdicts[0].timestamp_ms)
+                    self._status.pending.append(batch.verdicts[0].timestamp_ms)
                     decision = await self._decide(batch)
                     if committing is not None:
                         await committing
@@ -98,13 +103,13 @@ class PartitionPipeline:
                     await committing  # nothing to do beside it
                     committing = None
                 else:
-                    self._standing.rest(await self._ports.raw.position())  # past markers, which are no lag
+                    self._status.rest(await self._ports.raw.position())  # past markers, which are no lag
             if committing is not None:
                 await committing
         finally:
             if committing is not None:
                 await _settle(committing)
-            self._standing.give_up()
+            self._status.give_up()
 
     async def _take_over(self) -> int:
         try:
@@ -113,12 +118,12 @@ class PartitionPipeline:
             raise RefusedError(f"{self._source}: {error}") from error
 
     async def _next(self, position: int, end: int | None = None) -> Batch | None:
-        """The next records, judged, up to `end`; None when none came within a fraction of a second.
+        """Fetch and judge the next records, up to `end`; None when none came within a fraction of a second.
 
         They come in slices, and a slice is let go of before the next one is decoded: raw records of a whole batch would
         not fit into the CPU's cache.
         """
-        most = self._lane.max_records
+        most = self._config.max_records
         records = await self._slice(min(most, SLICE_RECORDS), end)
         if not records:
             return None
@@ -133,14 +138,14 @@ class PartitionPipeline:
             wanted = min(most - len(verdicts), SLICE_RECORDS) if len(records) == SLICE_RECORDS else 0
             await asyncio.sleep(0)  # heartbeats and the other partitions come in between
             records = await self._slice(wanted, end, wait=False) if wanted else ()
-        return Batch(self._lane.partition, position, expected, verdicts, steps)
+        return Batch(self._config.partition, position, expected, verdicts, steps)
 
     async def _slice(self, max_records: int, end: int | None, *, wait: bool = True) -> Sequence[RawRecord]:
         records = await self._ports.raw.fetch(max_records, wait=wait)
         return records if end is None else [record for record in records if record.offset < end]
 
     async def _explain_gap(self, position: int, found: int) -> None:
-        """Transaction markers leave gaps in a log; removed records do too, and must not pass silently."""
+        """Refuse a gap that removed records left: they must not pass silently as transaction markers do."""
         bounds = await self._ports.raw.bounds()
         if found < position or bounds.start > position:
             raise RefusedError(
@@ -150,18 +155,18 @@ class PartitionPipeline:
 
     async def _decide(self, batch: Batch) -> Decision:
         owners = await self._claim(batch)
-        decision = decide(batch, owners, topics=self._lane.topics, group=self._lane.group)
+        decision = decide(batch, owners, topics=self._config.topics, group=self._config.group)
         if decision.conflicts:
             await self._patiently(lambda: self._ports.state.note_conflicts(decision.conflicts))
         return decision
 
     async def _reclaim(self, batch: Batch) -> None:
-        """Claims and conflicts of records whose events and dead letters are committed already."""
+        """Claim, and note conflicts, for records whose events and dead letters are committed already."""
         counted = self._counted_until
         claims = claims_of(batch, counted_until=counted)
 
         def conflicts_of(owners: Owners) -> Sequence[Conflict]:
-            return decide(batch, owners, topics=self._lane.topics, group=self._lane.group).conflicts
+            return decide(batch, owners, topics=self._config.topics, group=self._config.group).conflicts
 
         await self._patiently(
             lambda: self._ports.state.reclaim(
@@ -190,8 +195,8 @@ class PartitionPipeline:
                 return await ask()
             except StateUnavailableError as error:
                 self._metrics.retries.labels("state").inc()
-                self._standing.problem = PartitionProblem(str(error))
-                log.warning("state.unavailable", partition=self._lane.partition, reason=str(error), retry_in=wait)
+                self._status.problem = PartitionProblem(str(error))
+                log.warning("state.unavailable", partition=self._config.partition, reason=str(error), retry_in=wait)
                 if await stopped_within(self._stop, wait):
                     raise
                 wait = min(wait * 2, longest)
@@ -201,11 +206,11 @@ class PartitionPipeline:
         with self._metrics.commit.time():
             await self._ports.output.commit(decision.outputs, batch.next_offset)
         batch.steps.committed = time.time_ns()
-        self._standing.pending.popleft()
-        self._standing.reach(batch.next_offset)
-        self._standing.problem = None
+        self._status.pending.popleft()
+        self._status.reach(batch.next_offset)
+        self._status.problem = None
         self._measure(batch, decision)
-        if self._tracer is not None and (records := traced(batch, decision.outcomes)):
+        if self._tracer is not None and (records := select_traced(batch, decision.outcomes)):
             self._tracer.committed(batch, records)
 
     def _measure(self, batch: Batch, decision: Decision) -> None:
@@ -229,8 +234,11 @@ class PartitionPipeline:
 
         Begins a batch before: the copy that PostgreSQL came back from may have its claims and not yet its conflicts.
         """
-        log.warning("partition.healing", partition=self._lane.partition, start=start, end=end)
-        began, position = time.monotonic(), max((await self._ports.raw.bounds()).start, start - self._lane.max_records)
+        log.warning("partition.healing", partition=self._config.partition, start=start, end=end)
+        began, position = (
+            time.monotonic(),
+            max((await self._ports.raw.bounds()).start, start - self._config.max_records),
+        )
         self._ports.raw.seek(position)
         self._counted_until = start
         while await self._ports.raw.position() < end and not self._stop.is_set():
@@ -241,7 +249,7 @@ class PartitionPipeline:
                 position = batch.next_offset
         if not self._stop.is_set():
             await self._ports.state.claim(position, end, (), counted_until=end)  # what is left are transaction markers
-            log.info("partition.healed", partition=self._lane.partition, seconds=round(time.monotonic() - began, 3))
+            log.info("partition.healed", partition=self._config.partition, seconds=round(time.monotonic() - began, 3))
 
 
 async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:

@@ -1,14 +1,14 @@
-"""What the pipeline needs of the world, one protocol each; adapters and the tests' in-memory versions fulfil them."""
+"""Declares what the pipeline needs of the world; adapters and the tests' in-memory versions fulfil the protocols."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from processors.model import Batch, Bounds, Claim, Conflict, Owners, RawRecord, Written
-from processors.trace_selection import Traced
+from processors.trace_selection import TracedRecord
 
 
 class RawLog(Protocol):
-    """One partition of the raw log."""
+    """Reads one partition of the raw log."""
 
     async def committed(self) -> int | None:
         """The offset of the last `Output.commit`; None if there never was one. Raises TransientError.
@@ -26,7 +26,7 @@ class RawLog(Protocol):
         ...
 
     def seek(self, offset: int) -> None:
-        """The next fetch begins at `offset`."""
+        """Begin the next fetch at `offset`."""
         ...
 
     async def position(self) -> int:
@@ -34,7 +34,7 @@ class RawLog(Protocol):
         ...
 
     async def fetch(self, max_records: int, *, wait: bool = True) -> Sequence[RawRecord]:
-        """The next records in order; empty when none came within a fraction of a second, or none is at hand.
+        """Fetch the next records in order; empty when none came within a fraction of a second, or none is at hand.
 
         `wait` False: only what was read from the broker already, so fewer than `max_records` are all of it.
 
@@ -46,7 +46,7 @@ class RawLog(Protocol):
 
 
 class State(Protocol):
-    """The claims of one partition. Every method raises StateUnavailableError when it cannot be answered."""
+    """Keeps the claims of one partition. Every method raises StateUnavailableError when it cannot be answered."""
 
     async def progress(self) -> int | None:
         """Everything below this offset has been claimed; None if nothing is known of the partition."""
@@ -91,16 +91,16 @@ class State(Protocol):
         ...
 
 
-class Tracer(Protocol):
-    """Has it known how records were processed, wherever traces are collected."""
+class RecordTracer(Protocol):
+    """Traces how records were processed."""
 
-    def committed(self, batch: Batch, records: Sequence[Traced]) -> None:
-        """A batch is committed; `records` are those of it that are traced. Takes no time to speak of, never raises."""
+    def committed(self, batch: Batch, records: Sequence[TracedRecord]) -> None:
+        """Note that a batch is committed, of which `records` are traced. Takes no time to speak of, never raises."""
         ...
 
 
 class Output(Protocol):
-    """The transactional way out of one partition; one object is used for one takeover and then thrown away."""
+    """Writes the output of one partition in transactions; one object is used for one takeover and then thrown away."""
 
     async def start(self) -> None:
         """Fence every earlier owner of the partition and end its open transaction. Raises TransientError."""

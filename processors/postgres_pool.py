@@ -1,4 +1,4 @@
-"""The pool of sessions in PostgreSQL, and which of them it keeps after an error."""
+"""Pools sessions in PostgreSQL, and closes those that an error may have spoiled."""
 
 import asyncio
 import ipaddress
@@ -40,7 +40,7 @@ Pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
 
 
 def make_pool(database_url: str, *, connections: int) -> Pool:
-    """A closed pool of autocommit connections; opening it does not wait for the database."""
+    """Make a closed pool of autocommit connections; opening it does not wait for the database."""
     warned = False
 
     async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
@@ -84,7 +84,7 @@ async def session(pool: Pool) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]
 
 
 async def why_no_connection(pool: Pool) -> str:
-    """What a connection of our own is told: the pool only says that it has none in time. Raises as `connect`."""
+    """Ask by a connection of our own: the pool only says that it has none in time. Raises as `connect`."""
     assert isinstance(pool.conninfo, str), "make_pool gives the URL itself"
     try:
         async with asyncio.timeout(WAIT_FOR_CONNECTION_SECONDS), await connect(pool.conninfo):

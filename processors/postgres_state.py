@@ -1,4 +1,4 @@
-"""The state table on PostgreSQL: each claim is one autocommit statement, so no lock outlives a frozen process."""
+"""Keeps claims in PostgreSQL: each is one autocommit statement, so no lock outlives a frozen process."""
 
 import asyncio
 import functools
@@ -26,7 +26,7 @@ ANSWER_SECONDS = 10.0  # a check waits for a connection, then for statements tha
 
 
 def load_queries(text: str) -> dict[str, LiteralString]:
-    """Statements by name, from a file of `-- name: x` sections."""
+    """Read statements by name from a file of `-- name: x` sections."""
     parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
     return {name: cast("LiteralString", body.strip()) for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
@@ -37,7 +37,7 @@ Execute = Callable[[str, Mapping[str, object]], Awaitable[list[TupleRow]]]
 
 
 class PostgresState:
-    """The state table of one raw log; `partition()` gives the view that a pipeline works with."""
+    """Keeps the state table of one raw log; `partition()` gives the view that a pipeline works with."""
 
     def __init__(self, pool: Pool, log_name: str) -> None:
         self._pool = pool
@@ -80,7 +80,7 @@ class PostgresState:
             raise StateUnavailableError(self._full[1])  # no write this small needs more room
 
     def partition(self, partition: int) -> "PartitionState":
-        """The claims of one partition; `check()` must have succeeded."""
+        """Give the claims of one partition; `check()` must have succeeded."""
         assert self._log_id is not None, "check() comes first"
         return PartitionState(self, self._log_id, partition)
 
@@ -91,7 +91,7 @@ class PostgresState:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Execute]:
-        """Several statements, all or none; raises as `execute`. A process that freezes inside loses it after 5 s."""
+        """Run statements, all or none; raises as `execute`. A process that freezes inside loses it after 5 s."""
         async with self._session() as connection, connection.transaction():
             yield functools.partial(_run, connection)
 
@@ -107,7 +107,7 @@ class PostgresState:
 
 
 class PartitionState:
-    """See ports.State."""
+    """Keeps the claims of one partition: see `ports.State`."""
 
     def __init__(self, state: PostgresState, log_id: int, partition: int) -> None:
         self._state = state
@@ -115,18 +115,15 @@ class PartitionState:
         self._partition = partition
 
     async def progress(self) -> int | None:
-        """See ports.State."""
         rows = await self._state.execute("progress", self._key)
         return rows[0][0] if rows else None
 
     async def open(self, next_offset: int) -> None:
-        """See ports.State."""
         await self._state.execute("open_progress", {**self._key, "next_offset": next_offset})
 
     async def claim(
         self, first: int, next_offset: int, claims: Sequence[Claim], *, counted_until: int | None = None
     ) -> Owners:
-        """See ports.State."""
         return await self._claim(self._state.execute, first, next_offset, claims, counted_until)
 
     async def reclaim(
@@ -138,14 +135,12 @@ class PartitionState:
         *,
         counted_until: int | None = None,
     ) -> None:
-        """See ports.State."""
         async with self._state.transaction() as execute:
             conflicts = conflicts_of(await self._claim(execute, first, next_offset, claims, counted_until))
             if conflicts:
                 await self._note(execute, conflicts)
 
     async def note_conflicts(self, conflicts: Sequence[Conflict]) -> None:
-        """See ports.State."""
         await self._note(self._state.execute, conflicts)
 
     async def _claim(

@@ -1,4 +1,4 @@
-"""The processor as a process: member of the group for as long as it runs, admin port, probes, lag metrics."""
+"""Runs the processor as a process: member of the group for as long as it runs, admin port, probes, lag metrics."""
 
 import asyncio
 import os
@@ -8,28 +8,29 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from processors.kafka_transactions import name_unread
-from processors.lag import LagWatch, Place
+from processors.lag import LagWatch
 from processors.member import Assignment, Member, MemberConfig, OutputFactory
-from processors.pause import Gate
+from processors.metrics import ProcessorMetrics, retry_cause
+from processors.pause import PauseSwitch
 from processors.pipeline import stopped_within
-from processors.ports import Tracer
+from processors.ports import RecordTracer
 from processors.postgres_pool import make_pool
 from processors.postgres_state import PostgresState
 from processors.settings import ProcessorSettings
 from processors.standstill import StandstillReporter
 from runtime import tracing
 from runtime.admin import admin_server
-from runtime.connection_diagnosis import refusal
+from runtime.aiokafka_fixes import fetch_bare_records
+from runtime.connection_diagnosis import diagnose
 from runtime.errors import LogUnavailableError, PipelineError, RefusedError
 from runtime.failures import problem_of, shown_traceback
-from runtime.kafka import client_options, close_consumer, fetch_bare_records, partitions_by_topic, reading
+from runtime.kafka import client_options, close_consumer, partitions_by_topic, reading
 from runtime.lifecycle import watch_loop_lag
 from runtime.logs import logger
-from runtime.metrics import ProcessorMetrics, retry_cause
 from runtime.topics import TopicWatch
 from schemas.topics import TOPICS, TopicNames
 
@@ -43,7 +44,7 @@ log = logger(__name__)
 
 
 def client_id() -> str:
-    """How Kafka's tools name this process, so that operators can tell who is in the group."""
+    """Name this process for Kafka's tools, so that operators can tell who is in the group."""
     return f"{SERVICE}-{socket.gethostname()}-{os.getpid()}"
 
 
@@ -69,15 +70,14 @@ class ProcessorService:
         self._metrics.ready.set_function(lambda: self._not_ready() is None)
         ProcessCollector(registry=self._metrics.registry)
         self._assignment = Assignment()
-        self._ends: dict[TopicPartition, int] = {}  # of the raw log, when Kafka last answered
         self._lag = LagWatch()
         names = [self._topics.of(topic) for topic in TOPICS]
         self._watched = TopicWatch(self._options, names, self._metrics.topic_partitions)
         self._setback: str | None = None  # what ended the last stay in the group
         self._problems: dict[str, str] = {"state": "PostgreSQL: not asked yet", "kafka": "Kafka: not asked yet"}
         self._stopping = asyncio.Event()
-        self._tracer: Tracer | None = None
-        self._gate = Gate(settings.database_url.get_secret_value(), settings.processor_group, self._metrics)
+        self._tracer: RecordTracer | None = None
+        self._pause = PauseSwitch(settings.database_url.get_secret_value(), settings.processor_group, self._metrics)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Process until `stop` is set.
@@ -116,7 +116,7 @@ class ProcessorService:
                     group.create_task(watch_loop_lag(self._metrics)),
                     group.create_task(self._probe_state(state)),
                     group.create_task(self._probe_kafka()),
-                    group.create_task(self._gate.watch()),
+                    group.create_task(self._pause.watch()),
                     group.create_task(reporter.run()),
                 ]
                 await self._stay(state, stop)
@@ -144,10 +144,10 @@ class ProcessorService:
         if problems := [*self._problems.values(), *filter(None, [self._watched.problem])]:
             return "; ".join(problems)
         if self._assignment.joined:
-            stuck = [(place.partition, found.problem) for place, found in self._assignment.standings.items()]
+            stuck = [(place.partition, found.problem) for place, found in self._assignment.statuses.items()]
             return "; ".join(f"partition {number}: {found.words}" for number, found in stuck if found) or None
-        if self._gate.closed.is_set():
-            return f"paused: {self._gate.reason}"
+        if self._pause.paused.is_set():
+            return f"paused: {self._pause.reason}"
         return "not yet in the consumer group" + (f": {self._setback}" if self._setback else "")
 
     async def _stay(self, state: PostgresState, stop: asyncio.Event) -> None:
@@ -156,7 +156,7 @@ class ProcessorService:
         while not stop.is_set():
             try:
                 await state.check()
-                await first_of(stop, self._gate.opened)
+                await first_of(stop, self._pause.running)
                 if not stop.is_set():
                     await self._stay_once(state, stop)
                 wait, self._setback = RETRY_SECONDS[0], None
@@ -176,11 +176,11 @@ class ProcessorService:
         log.warning("member.retry", reason=self._setback, retry_in=wait, **passed)
 
     async def _stay_once(self, state: PostgresState, stop: asyncio.Event) -> None:
-        """One stay in the group, until the process is stopped or operators pause it."""
+        """Stay in the group until the process is stopped or operators pause it."""
         leave = asyncio.Event()
 
         async def tell() -> None:
-            await first_of(stop, self._gate.closed)
+            await first_of(stop, self._pause.paused)
             leave.set()
 
         telling = asyncio.create_task(tell())
@@ -226,7 +226,7 @@ class ProcessorService:
                     self._answers("kafka", self._metrics.kafka_available)
                     await asyncio.sleep(PROBE_EVERY_SECONDS)
             except LogUnavailableError as error:
-                why = await refusal(self._options)
+                why = await diagnose(self._options)
                 self._silent("kafka", self._metrics.kafka_available, f"Kafka: {why}" if why else str(error))
                 self._show_lag()  # what is known to wait becomes older all the same
             except Exception as error:  # noqa: BLE001 - a probe looks on, and ends nothing
@@ -236,29 +236,24 @@ class ProcessorService:
             await asyncio.sleep(PROBE_EVERY_SECONDS)
 
     async def _sample_lag(self, client: AIOKafkaConsumer) -> None:
-        standings = list(self._assignment.standings)
+        statuses = list(self._assignment.statuses)
         with reading():
             async with asyncio.timeout(PROBE_SECONDS):
                 seen = await partitions_by_topic(client)
                 if self._topics.raw not in seen:
                     raise LogUnavailableError(f"Kafka: topic {self._topics.raw} does not exist or may not be seen")
-                self._ends = await client.end_offsets(standings) if standings else {}
-        for partition, standing in self._assignment.standings.items():
-            standing.end = self._ends.get(partition)
-        name_unread(self._assignment.standings, self._assignment.fetcher, time.monotonic())
+                ends = await client.end_offsets(statuses) if statuses else {}
+        for partition, status in self._assignment.statuses.items():
+            status.end = ends.get(partition)
+        name_unread(self._assignment.statuses, self._assignment.fetcher, time.monotonic())
         self._show_lag()
         await self._watched.look({name: len(partitions) for name, partitions in seen.items()})
 
     def _show_lag(self) -> None:
-        standings = self._assignment.standings
-        places = {
-            partition.partition: Place(standings[partition].position, end, standings[partition].oldest)
-            for partition, end in self._ends.items()
-            if partition in standings
-        }
+        statuses = {partition.partition: status for partition, status in self._assignment.statuses.items()}
         self._metrics.lag.clear()
         self._metrics.lag_seconds.clear()
-        for number, lag in self._lag.look(places, time.time()).items():
+        for number, lag in self._lag.look(statuses, time.time()).items():
             self._metrics.lag.labels(number).set(lag.records)
             self._metrics.lag_seconds.labels(number).set(lag.seconds)
 

@@ -1,4 +1,4 @@
-"""Settings of the processor."""
+"""Reads the settings of the processor."""
 
 from pydantic import Field
 
@@ -7,7 +7,7 @@ from schemas.topics import TopicNames
 
 
 class RawLogSettings(KafkaSettings):
-    """Which raw log it is, for everything that asks the state table about it."""
+    """Names the raw log, for everything that asks the state table about it."""
 
     processor_log_id: str | None = Field(
         default=None,
@@ -17,7 +17,6 @@ class RawLogSettings(KafkaSettings):
 
     @property
     def raw_topic(self) -> str:
-        """Full name of the raw topic."""
         return TopicNames(self.kafka_topic_prefix).raw
 
     @property
@@ -27,7 +26,7 @@ class RawLogSettings(KafkaSettings):
 
 
 class ProcessorSettings(RawLogSettings, DatabaseSettings, LogSettings):
-    """Everything the processor reads from the environment."""
+    """Holds everything that the processor reads from the environment."""
 
     processor_group: str = Field(default="ringover-normalizer", min_length=1, description="Consumer group")
     processor_host: str = Field(default="0.0.0.0", description="Address of the admin port")  # noqa: S104 - probes

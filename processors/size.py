@@ -1,4 +1,4 @@
-"""How large a record is on Kafka, at most: decided here, since a broker that refuses a record stops its partition."""
+"""Bounds the size of a record before it is written: a broker that refuses a record stops its partition."""
 
 from processors.model import Normalized
 from schemas.headers import AnyHeaders

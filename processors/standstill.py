@@ -3,11 +3,11 @@
 import asyncio
 
 from processors.member import Assignment
+from processors.metrics import ProcessorMetrics
 from processors.postgres_state import PostgresState
 from runtime.errors import StateUnavailableError
 from runtime.failures import problem_of
 from runtime.logs import logger
-from runtime.metrics import ProcessorMetrics
 
 TELL_EVERY_SECONDS = 2.0
 MAX_WORDS = 500
@@ -32,7 +32,6 @@ class StandstillReporter:
         self._failure: str | None = None
 
     async def run(self) -> None:
-        """Tell until cancelled."""
         while True:
             self._measure()
             try:
@@ -44,23 +43,23 @@ class StandstillReporter:
 
     def _measure(self) -> None:
         self._metrics.partition_problem.clear()
-        for partition, standing in self._assignment.standings.items():
-            if standing.problem is not None:
-                self._metrics.partition_problem.labels(partition.partition, standing.problem.kind.value).set(1)
+        for partition, status in self._assignment.statuses.items():
+            if status.problem is not None:
+                self._metrics.partition_problem.labels(partition.partition, status.problem.kind.value).set(1)
 
     async def _write(self) -> None:
-        standings = self._assignment.standings
-        if not standings:
+        statuses = self._assignment.statuses
+        if not statuses:
             return
-        problems = {place.partition: found.problem.words for place, found in standings.items() if found.problem}
+        problems = {place.partition: found.problem.words for place, found in statuses.items() if found.problem}
         await self._state.execute(
             "tell_problems",
             {
                 **self._who,
-                "topic": next(iter(standings)).topic,
+                "topic": next(iter(statuses)).topic,
                 "well": [
                     place.partition
-                    for place, found in standings.items()
+                    for place, found in statuses.items()
                     if found.problem is None and found.position is not None
                 ],
                 "partitions": list(problems),

@@ -1,4 +1,4 @@
-"""Take a partition over: the order of steps that keeps a predecessor, dead or merely slow, from doing harm.
+"""Takes a partition over, in the order of steps that keeps a predecessor, dead or merely slow, from doing harm.
 
 Start the producer (fences every earlier owner and ends its open transaction), only then read the committed offset,
 compare it with what PostgreSQL knows, heal, seek.
@@ -16,14 +16,14 @@ from runtime.logs import logger
 
 @dataclass(frozen=True, slots=True)
 class Initialize:
-    """Nothing was ever committed or claimed: begin at the log's start, and commit that first."""
+    """Begin at the log's start, and commit that first: nothing was ever committed or claimed."""
 
     offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class Heal:
-    """PostgreSQL knows less than was committed: claim [start, end) again, without output, then go on at `end`."""
+    """Claim [start, end) again, without output, then go on at `end`: PostgreSQL knows less than was committed."""
 
     start: int
     end: int
@@ -38,7 +38,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Going on would lose or repeat events."""
+    """Stand still: going on would lose or repeat events."""
 
     reason: str
 
@@ -49,7 +49,7 @@ Plan: TypeAlias = Initialize | Heal | Resume | Refuse
 
 
 def plan_takeover(committed: int | None, progress: int | None, bounds: Bounds) -> Plan:
-    """Where to begin, from the committed offset, PostgreSQL's progress and the log's bounds. Pure."""
+    """Plan where to begin, from the committed offset, PostgreSQL's progress and the log's bounds. Pure."""
     known = max(offset for offset in (committed, progress, bounds.start) if offset is not None)
     if known > bounds.end:
         return Refuse(

@@ -1,4 +1,4 @@
-"""Which records of a committed batch are traced, and what is told of each: a pure function."""
+"""Selects the records of a committed batch that are traced, and what is told of each: a pure function."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,8 +10,8 @@ from schemas.headers import TRACEPARENT, header, is_sampled, valid_traceparent
 MAX_TRACED = 64  # of one batch: three spans each, so that a rewind of millions is not slowed down
 
 
-class Traced(NamedTuple):
-    """A record whose webhook is traced.
+class TracedRecord(NamedTuple):
+    """Is a record whose webhook is traced.
 
     `again`: it had been claimed before, by an earlier pass or by a process that did not commit. `code` is that of a
     dead letter's reason.
@@ -25,9 +25,9 @@ class Traced(NamedTuple):
     code: str | None
 
 
-def traced(batch: Batch, outcomes: Sequence[Outcome]) -> list[Traced]:
-    """The first records of the batch whose traceparent is valid and says that the trace is recorded."""
-    found: list[Traced] = []
+def select_traced(batch: Batch, outcomes: Sequence[Outcome]) -> list[TracedRecord]:
+    """Select the first records of the batch whose traceparent is valid and says that the trace is recorded."""
+    found: list[TracedRecord] = []
     for verdict, outcome in zip(batch.verdicts, outcomes, strict=True):
         traceparent = _sampled(verdict)
         if traceparent is None:
@@ -35,7 +35,7 @@ def traced(batch: Batch, outcomes: Sequence[Outcome]) -> list[Traced]:
         event_type, label = labels(outcome)
         code = outcome.reason.code.value if isinstance(outcome, DeadLettered) else None
         again = verdict.offset < batch.steps.counted_until
-        found.append(Traced(traceparent, verdict.offset, again, event_type, label, code))
+        found.append(TracedRecord(traceparent, verdict.offset, again, event_type, label, code))
         if len(found) == MAX_TRACED:
             break
     return found

@@ -1,1 +1,1 @@
-"""What every process shares: settings, logs, metrics, the Kafka client's options, process lifecycle, errors."""
+"""Gives what every process shares: settings, logs, metrics, Kafka clients, PostgreSQL sessions, lifecycle, errors."""

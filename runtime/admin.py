@@ -1,4 +1,4 @@
-"""The admin port of a process: /livez, /readyz, /metrics. Apart from the public port, never exposed with it."""
+"""Serves a process's admin port (/livez, /readyz, /metrics), which is never exposed with the public one."""
 
 import ssl
 from collections.abc import AsyncIterator, Callable

@@ -34,7 +34,7 @@ _WORDS: dict[type[BaseException], str] = {
 
 
 def broker_words(error: BaseException, *, transaction_ms: int | None = None) -> str:
-    """An error on one line: its class in words, the setting that it is about, and its own text if it has any.
+    """Put an error on one line: its class in words, the setting that it is about, and its own text if it has any.
 
     `transaction_ms`: the timeout of the transaction in which it came.
     """

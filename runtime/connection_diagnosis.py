@@ -1,4 +1,4 @@
-"""Why no broker takes our connection: the client only logs it, and an operator needs one sentence.
+"""Diagnoses why no broker takes our connection: the client only logs it, and an operator needs one sentence.
 
 Names the setting to look at, and never the value of a secret one.
 """
@@ -30,8 +30,8 @@ _CONNECTION_OPTIONS = (
 )
 
 
-async def refusal(options: Mapping[str, Any]) -> str | None:
-    """What stands between us and the brokers; None when they serve us, or when none is there to refuse.
+async def diagnose(options: Mapping[str, Any]) -> str | None:
+    """Say what stands between us and the brokers; None when they serve us, or when none is there to refuse.
 
     A broker is reached at the address that it advertises, whatever KAFKA_BOOTSTRAP_SERVERS has: both are tried.
 
@@ -82,7 +82,7 @@ async def _connected(host: str, port: int, options: Mapping[str, Any]) -> AsyncI
 
 
 def objection(error: BaseException, where: str) -> str | None:
-    """An error of a connection in words; None when it says nothing of TLS or authentication."""
+    """Put an error of a connection into words; None when it says nothing of TLS or authentication."""
     if isinstance(error, KafkaConnectionError) and error.__cause__ is not None:
         error = error.__cause__  # the client's own error only says that the connection was closed
     match error:

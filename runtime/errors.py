@@ -1,4 +1,4 @@
-"""Errors of the pipeline, by what the one who catches them does next.
+"""Defines the pipeline's errors by what whoever catches them does next.
 
 PipelineError
 ├── TransientError           try again; nothing was committed
@@ -16,7 +16,7 @@ PipelineError
 
 
 class PipelineError(Exception):
-    """Base of every error that the pipeline raises on purpose."""
+    """Is the base of every error that the pipeline raises on purpose."""
 
 
 class TransientError(PipelineError):

@@ -1,4 +1,4 @@
-"""Words for an error that nobody expected: its class and where it was raised, never its own text.
+"""Puts an error that nobody expected into words: its class and where it was raised, never its own text.
 
 That text may quote a record (UnicodeEncodeError shows the whole string), and it goes into logs, probes and tables.
 """
@@ -18,12 +18,12 @@ def report(event: str, error: Exception, **fields: object) -> None:
 
 
 def problem_of(error: BaseException) -> str:
-    """Words an error for an operator: our own errors by their text, any other by its class and place."""
+    """Put an error into words for an operator: our own errors by their text, any other by its class and place."""
     return str(error) if isinstance(error, PipelineError) else f"unexpected {type(error).__name__} at {_place(error)}"
 
 
 def shown_traceback(error: BaseException) -> str:
-    """The lines of code that an error and its causes passed, and the class of each, without any value."""
+    """List the lines of code that an error and its causes passed, and the class of each, without any value."""
     parts: list[str] = []
     seen: set[int] = set()
     following: BaseException | None = error

@@ -1,7 +1,7 @@
-"""Counters and histograms for what happens thousands of times a second, in one thread.
+"""Counts what happens thousands of times a second in one thread, and exposes it as prometheus_client does.
 
-What is exposed is the same as with prometheus_client's own, which take several times as long: a lock for each number, a
-look at each bound of a histogram, and each of many equal values on its own.
+Its own counters and histograms take several times as long: a lock for each number, a look at each bound of a histogram,
+and each of many equal values on its own.
 """
 
 import time
@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 
 class Count:
-    """A counter with one combination of label values."""
+    """Counts one series of a counter: one combination of label values."""
 
     __slots__ = ("created", "value")
 
@@ -25,12 +25,11 @@ class Count:
         self.created = time.time()
 
     def inc(self, amount: int = 1) -> None:
-        """Count so many more."""
         self.value += amount
 
 
 class Buckets:
-    """A histogram with one combination of label values."""
+    """Counts the observations of one series of a histogram."""
 
     __slots__ = ("bounds", "counts", "created", "sum")
 
@@ -46,7 +45,7 @@ class Buckets:
         self.sum += value * count
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """How many were up to each bound."""
+        """Add up how many were up to each bound."""
         total, buckets = 0, []
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
             total += count
@@ -58,7 +57,7 @@ S = TypeVar("S", Count, Buckets)
 
 
 class _Labelled(Collector, Generic[S]):
-    """All series of one metric, by label values."""
+    """Holds all series of one metric, by label values."""
 
     def __init__(
         self, name: str, documentation: str, labels: Sequence[str], registry: CollectorRegistry, new: Callable[[], S]
@@ -70,7 +69,6 @@ class _Labelled(Collector, Generic[S]):
         registry.register(self)
 
     def labels(self, *values: object) -> S:
-        """The series with these label values."""
         texts = tuple(map(str, values))
         series = self._series.get(texts)
         if series is None:
@@ -82,17 +80,15 @@ class _Labelled(Collector, Generic[S]):
 
 
 class Counter(_Labelled[Count]):
-    """As prometheus_client's with labels; its name is without `_total`."""
+    """Counts as prometheus_client's Counter with labels does; its name is without `_total`."""
 
     def __init__(self, name: str, documentation: str, labels: Sequence[str], *, registry: CollectorRegistry) -> None:
         super().__init__(name, documentation, labels, registry, Count)
 
     def describe(self) -> Iterable[CounterMetricFamily]:
-        """The name, without values."""
         return [CounterMetricFamily(*self._about, labels=self._labels)]
 
     def collect(self) -> Iterable[CounterMetricFamily]:
-        """What was counted until now."""
         family = CounterMetricFamily(*self._about, labels=self._labels)
         for labels, count in self._named():
             family.add_metric(list(labels.values()), count.value, created=count.created)
@@ -100,7 +96,7 @@ class Counter(_Labelled[Count]):
 
 
 class Histogram(_Labelled[Buckets]):
-    """As prometheus_client's."""
+    """Observes as prometheus_client's Histogram does."""
 
     def __init__(
         self,
@@ -116,11 +112,9 @@ class Histogram(_Labelled[Buckets]):
             self.observe = self.labels().observe
 
     def describe(self) -> Iterable[HistogramMetricFamily]:
-        """The name, without values."""
         return [HistogramMetricFamily(*self._about, labels=self._labels)]
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        """What was counted until now."""
         family = HistogramMetricFamily(*self._about, labels=self._labels)
         for labels, buckets in self._named():
             family.add_metric(list(labels.values()), buckets.cumulative(), buckets.sum)

@@ -1,30 +1,17 @@
-"""Every Kafka client of the system: options from settings, and an end that always comes."""
+"""Makes Kafka clients' options from settings, converts their errors, and closes them within some seconds."""
 
 import asyncio
-import functools
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.conn import AIOKafkaConnection, CloseReason, collect_hosts
-from aiokafka.consumer.fetcher import PartitionRecords
-from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import (
-    ConcurrentTransactions,
-    KafkaConnectionError,
-    KafkaError,
-    NoError,
-    NotCoordinatorForGroupError,
-    for_code,
-)
-from aiokafka.producer.sender import AddOffsetsToTxnHandler, AddPartitionsToTxnHandler
-from aiokafka.protocol.commit import OffsetFetchRequest
-from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.conn import collect_hosts
+from aiokafka.errors import KafkaError
 
+from runtime import aiokafka_fixes
 from runtime.broker_errors import broker_words
 from runtime.errors import LogUnavailableError, RefusedError
 from runtime.failures import problem_of
@@ -33,19 +20,18 @@ from runtime.settings import KafkaSettings
 
 REQUEST_TIMEOUT_MS = 10_000
 METADATA_MAX_AGE_MS = 60_000
-MARKERS_SECONDS = 0.005  # between two looks whether the markers of the last transaction are written
 STOP_SECONDS = 5.0  # a client whose broker is away never ends by itself (aiokafka issue 1101)
 
 
 def client_options(settings: KafkaSettings, *, client_id: str) -> dict[str, Any]:
-    """Keyword arguments that aiokafka's consumer, producer and admin client share.
+    """Make the keyword arguments that aiokafka's consumer, producer and admin client share.
 
-    Whoever asks for them gets clients that make no topic by asking for it.
+    Whoever asks for them gets clients with our fixes (`runtime.aiokafka_fixes`).
 
     Raises:
         RefusedError: no client could ever be made of these settings.
     """
-    create_no_topics()
+    aiokafka_fixes.apply()
     try:
         collect_hosts(settings.kafka_bootstrap_servers)
         return _options(settings, client_id)
@@ -111,115 +97,6 @@ def quiet_dropped_futures(loop: asyncio.AbstractEventLoop) -> None:
             loop.default_exception_handler(context)
 
     loop.set_exception_handler(handle)
-
-
-def survive_broken_connections() -> None:
-    """Make writing to a connection that has just broken a `KafkaError`, which every part of the client expects.
-
-    uvloop raises RuntimeError there, where asyncio's own loop drops the bytes. It would end the client's background
-    tasks for good: no metadata, no heartbeats, no fetches (aiokafka issue 1038, open in 0.14). Safe to call again.
-    """
-    for name in ("send", "_send_sasl_token"):
-        write = getattr(AIOKafkaConnection, name)
-        if not hasattr(write, "__wrapped__"):
-            setattr(AIOKafkaConnection, name, _breaking(write))
-
-
-def _breaking(write: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(write)
-    def write_or_break(connection: AIOKafkaConnection, *arguments: Any, **options: Any) -> Any:
-        try:
-            return write(connection, *arguments, **options)
-        except RuntimeError as error:
-            connection.close(reason=CloseReason.CONNECTION_BROKEN)
-            raise KafkaConnectionError(f"the connection is closed: {error}") from error
-
-    return write_or_break
-
-
-def hear_coordinators() -> None:
-    """Make a client hear a coordinator that answers a question for offsets with an error. Safe to call again.
-
-    While it loads, after a broker's crash or restart, it gives no partitions and one error for all. The client looks
-    for errors at partitions only (aiokafka 0.14), and takes that for a group that has committed nothing.
-    """
-    for owner, name in ((GroupCoordinator, "_send_req"), (AIOKafkaAdminClient, "_send_request")):
-        send = getattr(owner, name)
-        if not hasattr(send, "__wrapped__"):
-            setattr(owner, name, _hearing(send))
-
-
-def _hearing(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    @functools.wraps(send)
-    async def send_and_hear(client: Any, request: Any, *arguments: Any) -> Any:
-        response = await send(client, request, *arguments)
-        if isinstance(request, OffsetFetchRequest):
-            error = for_code(response.error_code)
-            if error is NotCoordinatorForGroupError and isinstance(client, GroupCoordinator):
-                client.coordinator_dead()
-            if error is not NoError:
-                raise error
-        return response
-
-    return send_and_hear
-
-
-def follow_transactions_closely() -> None:
-    """Make a producer begin its next transaction as soon as the last one's markers are written. Safe to call again.
-
-    The end of a transaction is answered some milliseconds before that, and until then the coordinator refuses the next
-    one. The client asks again after 20 ms, or 100 if the transaction has only an offset (aiokafka 0.14): most of the
-    time that an event takes.
-    """
-    for handler in (AddPartitionsToTxnHandler, AddOffsetsToTxnHandler):
-        handle = handler.handle_response
-        if not hasattr(handle, "__wrapped__"):
-            handler.handle_response = _soon(handle)
-
-
-def _soon(handle: Callable[..., float | None]) -> Callable[..., float | None]:
-    @functools.wraps(handle)
-    def seconds_until_next_try(handler: Any, response: Any) -> float | None:
-        seconds = handle(handler, response)
-        busy = seconds is not None and ConcurrentTransactions.errno in _error_codes(response)
-        return MARKERS_SECONDS if busy else seconds
-
-    return seconds_until_next_try
-
-
-def _error_codes(response: Any) -> set[int]:
-    if hasattr(response, "error_code"):
-        return {response.error_code}
-    return {code for _topic, partitions in response.errors for _partition, code in partitions}
-
-
-def create_no_topics() -> None:
-    """Make every client of this process ask for topics without creating them. Safe to call again.
-
-    A broker with auto.create.topics.enable, Kafka's default, makes a topic that somebody asks for: with its own
-    defaults, 1 partition and 7 days. aiokafka 0.14 always allows that, and has no option against it.
-    """
-    build = MetadataRequest.build
-    if not hasattr(build, "__wrapped__"):
-        MetadataRequest.build = _creating_nothing(build)
-
-
-def _creating_nothing(build: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(build)
-    def build_without_leave(request: Any, request_struct_class: Any) -> Any:
-        request._allow_auto_topic_creation = False  # noqa: SLF001 - the clients leave it open
-        return build(request, request_struct_class)
-
-    return build_without_leave
-
-
-def fetch_bare_records() -> None:
-    """Let every consumer of this process give records as the client's decoder makes them. Safe to call again.
-
-    They have offset, timestamp, key, value and headers. The client would copy each into an object that has the topic
-    and five more fields, which takes half as long again as decoding it.
-    """
-    PartitionRecords._consumer_record = lambda _records, _partition, record: record  # noqa: SLF001 - nowhere else
 
 
 def raise_if_fetching_ended(consumer: AIOKafkaConsumer) -> None:

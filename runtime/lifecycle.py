@@ -1,24 +1,21 @@
-"""How a process begins and ends: event loop, signals, exit code, a watch on the loop's own delay."""
+"""Runs a program from its arguments and settings to its exit code, and watches its event loop's own delay."""
 
 import asyncio
 import gc
 import resource
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 
 import uvloop
 
 from runtime.errors import PipelineError, RefusedError
-from runtime.kafka import (
-    follow_transactions_closely,
-    hear_coordinators,
-    quiet_dropped_futures,
-    survive_broken_connections,
-)
-from runtime.kafka_records import read_any_record
-from runtime.logs import logger
+from runtime.kafka import quiet_dropped_futures
+from runtime.logs import configure, logger
 from runtime.metrics import ProcessMetrics
+from runtime.settings import EXIT_USAGE, LogSettings, S, describe, load, masked
+from runtime.tracing import VARIABLES
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 78  # EX_CONFIG of sysexits.h: an operator must look before a restart can help
@@ -33,6 +30,25 @@ log = logger(__name__)
 Stop = asyncio.Event
 
 
+def run_process(command: str, summary: str, settings_type: type[S], serve: Callable[[S, Stop], Awaitable[None]]) -> int:
+    """Run `serve(settings, stop)` as the program `command`, which takes no arguments; returns the exit code.
+
+    Exit codes: 0 stopped as told, 1 failed, 2 wrong usage or settings, 78 an operator must look.
+    """
+    arguments = sys.argv[1:]
+    if arguments in (["--help"], ["-h"]):
+        sys.stdout.write(describe(command, summary, settings_type, more=VARIABLES))
+        return 0
+    if arguments:
+        sys.stderr.write(f"error: {command} takes no arguments; see {command} --help\n")
+        return EXIT_USAGE
+    settings = load(settings_type)
+    assert isinstance(settings, LogSettings)  # both programs log
+    configure(service=command, level=settings.log_level, style=settings.log_format)
+    log.info("process.starting", **masked(settings))
+    return run(lambda stop: serve(settings, stop))
+
+
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     """Run `main(stop)` until it returns; SIGTERM and SIGINT set `stop`. Returns the process's exit code."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -43,10 +59,6 @@ async def _guarded(main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     quiet_dropped_futures(loop)
-    survive_broken_connections()
-    hear_coordinators()
-    follow_transactions_closely()
-    read_any_record()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     failures: list[BaseException] = []

@@ -1,4 +1,4 @@
-"""Structured logs on stdout: JSON lines, or readable text on a terminal. Libraries' own logs take the same road.
+"""Writes structured logs to stdout: JSON lines, or readable text on a terminal. Libraries' own logs go there, too.
 
 Never logged: bodies, phone numbers, e-mail addresses, signatures, secrets.
 """
@@ -58,7 +58,7 @@ def configure(*, service: str, level: str = "info", style: Literal["auto", "json
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
-    """The logger of one module."""
+    """Give a module its logger."""
     return structlog.stdlib.get_logger(name)
 
 

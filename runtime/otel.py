@@ -1,4 +1,4 @@
-"""OpenTelemetry's SDK: where spans go, and how a trace is continued. Imported only where traces are wanted.
+"""Exports spans by OpenTelemetry's SDK, and continues traces. Imported only where traces are wanted.
 
 Spans are exported by a thread of the SDK's, from a queue that drops what it has no room for: a collector that is slow
 or away holds up nothing.
@@ -60,17 +60,15 @@ class StatefulExporter(SpanExporter):
         return result
 
     def shutdown(self) -> None:
-        """No more attempts."""
         self._exporter.shutdown()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is kept here."""
         return self._exporter.force_flush(timeout_millis)
 
 
 @asynccontextmanager
 async def exporting(service: str) -> AsyncIterator[Tracer]:
-    """A tracer whose spans are exported until the context is left, and then for FLUSH_SECONDS at most.
+    """Give a tracer whose spans are exported until the context is left, and then for FLUSH_SECONDS at most.
 
     Raises:
         RefusedError: the SDK cannot work with its variables.
@@ -89,7 +87,7 @@ async def exporting(service: str) -> AsyncIterator[Tracer]:
 
 
 def resource_of(service: str) -> Resource:
-    """What the environment says of this process; its name is `service` unless that says another."""
+    """Describe this process as the environment does; its name is `service` unless that says another."""
     found = Resource.create()
     if str(found.attributes.get(SERVICE_NAME)).startswith("unknown_service"):
         return found.merge(Resource({SERVICE_NAME: service}))
@@ -116,17 +114,17 @@ async def _flush(provider: TracerProvider, exporter: SpanExporter) -> None:
 
 
 def context_of(traceparent: str | None) -> Context:
-    """The remote parent that a valid traceparent names; without one, where a new trace begins."""
+    """Make the context of the remote parent that a valid traceparent names; without one, that of a new trace."""
     return Context() if traceparent is None else set_span_in_context(_remote(traceparent), Context())
 
 
 def span_context_of(traceparent: str) -> SpanContext:
-    """The span that a valid traceparent names."""
+    """Make the context of the span that a valid traceparent names."""
     return _remote(traceparent).get_span_context()
 
 
 def traceparent_of(span: Span) -> str:
-    """The header by which a trace goes on below `span`."""
+    """Write the header by which a trace goes on below `span`."""
     context = span.get_span_context()
     return f"00-{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}-{context.trace_flags:02x}"
 

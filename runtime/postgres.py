@@ -1,4 +1,4 @@
-"""Our sessions in PostgreSQL: how each is opened, and which servers are refused because they cannot do what we need.
+"""Opens our sessions in PostgreSQL, and refuses servers that cannot do what we need.
 
 What a session depends on is set here, whatever the environment (PGCLIENTENCODING, PGOPTIONS, ...), the role or the
 server says; everything that connects begins with this.
@@ -29,7 +29,7 @@ _LOOKS = 5
 
 
 async def connect(url: str, settings: Mapping[str, str] = NO_SETTINGS) -> psycopg.AsyncConnection:
-    """An autocommit session of our own; raises psycopg's errors, and as `prepare`."""
+    """Open an autocommit session; raises psycopg's errors, and as `prepare`."""
     connection = await psycopg.AsyncConnection.connect(url, **PARAMETERS)
     try:
         await prepare(connection, url, settings)
@@ -51,7 +51,7 @@ async def prepare(connection: psycopg.AsyncConnection[Any], url: str, settings: 
 
 
 def connect_blocking(url: str) -> psycopg.Connection:
-    """As `connect`, without asyncio: for tools that know that there is no pooler in between."""
+    """Open a session without asyncio, for tools that know that there is no pooler in between."""
     connection = psycopg.connect(url, **PARAMETERS)
     try:
         refuse_encoding(connection)

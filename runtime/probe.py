@@ -1,4 +1,4 @@
-"""`python -m runtime.probe [PATH]`: the health check of a container, which has no curl and needs no shell.
+"""Checks the health of a container that has no curl and needs no shell: `python -m runtime.probe [PATH]`.
 
 Asks the admin ports of both programs on this host, of which one runs; healthy is who answers 200. The standard library
 alone: a probe every few seconds must cost nothing to speak of.
@@ -14,7 +14,7 @@ SECONDS = 3.0
 
 
 def probe(path: str, ports: Sequence[int]) -> str | None:
-    """None when a program answers 200 on one of the ports, else what they say."""
+    """Ask the ports; None when a program answers 200 on one of them, else what they say."""
     problems = []
     for port in ports:
         try:
@@ -44,7 +44,7 @@ def _ask(port: int, path: str) -> tuple[int, str]:
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """0 when healthy; otherwise 1, and the reason on stderr, where `docker inspect` shows it."""
+    """Return 0 when healthy; otherwise 1, with the reason on stderr, where `docker inspect` shows it."""
     problem = probe(arguments[0] if arguments else "/livez", ports_of(environment))
     if problem is not None:
         sys.stderr.write(f"{problem}\n")

@@ -1,4 +1,4 @@
-"""Settings shared by the processes, read once from the environment at start.
+"""Reads the settings that processes share from the environment, once at start.
 
 Every setting `NAME` may also be given as `NAME_FILE`, the path of a file that holds the value (a mounted secret);
 setting both is refused.
@@ -50,7 +50,6 @@ class FileSecretSource(PydanticBaseSettingsSource):
             raise SettingsError(f"{name}_FILE cannot be read: {error}") from error
 
     def __call__(self) -> dict[str, Any]:
-        """All fields that are given as files."""
         values = {}
         for name, field in self.settings_cls.model_fields.items():
             value, key, _ = self.get_field_value(field, name)
@@ -60,7 +59,7 @@ class FileSecretSource(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    """Base: environment variables and `_FILE` variables only; unknown ones are someone else's."""
+    """Reads environment variables and `_FILE` variables only; unknown ones are someone else's."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=False, hide_input_in_errors=True)
 
@@ -86,7 +85,7 @@ class Settings(BaseSettings):
 
 
 class KafkaSettings(Settings):
-    """How to reach Kafka."""
+    """Says how to reach Kafka."""
 
     kafka_bootstrap_servers: str = Field(description="Brokers, `host:port` separated by commas")
     kafka_topic_prefix: str = Field(default="", description="Put before every topic name; isolates environments")
@@ -112,7 +111,7 @@ class KafkaSettings(Settings):
 
 
 class DatabaseSettings(Settings):
-    """How to reach PostgreSQL."""
+    """Says how to reach PostgreSQL."""
 
     database_url: SecretStr = Field(
         description="PostgreSQL connection URI of the state table; with several hosts, end it with "
@@ -129,7 +128,7 @@ class DatabaseSettings(Settings):
 
 
 class LogSettings(Settings):
-    """How to log."""
+    """Says how to log."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least level logged")
     log_format: Literal["auto", "json", "text"] = Field(
@@ -163,13 +162,13 @@ def reload(settings_type: type[S]) -> S:
 
 
 def secret_files(settings_type: type[Settings], names: Iterable[str]) -> list[Path]:
-    """The files that hold these settings now, for those that are given as `NAME_FILE`."""
+    """List the files that hold these settings now, for those that are given as `NAME_FILE`."""
     found = (os.environ.get(f"{name.upper()}_FILE") for name in names if name in settings_type.model_fields)
     return [Path(path) for path in found if path is not None]
 
 
 def masked(settings: Settings) -> Mapping[str, object]:
-    """The settings for the log: secrets only as `<name>_configured`."""
+    """Show the settings in the log: secrets only as `<name>_configured`."""
     shown: dict[str, object] = {}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
@@ -181,7 +180,7 @@ def masked(settings: Settings) -> Mapping[str, object]:
 
 
 def describe(command: str, summary: str, settings_type: type[Settings], *, more: str = "") -> str:
-    """The text of `--help`: every setting with its default and meaning, then `more`."""
+    """Write the text of `--help`: every setting with its default and meaning, then `more`."""
     lines = [
         f"usage: {command}",
         "",

@@ -1,4 +1,4 @@
-"""Whether the topics on the brokers are as the registry wants them, as a running process sees it.
+"""Compares the topics on the brokers with what the registry wants, as a running process sees them.
 
 Somebody may have made them otherwise: a broker that makes topics by itself, another program, an administrator's hand.
 What would lose or disorder records is a problem; what is only odd is a note.
@@ -26,7 +26,7 @@ log = logger(__name__)
 
 
 class Setting(NamedTuple):
-    """A topic's setting; `own`: it was set on the topic itself, so somebody meant it."""
+    """Holds a topic's setting; `own`: it was set on the topic itself, so somebody meant it."""
 
     value: str
     own: bool
@@ -58,7 +58,7 @@ def oddities(name: str, topic: Topic, found: Settings) -> Iterator[str]:
 
 
 def unequal(counts: Mapping[str, int]) -> Iterator[str]:
-    """Whether the topics have partitions of different numbers, in words."""
+    """Says in words that topics differ in their number of partitions."""
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{_short(name)} {count}" for name, count in counts.items())
         yield f"topics differ in partitions ({told}): {GROWN}"
@@ -130,7 +130,7 @@ class TopicWatch:
 
 
 async def read_settings(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Settings]:
-    """The settings of the topics that the brokers tell us; without those that we may not ask for."""
+    """Ask the brokers for the settings of topics; without those that we may not ask for."""
     admin = AIOKafkaAdminClient(**options)
     try:
         async with asyncio.timeout(ASK_SECONDS):

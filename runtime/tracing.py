@@ -1,4 +1,4 @@
-"""Whether this process is traced: decided by the variables that OpenTelemetry's SDK itself reads.
+"""Decides whether this process is traced, by the variables that OpenTelemetry's SDK itself reads.
 
 Nothing of OpenTelemetry is imported here. The composition roots import `runtime.otel`, and their own adapter, only when
 `wanted` says so.

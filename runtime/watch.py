@@ -1,4 +1,4 @@
-"""Watch small files for new content: secrets and certificates, as container platforms change them under a process."""
+"""Watches small files for new content: secrets and certificates, as container platforms change them under a process."""
 
 import asyncio
 from collections.abc import Callable, Iterable

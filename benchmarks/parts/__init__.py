@@ -1,1 +1,1 @@
-"""The parts of a run: each measures one thing and gives what the results keep of it."""
+"""Measures one thing in each part of a run, and gives what the results keep of it."""

@@ -1,4 +1,4 @@
-"""Growth: what a record costs with more processors, with a larger table of claims, with more partitions.
+"""Measures growth: what a record costs with more processors, with a larger table of claims, with more partitions.
 
 One round each: these are shown as curves, and the cost is CPU seconds, which neighbours do not change.
 """
@@ -18,7 +18,7 @@ LARGE = "bench_large"  # the database that grows
 
 
 def run(bench: Bench) -> dict[str, object]:
-    """All three; the largest table last, since it takes the disk."""
+    """Measure all three; the largest table last, since it takes the disk."""
     prepare_claims(bench)
     rows = [
         *(_processors(bench, count) for count in PROCESSORS),
@@ -30,7 +30,7 @@ def run(bench: Bench) -> dict[str, object]:
 
 
 def backlog_of(bench: Bench, partitions: int) -> Backlog:
-    """A backlog with so many partitions."""
+    """Describe a backlog with so many partitions."""
     return fill(bench, Backlog(f"growth{partitions}.", bench.plan.growth_records, partitions))
 
 

@@ -1,4 +1,4 @@
-"""Ingress: requests a second, latency and CPU beside other ways of taking webhooks.
+"""Measures the ingress: requests a second, latency and CPU beside other ways of taking webhooks.
 
 64 keep-alive connections, bodies of about 250 bytes, one process, uvloop everywhere.
 """
@@ -33,7 +33,7 @@ Drive = Callable[[int, float], Load]  # a port, and for how many seconds
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another way of taking webhooks; `python` is the interpreter whose environment has what it needs."""
+    """Is another way of taking webhooks; `python` is the interpreter whose environment has what it needs."""
 
     name: str
     title: str
@@ -53,7 +53,7 @@ PEERS = {"all": (*LIGHT, *HEAVY), "light": LIGHT, "none": ()}
 
 
 def run(bench: Bench) -> dict[str, object]:
-    """Everybody at full speed, in turns; then ours at half of its own maximum, by the clock."""
+    """Measure everybody at full speed, in turns; then ours at half of its own maximum, by the clock."""
     place = Place(bench.servers, "ingress.")
     make_topics(place, PARTITIONS)
     peers = PEERS[bench.plan.peers]

@@ -1,4 +1,4 @@
-"""Latency: from the moment a webhook is due to be sent until its event is seen by one who reads committed."""
+"""Measures latency: from the moment a webhook is due to be sent until its event is seen by one who reads committed."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ WARMUP_CALLS = 100_000  # numbers kept apart
 
 
 def run(bench: Bench) -> dict[str, object]:
-    """A minute at 500 webhooks a second, once."""
+    """Send 500 webhooks a second for a minute, once."""
     prepare_claims(bench)
     row = Row("ours", "from HTTP request to committed event", ours=True, at={"rate": RATE})
     attempt(bench, row, Subject(row.name, row.title, True, lambda _round: _once(bench)), 1, 1)

@@ -1,4 +1,4 @@
-"""Memory: of a processor over a long backlog, and of an ingress under very many open connections."""
+"""Measures memory: of a processor over a long backlog, and of an ingress under very many open connections."""
 
 import resource
 import socket
@@ -23,7 +23,7 @@ KEPT_SAMPLES = 200
 
 
 def run(bench: Bench) -> dict[str, object]:
-    """Each once."""
+    """Measure each once."""
     series: list[tuple[float, float]] = []
     rows = [
         Row("processor", "ringover-processor, resident memory over a backlog", ours=True),

@@ -1,4 +1,4 @@
-"""Processor: a backlog, exactly once and deduplicated, from cold to the last record, beside Kafka Streams and Quix.
+"""Measures the processor on a backlog, from cold to the last record, exactly once, beside Kafka Streams and Quix.
 
 Everybody reads the same raw log of 12 partitions. Progress is watched from outside, by the offsets that the group has
 committed, so the same clock and the same end hold for all. Afterwards the outputs are read back, read committed, and
@@ -37,7 +37,7 @@ STREAMS = ROOT / "benchmarks" / "peers" / "kafka-streams" / "target"
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """A raw log under a prefix, filled once."""
+    """Is a raw log under a prefix, filled once."""
 
     prefix: str
     records: int
@@ -51,14 +51,14 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """One pass over a backlog."""
+    """Describes one pass over a backlog."""
 
     figures: Figures
     samples: list[Sample]
 
 
 def run(bench: Bench) -> dict[str, object]:
-    """Everybody in turns."""
+    """Measure everybody in turns."""
     backlog = fill(bench, Backlog("backlog.", bench.plan.records))
     prepare_claims(bench)
     subjects = [Subject("ours", "ours: ringover-processor", True, functools.partial(ours, bench, backlog))]
@@ -84,7 +84,7 @@ def fill(bench: Bench, backlog: Backlog) -> Backlog:
 
 
 def prepare_claims(bench: Bench, claims: int | None = None, template: str = TEMPLATE) -> None:
-    """The database that rounds are copies of: with claims of many earlier calls, made up to so many."""
+    """Make the database that rounds are copies of: with claims of many earlier calls, made up to so many."""
     wanted = bench.plan.claims if claims is None else claims
     if template not in bench.filled:
         bench.databases.create(template)
@@ -95,14 +95,14 @@ def prepare_claims(bench: Bench, claims: int | None = None, template: str = TEMP
 
 
 def ours(bench: Bench, backlog: Backlog, name: object, template: str = TEMPLATE) -> Figures:
-    """One pass of our processor over a backlog, with a copy of the database and a group of its own."""
+    """Run one pass of our processor over a backlog, with a copy of the database and a group of its own."""
     with bench.databases.copy(template, f"bench_round_{name}") as url:
         place = place_of(bench, backlog, url, f"ours-{name}")
         return passed(bench, backlog, place.group, place.outputs, lambda: processor(place)).figures
 
 
 def place_of(bench: Bench, backlog: Backlog, url: str, group: str) -> Place:
-    """Where a processor works on a backlog."""
+    """Say where a processor works on a backlog."""
     return Place(bench.servers, backlog.prefix, url, f"{backlog.prefix}{group}", LOG_NAME)
 
 

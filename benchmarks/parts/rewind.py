@@ -1,4 +1,4 @@
-"""Going back: a whole log passed again after `ringover-ops rewind`, and its claims made anew by `state rebuild`."""
+"""Measures going back: a log passed again after `ringover-ops rewind`, its claims made anew by `state rebuild`."""
 
 import functools
 import subprocess
@@ -22,7 +22,7 @@ START_SECONDS = 90.0
 
 
 def rewind(bench: Bench) -> dict[str, object]:
-    """The processor's first pass, and the pass after a rewind to the beginning, by one process."""
+    """Measure the processor's first pass, and the pass after a rewind to the beginning, by one process."""
     backlog = _backlog(bench)
     prepare_claims(bench)
     first = Row("first", "first pass, claims are written", ours=True)
@@ -35,7 +35,7 @@ def rewind(bench: Bench) -> dict[str, object]:
 
 
 def rebuild(bench: Bench) -> dict[str, object]:
-    """A lost table: an empty database, and a group that has processed the whole log."""
+    """Measure a lost table: an empty database, and a group that has processed the whole log."""
     backlog = _backlog(bench)
     prepare_claims(bench)
     row = Row("rebuild", "state rebuild of a lost table", ours=True)

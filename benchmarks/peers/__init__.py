@@ -1,1 +1,1 @@
-"""Other ways of doing the same, each as its own documentation would have it written. They import nothing of ours."""
+"""Does the same in other ways, each as its own documentation would have it written. They import nothing of ours."""

@@ -1,4 +1,4 @@
-"""aiohttp and aiokafka, straightforward: verify, find the key, `send_and_wait`, answer 202."""
+"""Takes webhooks by aiohttp and aiokafka, straightforward: verify, find the key, `send_and_wait`, answer 202."""
 
 from collections.abc import AsyncIterator
 
@@ -25,7 +25,7 @@ async def take(request: web.Request) -> web.Response:
 
 
 async def producing(app: web.Application) -> AsyncIterator[None]:
-    """The producer, started before the first request and flushed after the last."""
+    """Keep a producer, started before the first request and flushed after the last."""
     app[PRODUCER] = AIOKafkaProducer(
         bootstrap_servers=BOOTSTRAP_SERVERS, acks="all", enable_idempotence=True, max_batch_size=131_072
     )

@@ -1,4 +1,4 @@
-"""aiohttp and confluent-kafka (librdkafka): its thread's acknowledgements wake the loop once for many of them."""
+"""Takes webhooks by aiohttp and confluent-kafka: its thread's acknowledgements wake the loop once for many of them."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ Acknowledged = tuple["asyncio.Future[None]", KafkaError | None]
 
 
 class Publisher:
-    """One future a message, resolved on the loop by a thread that polls librdkafka."""
+    """Makes a future for each message, resolved on the loop by a thread that polls librdkafka."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -82,7 +82,7 @@ async def take(request: web.Request) -> web.Response:
 
 
 async def producing(app: web.Application) -> AsyncIterator[None]:
-    """The producer, started before the first request and flushed after the last."""
+    """Keep a producer, started before the first request and flushed after the last."""
     app[PUBLISHER] = Publisher()
     yield
     app[PUBLISHER].close()

@@ -1,4 +1,4 @@
-"""FastAPI, pydantic and aiokafka on uvicorn with uvloop and httptools, as a team would usually write it."""
+"""Takes webhooks by FastAPI, pydantic and aiokafka on uvicorn, as a team would usually write it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,14 +12,14 @@ from benchmarks.peers.webhooks import BOOTSTRAP_SERVERS, HOST, PATH, PORT, SIGNA
 
 
 class Agent(BaseModel):
-    """The agent of a call."""
+    """Is the agent of a call."""
 
     id: str
     email: str | None = None
 
 
 class Call(BaseModel):
-    """The call of a webhook."""
+    """Is the call of a webhook."""
 
     id: str
     direction: str
@@ -30,7 +30,7 @@ class Call(BaseModel):
 
 
 class Webhook(BaseModel):
-    """The body."""
+    """Is a webhook's body."""
 
     event: str
     timestamp: str
@@ -39,7 +39,7 @@ class Webhook(BaseModel):
 
 @asynccontextmanager
 async def producing(app: FastAPI) -> AsyncIterator[None]:
-    """The producer, started before the first request and flushed after the last."""
+    """Keep a producer, started before the first request and flushed after the last."""
     app.state.producer = AIOKafkaProducer(bootstrap_servers=BOOTSTRAP_SERVERS, acks="all", enable_idempotence=True)
     await app.state.producer.start()
     yield

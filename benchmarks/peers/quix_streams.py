@@ -1,4 +1,4 @@
-"""Quix Streams: normalizes and deduplicates the raw topic, exactly once with state in RocksDB, until SIGTERM."""
+"""Normalizes and deduplicates the raw topic by Quix Streams, exactly once with state in RocksDB, until SIGTERM."""
 
 import hashlib
 import os
@@ -30,7 +30,7 @@ def normalized(body: bytes) -> tuple[str, Event]:
 
 
 def started(call: dict[str, Any]) -> dict[str, Any]:
-    """The value of a `call.started`."""
+    """Make the value of a `call.started`."""
     if not E164.fullmatch(call["from"]) or not E164.fullmatch(call["to"]):
         raise ValueError("not an E.164 number")
     agent = call.get("agent")
@@ -45,14 +45,14 @@ def started(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def ended(call: dict[str, Any]) -> dict[str, Any]:
-    """The value of a `call.ended`."""
+    """Make the value of a `call.ended`."""
     if not isinstance(call["duration_sec"], int) or call["duration_sec"] < 0:
         raise ValueError("not a duration")
     return {"call_id": call["id"], **{name: call[name] for name in ENDED}}
 
 
 def headers(event: str, call_id: str, timestamp: str, key: str) -> Headers:
-    """The CloudEvents headers."""
+    """Make the CloudEvents headers."""
     place = message_context()
     moment = datetime.fromisoformat(timestamp).astimezone(UTC)
     event_id = hashlib.sha256(f"ringover|{event}|{call_id}|{timestamp}".encode()).hexdigest()
@@ -71,7 +71,7 @@ def headers(event: str, call_id: str, timestamp: str, key: str) -> Headers:
 
 
 def first(body: bytes, state: State) -> Event | None:
-    """The event of a webhook, or None when its key has one already."""
+    """Return the event of a webhook, or None when its key has one already."""
     key, event = normalized(body)
     if state.exists(key):
         return None

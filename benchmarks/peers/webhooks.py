@@ -1,4 +1,4 @@
-"""What every HTTP peer does with a webhook before it publishes it, and where it finds its settings."""
+"""Verifies a webhook and finds its key for every HTTP peer, and reads its settings."""
 
 import hmac
 import os

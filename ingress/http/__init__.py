@@ -1,1 +1,1 @@
-"""HTTP as the ingress speaks it: connections and their limits, requests, answers, problems."""
+"""Speaks HTTP: connections and their limits, requests, answers, problems."""

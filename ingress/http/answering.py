@@ -1,4 +1,4 @@
-"""Requests and answers of our own on aiohttp's connections.
+"""Answers requests on aiohttp's connections, by requests and answers of our own.
 
 aiohttp makes a task, a request, a response and a writer for each request, which takes as long as all of our own work.
 What is left to it: the parser, pipelining, keep-alive, shutdown. Every error answer is ours, too.
@@ -15,7 +15,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
 
 from ingress.http.answers import Answer, Problem
-from ingress.http.problems import DISPLACED, INTERNAL, TIMED_OUT, UNREADABLE
+from ingress.http.problems import EVICTED, INTERNAL, TIMED_OUT, UNREADABLE
 from ingress.http.requests import Request
 from runtime.failures import report
 
@@ -24,15 +24,15 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Answer]]
 #: Makes the answer to a request that never became one.
 AnswerUnreadable: TypeAlias = Callable[[Problem], Answer]
 
-_PROBLEMS = {400: UNREADABLE, 408: TIMED_OUT, 503: DISPLACED}
+_PROBLEMS = {400: UNREADABLE, 408: TIMED_OUT, 503: EVICTED}
 
 
-class DisplacedError(Exception):
+class EvictedError(Exception):
     """The rest of a body is not waited for, because others need the room."""
 
 
 class Answering(RequestHandler):
-    """A connection that answers its requests one after another, in one task."""
+    """Answers the requests of a connection one after another, in one task."""
 
     __slots__ = ("_answer_unreadable", "_handler", "_lingering", "head_took")
 
@@ -89,7 +89,7 @@ class Answering(RequestHandler):
             message, payload = self._messages.popleft()
             self._resume_parsing()
             try:
-                goes_on = await self._exchange(message, payload)
+                goes_on = await self._answer_one(message, payload)
                 if not payload.is_eof():
                     await self._linger(payload)
                     goes_on = goes_on and payload.is_eof()
@@ -103,7 +103,7 @@ class Answering(RequestHandler):
             if not goes_on or self._close:
                 break
             if self._messages:
-                await asyncio.sleep(0)  # pipelined: it is the turn of the other connections
+                await asyncio.sleep(0)  # pipelined: the other connections come first
             else:
                 self._start_keepalive()
         if not self._force_close:
@@ -118,7 +118,7 @@ class Answering(RequestHandler):
         if self._buffer_paused and len(self._messages) <= self._msg_queue_resume_size:
             self._resume_reading_if_drained()
 
-    async def _exchange(self, message: RawRequestMessage | _ErrInfo, payload: StreamReader) -> bool:
+    async def _answer_one(self, message: RawRequestMessage | _ErrInfo, payload: StreamReader) -> bool:
         """Answer one request, then what was held for it is free; whether another may follow."""
         self._request_in_progress = True
         try:
@@ -154,7 +154,7 @@ class Answering(RequestHandler):
             async with asyncio.timeout(self._lingering):
                 while not payload.is_eof() and not self._force_close:
                     await payload.readany()
-        except (TimeoutError, RequestPayloadError, ConnectionError, DisplacedError):
+        except (TimeoutError, RequestPayloadError, ConnectionError, EvictedError):
             pass
 
     def _start_keepalive(self) -> None:

@@ -1,6 +1,6 @@
-"""Answers on the wire: 202 with what became of the webhook, or problem details (RFC 9457).
+"""Writes answers: 202 with what became of the webhook, or problem details (RFC 9457).
 
-They are written as bytes at once: aiohttp's `Response` and `StreamWriter` take a third of the time of a request.
+They are made as bytes at once: aiohttp's `Response` and `StreamWriter` take a third of the time of a request.
 """
 
 import time
@@ -23,7 +23,7 @@ SERVER = "ringover-ingress"
 
 @dataclass(slots=True)
 class Answer:
-    """One answer; `close` ends the connection after it."""
+    """Holds one answer; `close` ends the connection after it."""
 
     status: HTTPStatus
     head: bytes  # status line and header lines, but for those that depend on the connection
@@ -32,7 +32,7 @@ class Answer:
     close: bool = False
 
     def wire(self, *, keep_alive: bool, announced: bool = False, with_body: bool = True) -> bytes:
-        """The bytes to send; HTTP/1.0 wants it `announced` that a connection is kept."""
+        """Write the bytes to send; HTTP/1.0 wants it `announced` that a connection is kept."""
         kept = b"Connection: keep-alive\r\n" if announced else b""
         return b"%b%b\r\nContent-Length: %d\r\n%b%b\r\n%b" % (
             self.head,
@@ -46,7 +46,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One refusal. `close` ends the connection, because what follows on it cannot be trusted or is not wanted."""
+    """Describes a refusal; `close` ends the connection, since what follows on it cannot be trusted or is not wanted."""
 
     status: HTTPStatus
     code: str
@@ -55,7 +55,6 @@ class Problem:
     close: bool = False
 
     def answer(self, request_id: str) -> Answer:
-        """The answer that says so."""
         body = {
             "type": "about:blank",
             "title": self.status.phrase,
@@ -69,7 +68,7 @@ class Problem:
 
 
 def accepted_answer(accepted: Accepted, request_id: str) -> Answer:
-    """202: the webhook is durable; for a dead letter the reason says why sending it again would not help."""
+    """Answer 202: the webhook is durable; for a dead letter the reason says why sending it again would not help."""
     answer: dict[str, object]
     if isinstance(accepted, ToRaw):
         answer = {

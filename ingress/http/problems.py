@@ -1,4 +1,4 @@
-"""Every refusal: what can go wrong, its status, its stable code, its headers.
+"""Lists every refusal with its status, its stable code and its headers.
 
 `type` is `about:blank`, so `title` is the status's phrase (RFC 9457 section 4.2.1); machines read `code`.
 """
@@ -40,8 +40,8 @@ OVERLOADED = Problem(
     "too much is being received or stored: send it again",
     headers={"Retry-After": "1"},
 )
-# The same of a request that is not waited for to its end.
-DISPLACED = replace(OVERLOADED, close=True)
+# The same for a request that is not waited for to its end.
+EVICTED = replace(OVERLOADED, close=True)
 NOT_STORED = Problem(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "not_stored",
@@ -68,7 +68,7 @@ ALL = (
     NOT_JSON_TYPE,
     ENCODED,
     OVERLOADED,
-    DISPLACED,
+    EVICTED,
     NOT_STORED,
     SPOOL_FULL,
     INTERNAL,
@@ -76,5 +76,5 @@ ALL = (
 
 
 def unauthenticated(code: str, detail: str) -> Problem:
-    """A 401; the code and the detail are the authenticator's."""
+    """Make a 401; the code and the detail are the authenticator's."""
     return Problem(HTTPStatus.UNAUTHORIZED, code, detail, headers={"WWW-Authenticate": "Bearer"})

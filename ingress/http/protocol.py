@@ -1,4 +1,4 @@
-"""aiohttp's connection handling with the limits that it lacks.
+"""Serves connections by aiohttp's handling of them, with the limits that it lacks.
 
 This module and `ingress.http.answering` know aiohttp's insides (`RequestHandler`, as of 3.14); the tests with raw
 sockets hold them to account.
@@ -13,11 +13,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 
-from ingress.http.admission import FREE_BYTES, Capacity
-from ingress.http.answering import Answering, DisplacedError
-from ingress.http.loop_budget import Turns
+from ingress.http.admission import FREE_BYTES, Admission
+from ingress.http.answering import Answering, EvictedError
+from ingress.http.loop_budget import LoopBudget
 
-# What is kept of one connection, beside the bytes that `Capacity` counts.
+# Bounds of what is kept of one connection, beside the bytes that `Admission` counts.
 MAX_HEAD_LINE_BYTES = 8190  # of the request line, and of each header; beyond it: 400
 MAX_HEADERS = 64  # 25 KB of objects; proxies bring a webhook to about 30
 MAX_QUEUED = 2  # requests parsed behind the one that is being answered; aiohttp's own limit is 32
@@ -26,18 +26,18 @@ RECEIVE_BUFFER_BYTES = 64 * 1024  # the kernel's, which doubles it: it bounds on
 
 
 class Connection(Answering):
-    """One connection.
+    """Serves one connection within limits.
 
     Beyond aiohttp: a head must be complete within `head_seconds`; a peer that does not read its answers is cut; a body
-    whose chunks break fails at once; every error answer is ours; what is held of it is counted by `capacity`.
+    whose chunks break fails at once; every error answer is ours; what is held of it is counted by `admission`.
     """
 
     __slots__ = (
+        "_admission",
         "_arrivals",
-        "_capacity",
         "_deferred",
-        "_displaced",
         "_endings",
+        "_evicted",
         "_head_began",
         "_head_seconds",
         "_head_timer",
@@ -50,9 +50,9 @@ class Connection(Answering):
         self,
         manager: web.Server,
         *,
-        arrivals: Turns,
-        endings: Turns,
-        capacity: Capacity,
+        arrivals: LoopBudget,
+        endings: LoopBudget,
+        admission: Admission,
         head_seconds: float,
         **options: Any,
     ) -> None:
@@ -68,8 +68,8 @@ class Connection(Answering):
         self._arrivals = arrivals
         self._endings = endings
         self._deferred: list[bytes] = []
-        self._capacity = capacity
-        self._displaced = False
+        self._admission = admission
+        self._evicted = False
         self._head_seconds = head_seconds
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_began = 0.0
@@ -79,10 +79,9 @@ class Connection(Answering):
         self._payload: StreamReader = EMPTY_PAYLOAD  # of the latest request
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Serve it if there is room."""
-        if not self._capacity.admit(self):
+        if not self._admission.admit(self):
             assert isinstance(transport, asyncio.Transport)
-            self._displaced = True
+            self._evicted = True
             transport.abort()
             return
         connection: socket.socket | None = transport.get_extra_info("socket")
@@ -91,7 +90,7 @@ class Connection(Answering):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Count what came, and parse it now or when it is its turn."""
+        """Count what came, and parse it now, or later if this iteration of the loop has no room."""
         if data and not self._take(len(data)):
             return
         if not data or (not self._deferred and self._arrivals.take()):
@@ -103,7 +102,7 @@ class Connection(Answering):
         self._deferred.append(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks; aiohttp always says "close"
-        """Close now, or when it is its turn; True keeps the transport open until then."""
+        """Close now, or in a later iteration of the loop; True keeps the transport open until then."""
         transport = self.transport
         if transport is None or self._endings.take() or transport.get_extra_info("ssl_object") is not None:
             return False  # with TLS it closes whatever we say
@@ -116,8 +115,8 @@ class Connection(Answering):
             super().resume_reading(resume_parser)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Its place is free; let go of the rest now, or when it is its turn."""
-        self._capacity.leave(self)
+        """Free its place; let go of the rest now, or in a later iteration of the loop."""
+        self._admission.leave(self)
         if self._endings.take():
             self._let_go(exc)
         else:
@@ -127,16 +126,16 @@ class Connection(Answering):
         """Forget the head's clock; what a request holds is held until it is done."""
         self._stop_head_timer()
         if not self._request_in_progress:
-            self._capacity.release(self)
+            self._admission.release(self)
         super().connection_lost(exc)
         self._payload = EMPTY_PAYLOAD  # it knows us; a circle would wait for the garbage collection
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """Close what is idle; answer 503 to what is half received."""
         if self._held or not self._payload.is_eof():
             self._refuse_rest()
         else:
-            self._displaced = True
+            self._evicted = True
             self.force_close()
 
     def pause_writing(self) -> None:
@@ -148,7 +147,7 @@ class Connection(Answering):
     def _parse_deferred(self) -> None:
         data = b"".join(self._deferred)
         self._deferred.clear()
-        if self._manager is None or self._displaced:
+        if self._manager is None or self._evicted:
             return
         if not self._reading_paused and not self._buffer_paused:
             self._resume_transport_reading()
@@ -166,32 +165,32 @@ class Connection(Answering):
             if data and in_head and not self._request_in_progress and not self._messages:
                 self._start_head_timer()
         if self._payload.is_eof() and (self._request_in_progress or self._messages):
-            self._capacity.complete(self)
+            self._admission.complete(self)
 
     def _take(self, size: int) -> bool:
         """Whether there is room for `size` bytes more; if not, they and all that follow are not taken."""
-        if not self._displaced and not self._hold(self._held + size):
+        if not self._evicted and not self._hold(self._held + size):
             self._refuse_rest()
-        return not self._displaced  # perhaps it gave way to itself, having waited longest
+        return not self._evicted  # it may have evicted itself, having waited longest
 
     def _hold(self, size: int) -> bool:
         """Whether so many bytes may be held from now on."""
-        if (size > FREE_BYTES or self._held > FREE_BYTES) and not self._capacity.hold(self, size):
+        if (size > FREE_BYTES or self._held > FREE_BYTES) and not self._admission.hold(self, size):
             return False
         self._held = size
         return True
 
     def answered(self) -> None:
-        """What was held for the request is free; from now on the sender owes us the next one."""
+        """Free what was held for the request; from now on the sender owes us the next one."""
         if self.transport is None:
-            self._capacity.release(self)
+            self._admission.release(self)
             return
         size = self._loose
         for _, payload in self._messages:
             size += payload.total_bytes
         self._hold(size)
         if not (self._messages and self._payload.is_eof()):
-            self._capacity.waits(self)
+            self._admission.waits(self)
 
     def _queue_less(self) -> None:
         self._max_msg_queue_size = MAX_QUEUED
@@ -230,13 +229,13 @@ class Connection(Answering):
 
     def _refuse_rest(self) -> None:
         """Take nothing more; 503 for what is half received."""
-        self._displaced = True
+        self._evicted = True
         self._stop_head_timer()
         self._pause_transport_reading()
         if self._payload.is_eof():
             self._arrivals.later(lambda: self._queue_error(503))
         else:
-            self._payload.set_exception(DisplacedError())
+            self._payload.set_exception(EvictedError())
 
     def _queue_error(self, status: int) -> None:
         error = HttpProcessingError(code=status, message="")

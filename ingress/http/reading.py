@@ -1,4 +1,4 @@
-"""Taking one request in: what its head says about its body, and the body itself, within size and time."""
+"""Takes one request in: what its head says about its body, and the body itself, within size and time."""
 
 import asyncio
 import os
@@ -10,9 +10,9 @@ from aiohttp import StreamReader, hdrs, web
 from aiohttp.http import HttpVersion11
 from multidict import istr
 
-from ingress.http.answering import DisplacedError
+from ingress.http.answering import EvictedError
 from ingress.http.answers import JSON_TYPE, REQUEST_ID_HEADER, Problem
-from ingress.http.problems import BODY_INCOMPLETE, DISPLACED, ENCODED, NOT_JSON_TYPE, TIMED_OUT, TOO_LARGE
+from ingress.http.problems import BODY_INCOMPLETE, ENCODED, EVICTED, NOT_JSON_TYPE, TIMED_OUT, TOO_LARGE
 from ingress.http.requests import Request
 
 MAX_STORED_CONTENT_TYPE = 256  # characters; real ones have under 40
@@ -37,7 +37,7 @@ _RANDOM = _random()
 
 
 def request_id(request: Request) -> str:
-    """The sender's `X-Request-Id` when it is one UUID, otherwise a new one."""
+    """Keep the sender's `X-Request-Id` when it is one UUID, otherwise make a new one."""
     values = request.headers.getall(_X_REQUEST_ID, ())
     if len(values) == 1 and _UUID.fullmatch(values[0]):
         return values[0]
@@ -45,14 +45,14 @@ def request_id(request: Request) -> str:
 
 
 def new_request_id() -> str:
-    """A request id of our own."""
+    """Make a request id."""
     digits = next(_RANDOM)
     # As uuid.uuid4 (RFC 9562 section 5.4), in a quarter of its time: the version, and two bits of the variant.
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def refusal_of_head(request: Request, *, max_body_bytes: int) -> Problem | None:
-    """What the head alone gives reason to refuse: the media type, an encoding, the announced length."""
+    """Refuse by the head alone: for the media type, an encoding, the announced length. None if it may go on."""
     headers = request.headers
     content_types = headers.getall(hdrs.CONTENT_TYPE, ())
     if content_types != [JSON_TYPE] and (len(content_types) != 1 or media_type(content_types[0]) != JSON_TYPE):
@@ -98,7 +98,7 @@ def storable_content_type(content_type: str) -> str:
 
 
 def arrived_body(request: Request, *, max_body_bytes: int) -> bytes | Problem | None:
-    """The body, or why there is none; None while it has not arrived completely."""
+    """Take a body that has arrived, or tell why there is none; None while it has not arrived completely."""
     payload = request.content
     if not payload.is_eof() or payload.exception() is not None:
         return None
@@ -107,20 +107,20 @@ def arrived_body(request: Request, *, max_body_bytes: int) -> bytes | Problem | 
 
 
 async def read_body(request: Request, *, max_body_bytes: int, timeout_seconds: float) -> bytes | Problem:
-    """The body, or why there is none, when it arrives; never reads more than a buffer beyond the limit.
+    """Wait for the body, or tell why there is none; never reads more than a buffer beyond the limit.
 
     The head took a part of `timeout_seconds`; the body gets the rest.
     """
     payload = request.content
     try:
-        async with asyncio.timeout(timeout_seconds - request.sender.head_took):
+        async with asyncio.timeout(timeout_seconds - request.peer.head_took):
             _invite(request)
             body = await _read(payload, max_body_bytes)
     except TimeoutError:
         return TIMED_OUT
-    except DisplacedError as error:
+    except EvictedError as error:
         _forget(payload, error)
-        return DISPLACED
+        return EVICTED
     except (web.RequestPayloadError, ConnectionError) as error:
         _forget(payload, error)
         return BODY_INCOMPLETE
@@ -144,4 +144,4 @@ def _forget(payload: StreamReader, error: Exception) -> None:
 def _invite(request: Request) -> None:
     """Tell a sender that waits for it to go on with its body (RFC 9110 section 10.1.1); others wait in vain for 1 s."""
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.version == HttpVersion11:
-        request.sender.write(CONTINUE)
+        request.peer.write(CONTINUE)

@@ -1,4 +1,4 @@
-"""One request as the handler sees it: what aiohttp's parser made of its head, and its body as it arrives."""
+"""Gives the handler one request: what aiohttp's parser made of its head, and its body as it arrives."""
 
 from typing import Protocol
 
@@ -7,8 +7,8 @@ from aiohttp.http import HttpVersion, RawRequestMessage
 from multidict import CIMultiDictProxy
 
 
-class Sender(Protocol):
-    """The connection over which a request came."""
+class Peer(Protocol):
+    """Is the connection over which a request came."""
 
     #: Seconds from the first to the last byte of the latest head.
     head_took: float
@@ -22,19 +22,18 @@ class Sender(Protocol):
 
 
 class Request:
-    """In place of aiohttp's, which takes several times as long to make. Headers are those of the parser."""
+    """Holds one request; aiohttp's own takes several times as long to make. Headers are those of the parser."""
 
-    __slots__ = ("content", "headers", "message", "sender")
+    __slots__ = ("content", "headers", "message", "peer")
 
-    def __init__(self, message: RawRequestMessage, content: StreamReader, sender: Sender) -> None:
+    def __init__(self, message: RawRequestMessage, content: StreamReader, peer: Peer) -> None:
         self.message = message
         self.headers: CIMultiDictProxy[str] = message.headers
         self.content = content
-        self.sender = sender
+        self.peer = peer
 
     @property
     def method(self) -> str:
-        """As sent, in upper case."""
         return self.message.method
 
     @property
@@ -49,7 +48,6 @@ class Request:
 
     @property
     def version(self) -> HttpVersion:
-        """HTTP's version of the sender."""
         return self.message.version
 
     def _cancel(self, error: BaseException) -> None:

@@ -1,18 +1,18 @@
-"""TLS of the public port, with certificates that are renewed while it serves."""
+"""Gives the public port TLS, with certificates that are renewed while it serves."""
 
 import ssl
 from pathlib import Path
 
+from ingress.metrics import IngressMetrics
 from runtime.errors import RefusedError
 from runtime.logs import logger
-from runtime.metrics import IngressMetrics
 from runtime.watch import watch_files
 
 log = logger(__name__)
 
 
 class Tls:
-    """The context of the server's connections: TLS 1.2 and later, the certificate as it is in the files."""
+    """Holds the context of the server's connections: TLS 1.2 and later, the certificate as it is in the files."""
 
     def __init__(self, cert_file: Path, key_file: Path, metrics: IngressMetrics) -> None:
         """Load both files (PEM; the certificate with its chain).
@@ -28,7 +28,6 @@ class Tls:
             raise RefusedError(f"the certificate {cert_file} with the key {key_file}: {_reason(error)}") from error
 
     async def watch(self) -> None:
-        """Follow the files, for ever."""
         await watch_files(self._files, self.reload)
 
     def reload(self) -> None:

@@ -1,1 +1,1 @@
-"""The way to Kafka: batches by partition, produce requests, a client that is replaced when it breaks."""
+"""Publishes to Kafka: batches by partition, produce requests, a client that is replaced when it breaks."""

@@ -1,4 +1,4 @@
-"""Records of one partition that travel together, and the queues of such batches."""
+"""Batches the records of one partition, and queues its batches."""
 
 import asyncio
 from collections import deque
@@ -8,7 +8,7 @@ from time import perf_counter
 from aiokafka import TopicPartition
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from ingress.ports import Record
+from ingress.ports import OutgoingRecord
 
 # Small enough to bound what one request carries; a single larger record still gets a batch of its own.
 BATCH_BYTES = 256 * 1024
@@ -16,8 +16,8 @@ _MAGIC = 2  # the format of record batches since Kafka 0.11
 _NO_PRODUCER = -1  # neither idempotent nor transactional
 
 
-class Batch:
-    """Records that are stored together or not at all. `began` is the time of the event loop."""
+class ProducerBatch:
+    """Holds records that are stored together or not at all. `began` is the time of the event loop."""
 
     __slots__ = ("_builder", "_encoded", "began", "sent", "waiting")
 
@@ -37,7 +37,7 @@ class Batch:
             batch_size=BATCH_BYTES,
         )
 
-    def take(self, record: Record, future: asyncio.Future[None]) -> bool:
+    def take(self, record: OutgoingRecord, future: asyncio.Future[None]) -> bool:
         """Whether the record is in; not when the batch is full, or was encoded."""
         waiting = self.waiting
         if self._encoded is not None or (
@@ -48,53 +48,53 @@ class Batch:
         return True
 
     def encode(self) -> bytes | bytearray:
-        """What the broker gets; nothing more is taken then."""
+        """Encode for the broker; nothing more is taken then."""
         if self._encoded is None:
             self._encoded = self._builder.build()
             del self._builder  # so that large records are there once
         return self._encoded
 
 
-class Lane:
-    """One partition: its first batch is under way or about to be, the others follow in order."""
+class PartitionQueue:
+    """Queues one partition's batches: the first is under way or about to be, the others follow in order."""
 
-    __slots__ = ("batches", "place")
+    __slots__ = ("batches", "partition")
 
-    def __init__(self, place: TopicPartition) -> None:
-        self.place = place
-        self.batches: deque[Batch] = deque()
+    def __init__(self, partition: TopicPartition) -> None:
+        self.partition = partition
+        self.batches: deque[ProducerBatch] = deque()
 
-    def put(self, record: Record, future: asyncio.Future[None], now: float) -> bool:
+    def put(self, record: OutgoingRecord, future: asyncio.Future[None], now: float) -> bool:
         """Put a record into the open batch, or begin one; whether it is the first one here."""
         batches = self.batches
         if batches and batches[-1].take(record, future):
             return False
-        batch = Batch(now)
+        batch = ProducerBatch(now)
         batch.take(record, future)
         batches.append(batch)
         return len(batches) == 1
 
 
-class Lanes:
-    """All partitions that ever had a record to come."""
+class PartitionQueues:
+    """Holds the queue of each partition that ever had a record to come."""
 
     def __init__(self) -> None:
-        self._lanes: dict[TopicPartition, Lane] = {}
+        self._queues: dict[TopicPartition, PartitionQueue] = {}
 
-    def of(self, topic: str, partitions: Iterable[int]) -> list[Lane]:
-        """The lanes of a topic, in the order of its partitions."""
-        places = [TopicPartition(topic, partition) for partition in sorted(partitions)]
-        return [self._lanes.get(place) or self._lanes.setdefault(place, Lane(place)) for place in places]
+    def of(self, topic: str, partitions: Iterable[int]) -> list[PartitionQueue]:
+        """The queues of a topic, in the order of its partitions."""
+        found = [TopicPartition(topic, partition) for partition in sorted(partitions)]
+        return [self._queues.get(one) or self._queues.setdefault(one, PartitionQueue(one)) for one in found]
 
-    def batches(self) -> Iterator[tuple[Lane, Batch]]:
-        """Everything that is not done with."""
-        for lane in self._lanes.values():
-            for batch in tuple(lane.batches):
-                yield lane, batch
+    def batches(self) -> Iterator[tuple[PartitionQueue, ProducerBatch]]:
+        """Go through all batches that are not done with."""
+        for queue in self._queues.values():
+            for batch in tuple(queue.batches):
+                yield queue, batch
 
-    def take_unsent(self) -> list[tuple[Lane, Batch]]:
-        """What is not under way; it is no longer here."""
-        unsent = [(lane, batch) for lane, batch in self.batches() if not batch.sent]
-        for lane, batch in unsent:
-            lane.batches.remove(batch)
+    def take_unsent(self) -> list[tuple[PartitionQueue, ProducerBatch]]:
+        """Remove what is not under way, and return it."""
+        unsent = [(queue, batch) for queue, batch in self.batches() if not batch.sent]
+        for queue, batch in unsent:
+            queue.batches.remove(batch)
         return unsent

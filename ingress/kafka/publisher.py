@@ -1,4 +1,4 @@
-"""The publisher on Kafka: acknowledged by all in-sync replicas, and healing by itself.
+"""Publishes to Kafka, acknowledged by all in-sync replicas, and replaces a client that breaks.
 
 It is not idempotent on purpose: duplicates from retries are removed downstream like any other duplicate, while an
 idempotent producer of aiokafka's refuses everything for a partition after one failed batch.
@@ -22,14 +22,14 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from ingress.kafka.accumulator import Sender
-from ingress.ports import Record
+from ingress.kafka.accumulator import RecordAccumulator
+from ingress.metrics import IngressMetrics
+from ingress.ports import OutgoingRecord
 from runtime.broker_errors import broker_words
-from runtime.connection_diagnosis import refusal
+from runtime.connection_diagnosis import diagnose
 from runtime.errors import PublishError, RecordRefusedError
 from runtime.failures import problem_of, report
 from runtime.logs import logger
-from runtime.metrics import IngressMetrics
 from runtime.topics import TopicWatch
 from schemas.placement import spread
 
@@ -46,7 +46,7 @@ STOP_SECONDS = 5.0  # to close connections
 FLUSH_SECONDS = 2.0
 REFUSAL_LOG_SECONDS = 60.0
 
-# What says something about the record or its topic and nothing about the client: replacing it would not help.
+# Errors of the record or its topic, not of the client: replacing it would not help.
 _RECORD_ERRORS = (
     InvalidTopicError,
     MessageSizeTooLargeError,
@@ -63,7 +63,7 @@ log = logger(__name__)
 
 
 class KafkaPublisher:
-    """Publishes while `run` runs beside it.
+    """Publishes records through a working client, which `run` keeps beside it.
 
     `problem` says why webhooks cannot be stored now, in words for an operator, or is None; it follows a probe that
     asks the brokers for the topics every 2 s. Topics that would lose records get none: publishing fails.
@@ -87,7 +87,7 @@ class KafkaPublisher:
         self._spread: int | None = None  # once known it stays: a key must not move while this process lives
         self._timeout = timeout_seconds
         self._metrics = metrics
-        self._sender: Sender | None = None
+        self._accumulator: RecordAccumulator | None = None
         self._replace = asyncio.Event()
         self._connected = asyncio.Event()
         self._tried = asyncio.Event()
@@ -96,7 +96,7 @@ class KafkaPublisher:
     @property
     def connected(self) -> bool:
         """Whether there is a client that is not known to be broken, and topics that keep what they are given."""
-        return self._sender is not None and self._watched.problem is None
+        return self._accumulator is not None and self._watched.problem is None
 
     @property
     def note(self) -> str | None:
@@ -104,17 +104,17 @@ class KafkaPublisher:
         return self._watched.note
 
     async def reconnected(self) -> None:
-        """Return once there is one."""
+        """Return once `connected` is true."""
         await self._connected.wait()
 
     async def tried(self) -> None:
         """Return once Kafka answered, or could not be reached."""
         await self._tried.wait()
 
-    def publish(self, record: Record) -> asyncio.Future[None]:
+    def publish(self, record: OutgoingRecord) -> asyncio.Future[None]:
         """See `Publisher.publish`. Fails at once while there is no client."""
-        if self._sender is not None and self._watched.problem is None:
-            return self._sender.add(record)
+        if self._accumulator is not None and self._watched.problem is None:
+            return self._accumulator.add(record)
         self._metrics.publish_failures.inc()
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         failed.set_exception(PublishError(self.problem or _REPLACED))
@@ -127,13 +127,13 @@ class KafkaPublisher:
                 client = await self._connect()
                 self._replace.clear()
                 await self._look(client)  # at the topics, before the first record
-                self._sender = sender = self._sender_on(client)
-                sending = tasks.create_task(self._send(sender))
+                self._accumulator = accumulator = self._accumulator_on(client)
+                sending = tasks.create_task(self._send(accumulator))
                 self._tell_connected()
                 try:
                     await self._watch(client)
                 except asyncio.CancelledError:
-                    await sender.flush(FLUSH_SECONDS)
+                    await accumulator.flush(FLUSH_SECONDS)
                     sending.cancel()
                     await _close(client)
                     raise
@@ -143,19 +143,19 @@ class KafkaPublisher:
                 tasks.create_task(_retire(client, sending))
                 await asyncio.sleep(FIRST_BACKOFF_SECONDS)  # a failure that returns at once must not spin
 
-    async def _send(self, sender: Sender) -> None:
-        """Send until cancelled or abandoned; a sender that fails is replaced with its client."""
+    async def _send(self, accumulator: RecordAccumulator) -> None:
+        """Send until cancelled or abandoned; an accumulator that fails is replaced with its client."""
         try:
-            await sender.run()
+            await accumulator.run()
         except Exception as error:  # noqa: BLE001 - the process goes on, with another one
             report("publish.failed", error)
-            self._judge(sender, "", UnknownError(problem_of(error)))
+            self._judge(accumulator, "", UnknownError(problem_of(error)))
 
-    def _sender_on(self, client: AIOKafkaClient) -> Sender:
+    def _accumulator_on(self, client: AIOKafkaClient) -> RecordAccumulator:
         def judge(topic: str, error: Exception) -> PublishError:
-            return self._judge(sender, topic, error)
+            return self._judge(accumulator, topic, error)
 
-        sender = Sender(
+        accumulator = RecordAccumulator(
             client,
             timeout_seconds=self._timeout,
             retry_seconds=self._timeout * CLIENT_SHARE,
@@ -163,25 +163,25 @@ class KafkaPublisher:
             spread=self._spread_over,
             metrics=self._metrics,
         )
-        return sender
+        return accumulator
 
-    def _judge(self, sender: Sender, topic: str, error: Exception) -> PublishError:
-        """What a failure says about the client behind `sender`."""
+    def _judge(self, accumulator: RecordAccumulator, topic: str, error: Exception) -> PublishError:
+        """Find what a failure says about the client behind `accumulator`."""
         if isinstance(error, _RECORD_ERRORS):
             self._report_refusal(topic, error)
             return RecordRefusedError(f"refused for {topic}: {broker_words(error)}")
         cause = broker_words(error)
-        if sender is self._sender:  # many records may find out at once that it is broken
+        if accumulator is self._accumulator:  # many records may find out at once that it is broken
             self._lose(cause)
             self._replace.set()
             self._report(f"Kafka does not take records: {cause}")
         return PublishError(cause)
 
     def _lose(self, cause: str) -> None:
-        sender, self._sender = self._sender, None
+        accumulator, self._accumulator = self._accumulator, None
         self._connected.clear()
-        if sender is not None:
-            sender.abandon(PublishError(cause))
+        if accumulator is not None:
+            accumulator.abandon(PublishError(cause))
 
     def _report_refusal(self, topic: str, error: KafkaError) -> None:
         """Log a kind of refusal once a minute: every record for a topic may meet the same one."""
@@ -192,13 +192,13 @@ class KafkaPublisher:
             log.warning("publish.refused", topic=topic, reason=broker_words(error))
 
     async def _connect(self) -> AIOKafkaClient:
-        """A client that reached a broker, however long that takes."""
+        """Return a client that reached a broker, however long that takes."""
         for attempt in itertools.count():
             try:
                 client = await _started(self._options, self._timeout)
             except Exception as error:  # noqa: BLE001 - whatever a broker answers, it may answer otherwise later
                 expected = isinstance(error, KafkaError | OSError)  # TimeoutError is an OSError
-                why = await refusal(self._options) or (broker_words(error) if expected else problem_of(error))
+                why = await diagnose(self._options) or (broker_words(error) if expected else problem_of(error))
                 self._report(f"Kafka cannot be reached: {why}")
                 await asyncio.sleep(min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(attempt, 16)))
             else:
@@ -219,11 +219,11 @@ class KafkaPublisher:
     async def _look(self, client: AIOKafkaClient) -> bool:
         """Whether the brokers answer; what they say of our topics is reported."""
         if not await _reachable(client):
-            why = await refusal(self._options)
+            why = await diagnose(self._options)
             self._report(f"Kafka does not answer: {why}" if why else "Kafka does not answer")
             return False
         await self._watched.look({topic: _partitions(client, topic) for topic in self._topics})
-        if not self._replace.is_set():  # else a sender failed meanwhile: not available before it is replaced
+        if not self._replace.is_set():  # else an accumulator failed meanwhile: not available before it is replaced
             self._report(self._missing_topic(client) or self._watched.problem)
         return True
 
@@ -269,7 +269,7 @@ async def _started(options: Mapping[str, Any], seconds: float) -> AIOKafkaClient
 
 
 def _partitions(client: AIOKafkaClient, topic: str) -> int:
-    """How many the topic has; 0 when it is not seen."""
+    """Count the partitions of a topic; 0 when it is not seen."""
     return len(client.cluster.partitions_for_topic(topic) or ())
 
 

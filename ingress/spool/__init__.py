@@ -1,1 +1,1 @@
-"""The durable spool: where accepted records wait on the local disk while Kafka does not take them."""
+"""Keeps accepted records on the local disk while Kafka does not take them."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol, TypeAlias
 
-from ingress.ports import Record
+from ingress.ports import OutgoingRecord
 from ingress.spool.model import Row
 from ingress.spool.spool import Spool
 from runtime.errors import PublishError, RecordRefusedError, SpoolUnavailableError
@@ -32,10 +32,10 @@ log = logger(__name__)
 
 
 class Broker(Protocol):
-    """A publisher that knows whether it can publish."""
+    """Publishes, and knows whether it can now."""
 
-    def publish(self, record: Record) -> asyncio.Future[None]:
-        """As `Publisher.publish`; the future is the caller's, who may fail it when it waits no longer."""
+    def publish(self, record: OutgoingRecord) -> asyncio.Future[None]:
+        """Publish as `Publisher` does; the future is the caller's, who may fail it when it waits no longer."""
 
     @property
     def connected(self) -> bool:

@@ -1,5 +1,6 @@
-"""The spool's file among files: made for its owner only, set aside when it is bad; what its errors mean."""
+"""Makes the spool's file for its owner only and one process at a time, quarantines a bad one, converts its errors."""
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -7,9 +8,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from runtime.errors import SpoolUnavailableError
+from runtime.errors import RefusedError, SpoolUnavailableError
 
 FILE_NAME = "spool.sqlite3"
+LOCK_NAME = "spool.lock"
+DIRECTORY_MODE = 0o700
 BESIDE = ("", "-wal", "-shm")  # the file, and what SQLite keeps beside it
 OWNER_ONLY = 0o600  # bodies are personal data
 
@@ -18,10 +21,43 @@ _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_READONL
 
 
 class DamagedError(Exception):
-    """The file is corrupt or read-only: it must be set aside."""
+    """The file is corrupt or read-only: it must be quarantined."""
 
 
-def set_aside(path: Path, now: datetime | None = None) -> Path:
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold the spool's directory alone, which is made if it is missing: two processes would send records out of order.
+
+    The kernel lets go when the process dies.
+
+    Raises:
+        RefusedError: another process has it, or it cannot be written.
+    """
+    try:
+        directory.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+        descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT, OWNER_ONLY)
+    except OSError as error:
+        raise RefusedError(f"the spool directory {directory} cannot be written: {error.strerror}") from error
+    try:
+        _lock(descriptor, directory)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, directory: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+        raise RefusedError(
+            f"the spool directory {directory} is in use by another process (pid {holder}): each ingress needs its own"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+
+
+def quarantine(path: Path, now: datetime | None = None) -> Path:
     """Rename the file and what is beside it, so that SQLite still finds the parts together; returns the new name.
 
     Raises:

@@ -1,40 +1,75 @@
-"""What lies in the spool, and how its headers are written. Pure."""
+"""Defines what lies in the spool, what its writer thread is asked for, and how headers are written. Pure."""
 
+import asyncio
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from ingress.ports import Record
+from ingress.ports import OutgoingRecord
 from schemas.headers import Headers
 
-# Keys are counted by lane, so that memory does not grow with the spool. Calls that share a lane wait for each other.
-LANES = 4096
+# Keys are counted by hash bucket: memory does not grow with the spool, and calls that share one wait for each other.
+BUCKETS = 4096
 _LENGTHS = struct.Struct(">HI")  # of a header's name and value
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One spooled record; rows leave in the order of their ids. `spooled_at` is in milliseconds of Unix time."""
+    """Is one spooled record; rows leave in the order of their ids. `spooled_at` is in milliseconds of Unix time."""
 
     id: int
-    record: Record
+    record: OutgoingRecord
     spooled_at: int
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much may wait, and for how long, before new records are refused. Nothing is ever dropped."""
+class SpoolLimits:
+    """Limits how much may wait, and for how long, before new records are refused. Nothing is ever dropped."""
 
     max_bytes: int
     max_age_seconds: float
 
 
-def lane_of(key: bytes) -> int:
-    """The lane of a key."""
-    return zlib.crc32(key) % LANES
+@dataclass(frozen=True, slots=True, eq=False)
+class Append:
+    """Asks to store a record; answered after the fsync. `spooled_at` is in milliseconds of Unix time."""
+
+    record: OutgoingRecord
+    spooled_at: int
+    size: int
+    answer: asyncio.Future[None]
 
 
-def size_of(record: Record) -> int:
+@dataclass(frozen=True, slots=True, eq=False)
+class Delete:
+    """Asks to remove rows; answered with the ids that were there."""
+
+    rows: Sequence[Row]
+    answer: asyncio.Future[set[int]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """Asks for the oldest rows after an id, at least one if there is any."""
+
+    after: int
+    max_rows: int
+    max_bytes: int
+    answer: asyncio.Future[list[Row]]
+
+
+Request: TypeAlias = Append | Delete | Read
+Result: TypeAlias = set[int] | list[Row] | None
+
+
+def bucket_of(key: bytes) -> int:
+    """The bucket in which a key is counted."""
+    return zlib.crc32(key) % BUCKETS
+
+
+def size_of(record: OutgoingRecord) -> int:
     """Bytes that count against the spool's bound: key, value and headers."""
     headers = sum(len(name) + len(value) for name, value in record.headers)
     return len(record.key or b"") + len(record.value) + headers

@@ -1,4 +1,4 @@
-"""The publisher with a spool behind it: what Kafka does not acknowledge soon is durable on the local disk instead.
+"""Publishes to Kafka, and falls back to the local disk for what Kafka does not acknowledge soon.
 
 Records of one key leave in the order in which they came: one at a time is under way, and one whose key may have earlier
 records in the spool goes behind them.
@@ -8,13 +8,12 @@ import asyncio
 import time
 from collections import deque
 
-from ingress.http.deadlines import Deadlines
-from ingress.ports import Record
+from ingress.metrics import SpoolMetrics
+from ingress.ports import OutgoingRecord
 from ingress.spool.drain import Broker, Drain
 from ingress.spool.spool import Spool
 from runtime.errors import PublishError, RecordRefusedError, SpoolUnavailableError
 from runtime.logs import logger
-from runtime.metrics import SpoolMetrics
 
 # For the disk, not for Kafka: an fsync takes milliseconds.
 SPOOL_SECONDS = 8.0
@@ -23,8 +22,38 @@ SAY_SECONDS = 10.0  # between two log lines that say the same: a slow broker may
 log = logger(__name__)
 
 
-class SpoolingPublisher:
-    """Publishes while `run` runs beside it."""
+class Deadlines:
+    """Lets nobody wait longer than `seconds`, by one timer of the event loop for all instead of one for each."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._due: dict[asyncio.Future[None], float] = {}  # in the order of their ends
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, future: asyncio.Future[None]) -> None:
+        """Fail a future with TimeoutError if it is not done in time, until `forget`."""
+        self._due[future] = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._seconds, self._end)
+
+    def forget(self, future: asyncio.Future[None]) -> None:
+        """Let a future that was watched go."""
+        del self._due[future]
+
+    def _end(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for future, end in self._due.items():
+            if end > now:
+                self._timer = self._loop.call_at(end, self._end)
+                break
+            if not future.done():
+                future.set_exception(TimeoutError(f"not done in {self._seconds:g} s"))
+
+
+class FallbackPublisher:
+    """Makes records durable in Kafka or the spool, which it drains while `run` runs beside it."""
 
     def __init__(
         self, broker: Broker, spool: Spool, *, after_seconds: float, max_direct: int, metrics: SpoolMetrics
@@ -42,8 +71,8 @@ class SpoolingPublisher:
         self._suspended = False
         self._said_at = -SAY_SECONDS
         self._said = False
-        # Keys under way, with those that wait for their turn.
-        self._turns: dict[bytes, deque[asyncio.Future[None]] | None] = {}
+        # Keys under way, each with the later records that wait.
+        self._waiting_by_key: dict[bytes, deque[asyncio.Future[None]] | None] = {}
 
     async def run(self) -> None:
         """Drain the spool until cancelled."""
@@ -55,22 +84,22 @@ class SpoolingPublisher:
         return self._spool.refusal
 
     def note(self) -> str | None:
-        """What is in the spool, in words, or None."""
+        """Say what is in the spool, or None."""
         if not self._spool.records:
             return None
         return f"{self._spool.records} records wait in the spool, the oldest for {self._spool.oldest_age:.0f} s"
 
-    async def publish(self, record: Record) -> None:
+    async def publish(self, record: OutgoingRecord) -> None:
         """Return once Kafka's in-sync replicas or the local disk have the record.
 
         Raises:
             PublishError: neither took it.
         """
         key = record.key
-        if key in self._turns:
-            await self._turn(key)
+        if key in self._waiting_by_key:
+            await self._wait_for_earlier(key)
         elif key is not None:
-            self._turns[key] = None
+            self._waiting_by_key[key] = None
         try:
             if self._may_go_direct(key):
                 future = self._broker.publish(record)
@@ -86,7 +115,7 @@ class SpoolingPublisher:
                 finally:
                     self._soon.forget(future)
                     self._direct -= 1
-            spooling = self._append(record)
+            spooling = self._spool.append(record)
         finally:
             if key is not None:
                 self._pass_on(key)  # one that is on its way into the spool is before whoever comes next
@@ -106,10 +135,7 @@ class SpoolingPublisher:
         elif not isinstance(error, RecordRefusedError):
             self._suspend(str(error))
 
-    def _append(self, record: Record) -> "asyncio.Future[None]":
-        return self._spool.append(record)
-
-    async def _durable(self, spooling: "asyncio.Future[None]") -> None:
+    async def _durable(self, spooling: asyncio.Future[None]) -> None:
         try:
             async with asyncio.timeout(SPOOL_SECONDS):
                 await spooling
@@ -131,25 +157,25 @@ class SpoolingPublisher:
                 self._said = False
                 log.info("spool.drains", records=self._spool.records)
 
-    async def _turn(self, key: bytes) -> None:
+    async def _wait_for_earlier(self, key: bytes) -> None:
         """Wait until every earlier record of the key is acknowledged or in the spool."""
-        waiting = self._turns[key]
+        waiting = self._waiting_by_key[key]
         if waiting is None:
-            waiting = self._turns[key] = deque()
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting.append(turn)
+            waiting = self._waiting_by_key[key] = deque()
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(woken)
         try:
-            await turn
+            await woken
         except asyncio.CancelledError:
-            if not turn.cancelled():  # it was ours already
+            if not woken.cancelled():  # it was ours already
                 self._pass_on(key)
             raise
 
     def _pass_on(self, key: bytes) -> None:
-        waiting = self._turns[key]
+        waiting = self._waiting_by_key[key]
         while waiting:
-            turn = waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            woken = waiting.popleft()
+            if not woken.done():
+                woken.set_result(None)
                 return
-        del self._turns[key]
+        del self._waiting_by_key[key]

@@ -1,4 +1,4 @@
-"""The spool as the event loop sees it: what is in it, whether more fits, and how to write, read and delete."""
+"""Gives the event loop its view of the spool: what is in it, whether more fits, and how to write, read and delete."""
 
 import asyncio
 import time
@@ -7,16 +7,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from ingress.ports import Record
-from ingress.spool.files import FILE_NAME, DamagedError, set_aside
-from ingress.spool.lock import locked
-from ingress.spool.model import Bounds, Row, lane_of, size_of
-from ingress.spool.requests import Append, Delete, Read
+from ingress.metrics import SpoolMetrics
+from ingress.ports import OutgoingRecord
+from ingress.spool.files import FILE_NAME, DamagedError, locked, quarantine
+from ingress.spool.model import Append, Delete, Read, Row, SpoolLimits, bucket_of, size_of
 from ingress.spool.store import RESERVE_NAME, Contents, Store
-from ingress.spool.writer import Damage, Settled, Writer
+from ingress.spool.writer import Damage, GroupResult, Writer
 from runtime.errors import RefusedError, SpoolFullError, SpoolUnavailableError
 from runtime.logs import logger
-from runtime.metrics import SpoolMetrics
 
 REPORT_SECONDS = 60.0
 
@@ -24,12 +22,12 @@ log = logger(__name__)
 
 
 class Spool:
-    """An open spool; make one with `open_spool`."""
+    """Is an open spool; `open_spool` makes one."""
 
-    def __init__(self, store: Store, contents: Contents, bounds: Bounds, metrics: SpoolMetrics) -> None:
+    def __init__(self, store: Store, contents: Contents, limits: SpoolLimits, metrics: SpoolMetrics) -> None:
         self._loop = asyncio.get_running_loop()
         self._contents = contents
-        self._bounds = bounds
+        self._limits = limits
         self._metrics = metrics
         self._problem: str | None = None
         self._reported_at = -REPORT_SECONDS
@@ -39,7 +37,7 @@ class Spool:
         metrics.records.set_function(lambda: self.records)
         metrics.bytes.set_function(lambda: self.size)
         metrics.oldest_age.set_function(lambda: self.oldest_age)
-        metrics.max_bytes.set(bounds.max_bytes)
+        metrics.max_bytes.set(limits.max_bytes)
         metrics.usable.set_function(lambda: self.refusal is None)
 
     @property
@@ -65,13 +63,13 @@ class Spool:
 
     def busy(self, key: bytes) -> bool:
         """Whether an earlier record of this key may be in the spool: a later one must go behind it."""
-        return self._contents.lanes[lane_of(key)] > 0
+        return self._contents.buckets[bucket_of(key)] > 0
 
     def listen(self, changed: Callable[[], None]) -> None:
         """Have `changed` called when there is more to read."""
         self._listeners.append(changed)
 
-    def append(self, record: Record) -> asyncio.Future[None]:
+    def append(self, record: OutgoingRecord) -> asyncio.Future[None]:
         """Put a record behind all others; it is durable when the future is done.
 
         The record counts at once, so that later ones of its key line up. The future fails with SpoolUnavailableError.
@@ -91,7 +89,7 @@ class Spool:
         return answer
 
     async def read(self, *, after: int, max_rows: int, max_bytes: int) -> list[Row]:
-        """The oldest rows with an id above `after`.
+        """Read the oldest rows with an id above `after`.
 
         Raises:
             SpoolUnavailableError: the disk does not give them.
@@ -110,20 +108,20 @@ class Spool:
         return answer
 
     def _full(self, size: int) -> str | None:
-        if self._contents.bytes + size > self._bounds.max_bytes:
-            return f"the spool is full: it holds {self._contents.bytes} of {self._bounds.max_bytes} bytes"
-        if self.oldest_age > self._bounds.max_age_seconds:
+        if self._contents.bytes + size > self._limits.max_bytes:
+            return f"the spool is full: it holds {self._contents.bytes} of {self._limits.max_bytes} bytes"
+        if self.oldest_age > self._limits.max_age_seconds:
             return f"the spool's oldest record has waited for {self.oldest_age:.0f} s"
         return None
 
-    def _count(self, record: Record, size: int, step: int) -> None:
+    def _count(self, record: OutgoingRecord, size: int, step: int) -> None:
         contents = self._contents
         contents.records += step
         contents.bytes += step * size
         if record.key is not None:
-            contents.lanes[lane_of(record.key)] += step
+            contents.buckets[bucket_of(record.key)] += step
 
-    def _settle(self, settled: Settled) -> None:
+    def _settle(self, settled: GroupResult) -> None:
         if settled.damage is not None:
             self._forget(settled.damage)
         spooled = 0
@@ -137,7 +135,7 @@ class Spool:
                     spooled += 1
                 case Delete(rows=rows), set():
                     for row in rows:
-                        if row.id in result:  # rows of a file that was set aside are not in the new one
+                        if row.id in result:  # rows of a quarantined file are not in the new one
                             self._count(row.record, size_of(row.record), -1)
                 case _:
                     pass
@@ -150,8 +148,8 @@ class Spool:
                 changed()
 
     def _forget(self, damage: Damage) -> None:
-        """The file is another one now: it holds only what is being written."""
-        report_set_aside(damage, self._metrics)
+        """Count anew: the file is another one now, and holds only what is being written."""
+        report_quarantine(damage, self._metrics)
         self._contents = Contents()
         for append in self._unsettled:
             self._count(append.record, append.size, 1)
@@ -166,22 +164,22 @@ class Spool:
         self._problem = problem
 
 
-def report_set_aside(damage: Damage, metrics: SpoolMetrics) -> None:
+def report_quarantine(damage: Damage, metrics: SpoolMetrics) -> None:
     """Say loudly that an operator must look at a file."""
-    metrics.set_aside.inc()
+    metrics.quarantined.inc()
     log.error("spool.set_aside", file=str(damage.path), reason=damage.reason)
 
 
 @asynccontextmanager
-async def open_spool(directory: Path, bounds: Bounds, metrics: SpoolMetrics) -> AsyncIterator[Spool]:
-    """The spool in a directory, for this process alone. A damaged file is set aside and a new one begun.
+async def open_spool(directory: Path, limits: SpoolLimits, metrics: SpoolMetrics) -> AsyncIterator[Spool]:
+    """Open the spool in a directory, for this process alone. A damaged file is quarantined and a new one begun.
 
     Raises:
         RefusedError: another process has the directory, or it cannot be written.
     """
     with locked(directory):
         store, contents = await asyncio.to_thread(_open, directory, metrics)
-        spool = Spool(store, contents, bounds, metrics)
+        spool = Spool(store, contents, limits, metrics)
         if contents.records:
             log.warning("spool.found", records=contents.records, bytes=contents.bytes, oldest_age=spool.oldest_age)
         spool.writer.start()
@@ -199,7 +197,7 @@ def _open(directory: Path, metrics: SpoolMetrics) -> tuple[Store, Contents]:
         try:
             store = Store(path)
         except DamagedError as error:
-            report_set_aside(Damage(set_aside(path), str(error)), metrics)
+            report_quarantine(Damage(quarantine(path), str(error)), metrics)
             store = Store(path)
         except SpoolUnavailableError:  # a full disk may have no room even for opening
             path.with_name(RESERVE_NAME).unlink(missing_ok=True)

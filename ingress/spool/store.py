@@ -1,4 +1,4 @@
-"""The spool's file: SQLite, write-ahead log, an fsync for each transaction. Blocking; one thread uses it at a time.
+"""Keeps records in the spool's file: SQLite, write-ahead log, an fsync for each transaction. Blocking; for one thread.
 
 Statements are few and large on purpose: Python's sqlite3 lets go of the interpreter for each row and each statement,
 and has to wait for a busy event loop to get it back.
@@ -16,10 +16,20 @@ from typing import Any
 
 import orjson
 
-from ingress.ports import Record
+from ingress.ports import OutgoingRecord
 from ingress.spool.files import OWNER_ONLY, DamagedError, create, sqlite_errors
-from ingress.spool.model import LANES, Row, decode_headers, encode_headers, lane_of
-from ingress.spool.requests import Append, Delete, Read, Request, Result
+from ingress.spool.model import (
+    BUCKETS,
+    Append,
+    Delete,
+    Read,
+    Request,
+    Result,
+    Row,
+    bucket_of,
+    decode_headers,
+    encode_headers,
+)
 from runtime.errors import RefusedError, SpoolUnavailableError
 
 VERSION = 1
@@ -60,16 +70,16 @@ _OLDEST = "SELECT spooled_at FROM record ORDER BY id LIMIT 1"
 
 @dataclass(slots=True)
 class Contents:
-    """What the file holds, in sum."""
+    """Sums up what the file holds."""
 
     records: int = 0
     bytes: int = 0
     oldest_at: int | None = None
-    lanes: "array[int]" = field(default_factory=lambda: array("L", bytes(array("L").itemsize * LANES)))
+    buckets: "array[int]" = field(default_factory=lambda: array("L", bytes(array("L").itemsize * BUCKETS)))
 
 
 class Store:
-    """The open file."""
+    """Is the open file of the spool."""
 
     def __init__(self, path: Path, *, last_id: int = 0) -> None:
         """Open the file or begin it; a new one counts its ids on from `last_id`.
@@ -141,14 +151,13 @@ class Store:
         return row[0] if row else None
 
     def contents(self) -> Contents:
-        """Count everything."""
         found = Contents(oldest_at=self.oldest_at())
         with sqlite_errors():
             for key, size in self._connection.execute("SELECT key, size FROM record"):
                 found.records += 1
                 found.bytes += size
                 if key is not None:
-                    found.lanes[lane_of(key)] += 1
+                    found.buckets[bucket_of(key)] += 1
         return found
 
     def shrink(self) -> None:
@@ -238,7 +247,7 @@ class Store:
 
 def _row(columns: Sequence[Any]) -> Row:
     number, topic, key, value, headers, spooled_at = columns
-    record = Record(
+    record = OutgoingRecord(
         topic,
         None if key is None else bytes.fromhex(key),
         bytes.fromhex(value),

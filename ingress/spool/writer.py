@@ -1,4 +1,4 @@
-"""The one thread that works on the spool's file: takes what waits, makes it one transaction, answers all at once."""
+"""Works on the spool's file in one thread: takes what waits, makes it one transaction, answers all at once."""
 
 import asyncio
 import queue
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from ingress.spool.files import DamagedError, set_aside
-from ingress.spool.requests import Append, Request, Result
+from ingress.spool.files import DamagedError, quarantine
+from ingress.spool.model import Append, Request, Result
 from ingress.spool.store import DISK_FULL, Store
 from runtime.errors import RefusedError, SpoolUnavailableError
 from runtime.failures import report
@@ -23,15 +23,15 @@ REOPEN_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A file that was set aside, and why."""
+    """Names a file that was quarantined, and why."""
 
     path: Path
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """What became of one group. `damage` happened before these results; `problem` is why appends fail, or None."""
+class GroupResult:
+    """Tells what became of one group; `damage` happened before that, `problem` is why appends fail, or None."""
 
     results: Sequence[tuple[Request, Result | Exception]]
     oldest_at: int | None
@@ -40,7 +40,7 @@ class Settled:
 
 
 #: Called on the event loop.
-Settle: TypeAlias = Callable[[Settled], None]
+Settle: TypeAlias = Callable[[GroupResult], None]
 
 
 class Writer:
@@ -58,7 +58,6 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
         self._thread.start()
 
     def put(self, request: Request) -> None:
@@ -106,8 +105,8 @@ class Writer:
         """Whether a full disk has room again: asked while nobody asks for anything, since nobody may."""
         return self._store is not None and not self._store.reserved and self._store.reserve()
 
-    def _safely(self, group: Sequence[Request]) -> Settled:
-        """The edge of the thread: a fault of ours fails one group, and the file is opened anew for the next."""
+    def _safely(self, group: Sequence[Request]) -> GroupResult:
+        """Carry out, but let a fault of ours fail one group only; the file is opened anew for the next."""
         try:
             return self._carry_out(group)
         except Exception as error:  # noqa: BLE001 - one group's
@@ -116,9 +115,9 @@ class Writer:
                 self._store.close()
                 self._store = None
             failed = SpoolUnavailableError(f"the spool's writer failed: {type(error).__name__}")
-            return Settled([(request, failed) for request in group], None, None, str(failed))
+            return GroupResult([(request, failed) for request in group], None, None, str(failed))
 
-    def _carry_out(self, group: Sequence[Request]) -> Settled:
+    def _carry_out(self, group: Sequence[Request]) -> GroupResult:
         damage = None
         try:
             try:
@@ -127,14 +126,14 @@ class Writer:
                 damage = self._replace(str(error))
                 results = self._opened().apply(group)
             problem = None if self._opened().reserved else DISK_FULL
-            return Settled(list(zip(group, results, strict=True)), self._oldest_at(), damage, problem)
+            return GroupResult(list(zip(group, results, strict=True)), self._oldest_at(), damage, problem)
         except (DamagedError, SpoolUnavailableError) as error:
             return self._without_appends(group, damage, SpoolUnavailableError(str(error)))
 
     def _without_appends(
         self, group: Sequence[Request], damage: Damage | None, error: SpoolUnavailableError
-    ) -> Settled:
-        """A full disk may still give room back."""
+    ) -> GroupResult:
+        """Fail appends and try the rest: a full disk may still give room back."""
         appends = [request for request in group if isinstance(request, Append)]
         others = [request for request in group if not isinstance(request, Append)]
         settled: list[tuple[Request, Result | Exception]] = [(append, error) for append in appends]
@@ -143,7 +142,7 @@ class Writer:
         except (DamagedError, SpoolUnavailableError) as other:
             results = [SpoolUnavailableError(str(other))] * len(others)
         settled += zip(others, results, strict=True)
-        return Settled(settled, self._oldest_at(), damage, str(error))
+        return GroupResult(settled, self._oldest_at(), damage, str(error))
 
     def _insist(self, others: Sequence[Request]) -> Sequence[Result]:
         try:
@@ -159,14 +158,14 @@ class Writer:
             return None  # the next transaction finds out what is wrong
 
     def _replace(self, reason: str) -> Damage:
-        """Set the file aside and begin another.
+        """Quarantine the file and begin another.
 
         Raises:
             SpoolUnavailableError: the disk does not let us; tried again later.
         """
         damaged, self._store = self._store, None
         try:
-            path = set_aside(self._path)
+            path = quarantine(self._path)
         except OSError as error:
             raise SpoolUnavailableError(f"the spool cannot be set aside ({reason}): {error.strerror}") from error
         finally:

@@ -29,10 +29,9 @@ from aiokafka.errors import (
 
 from ops.kit.errors import AWAY, KafkaAwayError, NotAuthorizedError, NotFoundError, OpsError, UsageError
 from runtime.broker_errors import broker_words
-from runtime.connection_diagnosis import refusal
+from runtime.connection_diagnosis import diagnose
 from runtime.errors import OpenTransactionError, RefusedError
-from runtime.kafka import client_options, close_consumer, hear_coordinators
-from runtime.kafka_records import read_any_record
+from runtime.kafka import client_options, close_consumer
 from runtime.settings import KafkaSettings
 from schemas.topics import MAX_OUTPUT_BYTES
 
@@ -78,7 +77,6 @@ def kafka_errors(settings: KafkaSettings, *, transaction_ms: int | None = None) 
 async def admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client; errors inside the context are converted as in `kafka_errors`."""
     _quiet()
-    hear_coordinators()
     with kafka_errors(settings):
         with _setting_errors():
             options = client_options(settings, client_id=CLIENT_ID)
@@ -96,7 +94,6 @@ async def reader(
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without group or assignment; it commits nothing. Errors are converted as in `kafka_errors`."""
     _quiet()
-    read_any_record()
     with kafka_errors(settings):
         with _setting_errors():
             options = client_options(settings, client_id=CLIENT_ID)
@@ -118,7 +115,7 @@ async def reader(
 
 async def why_away(settings: KafkaSettings) -> str | None:
     """Tells why brokers do not answer, as far as another connection to them shows it; None if unknown."""
-    return await refusal(client_options(settings, client_id=CLIENT_ID))
+    return await diagnose(client_options(settings, client_id=CLIENT_ID))
 
 
 async def _start(client: AIOKafkaAdminClient | AIOKafkaConsumer, options: Mapping[str, Any]) -> None:
@@ -127,7 +124,7 @@ async def _start(client: AIOKafkaAdminClient | AIOKafkaConsumer, options: Mappin
         with _setting_errors():
             await client.start()
     except KafkaConnectionError as error:
-        why = await refusal(options)
+        why = await diagnose(options)
         if why is None:
             raise
         raise NotAuthorizedError(f"no connection to Kafka: {why}") from error

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
-from ingress.ports import Record
+from ingress.ports import OutgoingRecord
 from ingress.spool.files import FILE_NAME
 from ingress.spool.model import Row, decode_headers
 from ops.kit.errors import DiffersError, NotFoundError, OpsError
@@ -87,7 +87,7 @@ def rows(directory: Path) -> Iterator[Row]:
         for number, topic, key, value, headers, spooled_at in connection.execute(
             "SELECT id, topic, key, value, headers, spooled_at FROM record ORDER BY id"
         ):
-            yield Row(number, Record(topic, key, value, decode_headers(headers)), spooled_at)
+            yield Row(number, OutgoingRecord(topic, key, value, decode_headers(headers)), spooled_at)
 
 
 @contextmanager

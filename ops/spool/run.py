@@ -12,8 +12,9 @@ from prometheus_client import CollectorRegistry
 from rich.table import Table
 
 from ingress.kafka.publisher import KafkaPublisher
+from ingress.metrics import IngressMetrics, SpoolMetrics
 from ingress.spool.drain import Drain
-from ingress.spool.model import Bounds
+from ingress.spool.model import SpoolLimits
 from ingress.spool.spool import Spool, open_spool
 from ops.kit.change import Change
 from ops.kit.errors import UnsafeError, UsageError
@@ -24,14 +25,13 @@ from ops.spool.read import SpoolSummary, summary
 from ops.spool.show import notes, tables
 from runtime.errors import RefusedError
 from runtime.kafka import client_options
-from runtime.metrics import IngressMetrics, SpoolMetrics
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames, topic_named
 
 PUBLISH_SECONDS = 8.0
 STUCK_SECONDS = 20.0  # without any progress: Kafka is away, or refuses what is left
 LOOK_SECONDS = 0.1
-_NO_BOUNDS = Bounds(max_bytes=2**62, max_age_seconds=2**31)
+_NO_LIMITS = SpoolLimits(max_bytes=2**62, max_age_seconds=2**31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ async def drain(settings: KafkaSettings, directory: Path, topics: list[str], adv
         raise UsageError(str(error)) from error
     registry = CollectorRegistry()
     try:
-        async with open_spool(directory, _NO_BOUNDS, SpoolMetrics(registry)) as spool:
+        async with open_spool(directory, _NO_LIMITS, SpoolMetrics(registry)) as spool:
             publisher = KafkaPublisher(
                 options, topics=with_partners(topics), timeout_seconds=PUBLISH_SECONDS, metrics=IngressMetrics(registry)
             )

@@ -23,9 +23,8 @@ from processors.pipeline import SLICE_RECORDS
 from processors.postgres_pool import make_pool
 from processors.postgres_state import PartitionState, PostgresState
 from processors.service import GC_OBJECTS
+from runtime.aiokafka_fixes import fetch_bare_records
 from runtime.errors import PipelineError
-from runtime.kafka import fetch_bare_records
-from runtime.kafka_records import read_any_record
 from runtime.lifecycle import calm_garbage_collection
 from runtime.settings import load
 from schemas.topics import TopicNames
@@ -106,7 +105,6 @@ def main() -> None:
     """Parse, work, and end with one line when something stands against it."""
     calm_garbage_collection(objects=GC_OBJECTS)
     fetch_bare_records()
-    read_any_record()
     rate, *arguments = sys.argv[1:]
     ranges = []
     for argument in arguments:

@@ -1,1 +1,1 @@
-"""The demo: the whole system as real processes on this machine, measured, and checked against what must hold."""
+"""Runs the whole system as real processes on this machine, measures it, and checks what must hold."""

@@ -1,4 +1,4 @@
-"""What must hold after the demo: pure checks of what was observed against what was posted."""
+"""Checks what must hold after the demo: what was observed against what was posted. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ STARTED_AT = "2026-01-02T15:00:00.000Z"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the checklist; `detail` says what was found."""
+    """Is one line of the checklist; `detail` says what was found."""
 
     name: str
     holds: bool
@@ -27,7 +27,7 @@ class Check:
 
 
 def check_all(observed: Observed, wanted: Expected, steps: Sequence[Step]) -> list[Check]:
-    """The checklist; `steps` are the scenario's, whose answers were kept in order."""
+    """Make the checklist; `steps` are the scenario's, whose answers were kept in order."""
     return [
         *_specification_values(observed),
         _specification_id(observed),

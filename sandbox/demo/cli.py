@@ -1,4 +1,4 @@
-"""`ringover-ops demo`: the whole system on this machine, measured and checked."""
+"""Runs `ringover-ops demo`: the whole system on this machine, measured and checked."""
 
 from pathlib import Path
 from typing import Annotated

@@ -12,8 +12,8 @@ from ops.lag.read import read_lag
 from ops.tail.run import TailOptions, follow
 from runtime.postgres import connect_blocking
 from runtime.settings import KafkaSettings
-from sandbox.demo.observed import Observed, Seen, StateRow
-from sandbox.demo.progress import Steps
+from sandbox.demo.observed import Observed, SeenRecords, StateRow
+from sandbox.demo.progress import StepDisplay
 from sandbox.demo.services import Access
 from sandbox.demo.traffic import post_load, post_scenario
 from sandbox.demo.workload import Step, expected, flatten
@@ -25,20 +25,20 @@ POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What to post: the scenario one by one, then the calls concurrently."""
+class Workload:
+    """Holds what to post: the scenario one by one, then the calls concurrently."""
 
     scenario: Sequence[Step]
     calls: Sequence[Sequence[Step]]
 
 
-async def exercise(settings: KafkaSettings, access: Access, plan: Plan, steps: Steps) -> Observed:
+async def exercise(settings: KafkaSettings, access: Access, plan: Workload, steps: StepDisplay) -> Observed:
     """Post everything, wait until all of it is processed and seen, and read the state table.
 
     Raises:
         OpsError: something stopped answering.
     """
-    seen = Seen(TopicNames(settings.kafka_topic_prefix))
+    seen = SeenRecords(TopicNames(settings.kafka_topic_prefix))
     stop, ready = asyncio.Event(), asyncio.Event()
     wanted = expected([*plan.scenario, *flatten(plan.calls)])
     with _first_error():
@@ -59,7 +59,7 @@ async def exercise(settings: KafkaSettings, access: Access, plan: Plan, steps: S
 
 @contextmanager
 def _first_error() -> Iterator[None]:
-    """One line says enough: when the ingress is gone, every connection reports it."""
+    """Raise one error of several: when the ingress is gone, every connection reports it."""
     try:
         yield
     except ExceptionGroup as group:
@@ -75,7 +75,7 @@ def _leaf(error: Exception) -> Exception:
     return error
 
 
-async def _watch(settings: KafkaSettings, seen: Seen, stop: asyncio.Event, ready: asyncio.Event) -> None:
+async def _watch(settings: KafkaSettings, seen: SeenRecords, stop: asyncio.Event, ready: asyncio.Event) -> None:
     topics = seen.topics
     options = TailOptions(
         topics=(topics.raw, *topics.outputs),
@@ -86,7 +86,7 @@ async def _watch(settings: KafkaSettings, seen: Seen, stop: asyncio.Event, ready
             seen.add(record, now=time.time())
 
 
-async def _settle(settings: KafkaSettings, seen: Seen, *, events: int, dead: int) -> int:
+async def _settle(settings: KafkaSettings, seen: SeenRecords, *, events: int, dead: int) -> int:
     """Wait until the group has no lag and the expected counts are seen, or for SETTLE_SECONDS; returns the lag left.
 
     The lag proves that no more will be emitted, the counts that the consumer has caught up.

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM of the demo: an orderly end from wherever it is."""
+"""Ends the demo in order at Ctrl-C or SIGTERM, wherever it is."""
 
 import asyncio
 import signal
@@ -32,7 +32,7 @@ class Interrupt:
             signal.signal(number, handler)
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """`asyncio.run` that a signal ends.
+        """Run a coroutine as `asyncio.run` does, until a signal ends it.
 
         Raises:
             AbortedError: a signal came.

@@ -1,4 +1,4 @@
-"""What the demo saw, read back from the topics and the state table: pure views over records."""
+"""Collects what the demo saw in the topics and the state table, and measures it: pure views over records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from schemas.topics import TopicNames
 
 @dataclass(frozen=True, slots=True)
 class SeenEvent:
-    """A normalized event, and when (seconds since 1970) a read-committed consumer saw it."""
+    """Holds a normalized event, and when (seconds since 1970) a read-committed consumer saw it."""
 
     record: Record
     headers: EventHeaders
@@ -28,15 +28,15 @@ class SeenEvent:
 
 @dataclass(frozen=True, slots=True)
 class SeenDead:
-    """A dead letter."""
+    """Holds a dead letter."""
 
     record: Record
     letter: DeadLetter
 
 
 @dataclass(slots=True)
-class Seen:
-    """Everything that a consumer of all topics has seen so far."""
+class SeenRecords:
+    """Holds everything that a consumer of all topics has seen so far."""
 
     topics: TopicNames
     events: list[SeenEvent] = field(default_factory=list)
@@ -44,7 +44,6 @@ class Seen:
     raw: list[Record] = field(default_factory=list)
 
     def add(self, record: Record, *, now: float) -> None:
-        """Sort one more record in."""
         if record.topic == self.topics.raw:
             self.raw.append(record)
         elif record.topic == self.topics.dead_letter:
@@ -55,7 +54,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class StateRow:
-    """One claim: its key, and how many records of the log have it."""
+    """Is one claim: its key, and how many records of the log have it."""
 
     key: str
     records: int
@@ -63,14 +62,14 @@ class StateRow:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The whole run; `answers` are the scenario's, in order, `refused` counts what the load had refused.
+    """Holds what was observed of the whole run; `answers` are the scenario's, in order.
 
     `posting_seconds` is how long the load took to be acknowledged.
     """
 
     answers: Sequence[Answer]
     load_answers: Sequence[Answer]
-    seen: Seen
+    seen: SeenRecords
     claims: Sequence[StateRow]
     conflicts: Sequence[str]
     lag_records: int
@@ -78,8 +77,8 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """What was measured over the load."""
+class LoadRates:
+    """Holds what was measured over the load."""
 
     webhooks: int
     webhooks_per_second: float
@@ -89,8 +88,8 @@ class Rates:
     p99_seconds: float
 
 
-def rates(observed: Observed, *, call_prefix: str) -> Rates:
-    """Rates and end-to-end times of the calls whose id begins with `call_prefix`."""
+def rates(observed: Observed, *, call_prefix: str) -> LoadRates:
+    """Measure rates and end-to-end times of the calls whose id begins with `call_prefix`."""
     events = [event for event in observed.seen.events if event.headers.subject.startswith(call_prefix)]
     received = {(record.partition, record.offset): _received_at(record) for record in observed.seen.raw}
     delays = sorted(event.seen_at - received[event.source] for event in events if event.source in received)
@@ -99,7 +98,7 @@ def rates(observed: Observed, *, call_prefix: str) -> Rates:
         first = min(received[event.source] for event in events if event.source in received)
         span = max(event.seen_at for event in events) - first
     count = len(observed.load_answers)
-    return Rates(
+    return LoadRates(
         webhooks=count,
         webhooks_per_second=count / observed.posting_seconds if observed.posting_seconds else 0.0,
         events=len(events),

@@ -1,4 +1,4 @@
-"""The demo's progress on stderr: what it does now, and how long each step took."""
+"""Shows on stderr what the demo does now, and how long each step took."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from ops.kit.output import stderr
 from ops.kit.progress import PlainColumn
 
 
-class Steps:
+class StepDisplay:
     """Prints one line per finished step; on a terminal also a spinner or a bar while it runs."""
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class Steps:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """One step of unknown length."""
+        """Show a step of unknown length."""
         begin = time.monotonic()
         columns = (SpinnerColumn(), PlainColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as shown:
@@ -29,7 +29,7 @@ class Steps:
 
     @contextmanager
     def bar(self, name: str, total: int) -> Iterator[Callable[[int], None]]:
-        """One step of known length; yields what to call with each advance."""
+        """Show a step of known length; yields what to call with each advance."""
         begin = time.monotonic()
         columns = (PlainColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as shown:

@@ -1,4 +1,4 @@
-"""The demo's findings as tables on stdout."""
+"""Prints the demo's findings as tables."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,13 +9,13 @@ from ops.kit.output import lines_of_cell, plain, table
 from ops.kit.times import duration
 from ops.send.show import SHORT_ID, answers_table
 from sandbox.demo.checks import SPECIFICATION_CALL, Check
-from sandbox.demo.observed import Observed, Rates, SeenEvent
+from sandbox.demo.observed import LoadRates, Observed, SeenEvent
 
 DUPLICATES_SHOWN = 6
 
 
-def print_report(console: Console, observed: Observed, rates: Rates) -> None:
-    """All tables but the checklist."""
+def print_report(console: Console, observed: Observed, rates: LoadRates) -> None:
+    """Print all tables but the checklist."""
     console.print(answers_table(observed.answers, title="What the ingress answered"))
     console.print(_events_table(observed))
     console.print(_duplicates_table(observed))
@@ -24,7 +24,7 @@ def print_report(console: Console, observed: Observed, rates: Rates) -> None:
 
 
 def print_checks(console: Console, checks: Sequence[Check]) -> None:
-    """The checklist, one line each."""
+    """Print the checklist, a line for each check."""
     for check in checks:
         mark = plain("✓ ", "green") if check.holds else plain("✗ ", "red")
         detail = f" ({check.detail})" if check.detail else ""
@@ -76,7 +76,7 @@ def _dead_letters_table(observed: Observed) -> Table:
     return table("Dead letters: the body as received, and why", columns, rows, right=("body bytes",))
 
 
-def _rates_table(rates: Rates) -> Table:
+def _rates_table(rates: LoadRates) -> Table:
     rows = [
         ("webhooks acknowledged", f"{rates.webhooks_per_second:,.0f} /s", f"{rates.webhooks:,} posted"),
         ("events committed", f"{rates.events_per_second:,.0f} /s", f"{rates.events:,} seen"),

@@ -1,7 +1,9 @@
-"""The demo from beginning to end: starts everything, exercises it, reports, checks, and stops everything."""
+"""Runs the demo from beginning to end: starts everything, exercises it, reports, checks, and stops everything."""
 
+import shlex
 import shutil
 import tempfile
+import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,29 +11,31 @@ from pathlib import Path
 from ops.kit.errors import EXIT_FAILED, EXIT_OK, OpsError, UsageError
 from ops.kit.output import say, shorten, stderr, stdout
 from ops.migrate.run import migrate, packaged_migrations
+from ops.send.samples import specification
 from ops.topics.run import apply_topics
 from runtime.settings import KafkaSettings
 from sandbox.demo.checks import check_all
-from sandbox.demo.exercise import Plan, exercise
+from sandbox.demo.exercise import Workload, exercise
 from sandbox.demo.interrupt import Interrupt
-from sandbox.demo.keep import serve
 from sandbox.demo.observed import rates
-from sandbox.demo.progress import Steps
+from sandbox.demo.progress import StepDisplay
 from sandbox.demo.report import print_checks, print_report
-from sandbox.demo.services import Access, services
+from sandbox.demo.services import Access, Services, services
 from sandbox.demo.workload import broken_steps, expected, flatten, generated_calls, specification_steps
 from sandbox.devstack.errors import AbortedError, DevstackError
 from sandbox.devstack.stack import Devstack, DevstackConfig
+from schemas.events import PATH_PREFIX
 
 EXIT_INTERRUPTED = 130  # as shells report SIGINT
 LOG_LINE_CHARACTERS = 300
 DEVSTACK = "devstack"  # its data below ours
 LOAD_PREFIX = "demo_call_"
+WATCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What the command line asked for."""
+    """Holds what the command line asked for."""
 
     calls: int
     keep: bool
@@ -67,7 +71,7 @@ def run_demo(options: DemoOptions) -> int:
 
 
 def _run(options: DemoOptions, directory: Path, interrupt: Interrupt) -> int:
-    steps = Steps()
+    steps = StepDisplay()
     with ExitStack() as running:
         with steps.step("starting Kafka and PostgreSQL"):
             stack = running.enter_context(
@@ -93,16 +97,48 @@ def _run(options: DemoOptions, directory: Path, interrupt: Interrupt) -> int:
 
 
 def _exercise_and_report(
-    options: DemoOptions, settings: KafkaSettings, access: Access, interrupt: Interrupt, steps: Steps
+    options: DemoOptions, settings: KafkaSettings, access: Access, interrupt: Interrupt, steps: StepDisplay
 ) -> int:
     scenario = [*specification_steps(), *broken_steps()]
-    plan = Plan(scenario, list(generated_calls(options.calls)))
+    plan = Workload(scenario, list(generated_calls(options.calls)))
     observed = interrupt.run(exercise(settings, access, plan, steps))
     console = stdout()
     print_report(console, observed, rates(observed, call_prefix=LOAD_PREFIX))
     checks = check_all(observed, expected([*scenario, *flatten(plan.calls)]), scenario)
     print_checks(console, checks)
     return EXIT_OK if all(check.holds for check in checks) else EXIT_FAILED
+
+
+def serve(started: Services, stack: Devstack, stop: threading.Event) -> None:
+    """Print addresses and commands, then wait for `stop`.
+
+    Raises:
+        DevstackError: a server or process ended by itself.
+    """
+    stdout().print(usage(started.access), soft_wrap=True)
+    while not stop.wait(WATCH_SECONDS):
+        if dead := stack.dead() or started.dead():
+            raise dead
+
+
+def usage(access: Access) -> str:
+    """Write what to type in another terminal."""
+    exports = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in access.env.items())
+    admin = "\n".join(f"  {name}: {url}/readyz  {url}/metrics" for name, url in access.admin_urls.items())
+    body = shlex.quote(specification("call-started").body.decode())
+    return f"""
+Everything runs until Ctrl-C. In another terminal:
+
+{exports}
+ringover-ops tail                     # normalized events as they come
+ringover-ops send --sample all --url {access.url}
+ringover-ops lag
+curl -i {access.url}{PATH_PREFIX}call-started -H 'Content-Type: application/json' \\
+  -H 'Authorization: Bearer {access.token}' -d {body}
+
+Probes and metrics:
+{admin}
+"""
 
 
 def _directory(chosen: Path | None) -> Path:

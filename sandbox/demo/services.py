@@ -1,4 +1,4 @@
-"""The project's own processes as children: one ingress and two processors, waited for, and stopped in order."""
+"""Runs the project's own processes as children: one ingress and two processors, waited for, and stopped in order."""
 
 import os
 import secrets
@@ -23,7 +23,7 @@ _OURS = ("KAFKA_", "DATABASE_", "INGRESS_", "PROCESSOR_", "LOG_")  # the caller'
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How to reach the running system; `env` is what every process and `ringover-ops` need."""
+    """Says how to reach the running system; `env` is what every process and `ringover-ops` need."""
 
     url: str
     secret: str
@@ -34,7 +34,7 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The running processes."""
+    """Holds the running processes."""
 
     access: Access
     children: tuple[Child, ...]

@@ -1,4 +1,4 @@
-"""The webhooks that the demo posts and what must become of each: pure, the same at every run."""
+"""Makes the webhooks that the demo posts, and says what must become of each: pure, the same at every run."""
 
 import json
 from collections import Counter
@@ -19,7 +19,7 @@ FIRST_CALL = datetime(2026, 1, 2, 16, tzinfo=UTC)
 
 
 class Fate(Enum):
-    """What must become of a webhook."""
+    """Says what must become of a webhook."""
 
     EVENT = auto()
     DUPLICATE = auto()
@@ -31,7 +31,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One webhook; `key` is the idempotency key of its event or of the event it repeats."""
+    """Is one webhook; `key` is the idempotency key of its event or of the event it repeats."""
 
     webhook: Webhook
     fate: Fate
@@ -40,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What must be found when all is processed."""
+    """Counts what must be found when all is processed."""
 
     keys: frozenset[IdempotencyKey]
     duplicates: int
@@ -50,12 +50,11 @@ class Expected:
 
     @property
     def dead_letters(self) -> int:
-        """How many."""
         return len(self.dead_bodies)
 
 
 def expected(steps: Iterable[Step]) -> Expected:
-    """Sums the fates up."""
+    """Sum up what must become of all webhooks."""
     steps = list(steps)
     count = Counter(step.fate for step in steps)
     dead = (Fate.DEAD_IN_INGRESS, Fate.DEAD_IN_PROCESSOR)
@@ -69,7 +68,7 @@ def expected(steps: Iterable[Step]) -> Expected:
 
 
 def specification_steps() -> list[Step]:
-    """The specification's webhooks, each posted twice, and what else happens to its call."""
+    """Make the specification's webhooks, each posted twice, and what else happens to its call."""
     first = [_step(f"{slug}", slug, specification(slug).body) for slug in ENDPOINTS]
     again = [_again(step, f"{step.webhook.endpoint}, redelivered") for step in first]
     ended, recording = (json.loads(specification(slug).body) for slug in ("call-ended", "recording-ready"))
@@ -87,7 +86,7 @@ def specification_steps() -> list[Step]:
 
 
 def broken_steps() -> list[Step]:
-    """A forged webhook and two that cannot become events."""
+    """Make a forged webhook and two that cannot become events."""
     started = json.loads(specification("call-started").body)
     call = started["call"]
     nameless = started | {"call": {name: value for name, value in call.items() if name != "id"}}
@@ -105,7 +104,7 @@ def broken_steps() -> list[Step]:
 
 
 def generated_calls(calls: int) -> Iterator[list[Step]]:
-    """The webhooks of each call, to be posted in this order; some have a recording, some are delivered twice."""
+    """Make the webhooks of each call, to be posted in this order; some have a recording, some are delivered twice."""
     for number in range(calls):
         yield _call(number)
 
@@ -158,5 +157,5 @@ def _json(value: object) -> bytes:
 
 
 def flatten(calls: Sequence[Sequence[Step]]) -> list[Step]:
-    """All steps of all calls."""
+    """Lists all steps of all calls."""
     return [step for call in calls for step in call]

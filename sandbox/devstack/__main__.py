@@ -1,4 +1,4 @@
-"""`python -m sandbox.devstack`: the devstack's commands on their own."""
+"""Runs the devstack's commands on their own: `python -m sandbox.devstack`."""
 
 from sandbox.devstack.cli import app
 

@@ -1,4 +1,4 @@
-"""Exec wrapper of every child: `child.py PARENT_PID SIGNAL UID GID PATH -- COMMAND...`.
+"""Becomes every child of the devstack: `child.py PARENT_PID SIGNAL UID GID PATH -- COMMAND...`.
 
 Runs as a script with nothing but the standard library, so that it costs a few hundredths of a
 second. It ties the child's life to its parent's, takes root away from PostgreSQL, and becomes COMMAND.
@@ -49,7 +49,7 @@ def drop_root(uid: int, gid: int, program: str, path: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Ties the knot and becomes the command."""
+    """Ties this process's life to its parent's and becomes the command."""
     parent, death_signal, uid, gid = (int(value) for value in arguments[:4])
     path, command = arguments[4], arguments[6:]
     if uid != os.getuid():

@@ -1,4 +1,4 @@
-"""`ringover-ops devstack`: both servers in the foreground, for people, make and scripts."""
+"""Runs `ringover-ops devstack`: both servers in the foreground, for people, make and scripts."""
 
 import signal
 import threading

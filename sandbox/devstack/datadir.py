@@ -1,4 +1,4 @@
-"""The data directory of a devstack: made or found, locked against a second one, swept when abandoned."""
+"""Makes or finds the data directory of a devstack, locks it against a second one, and sweeps abandoned ones."""
 
 import contextlib
 import os

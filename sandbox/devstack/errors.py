@@ -1,15 +1,4 @@
-"""What can go wrong with the devstack, each with one line for a person to act on.
-
-DevstackError
-  UnsupportedPlatformError   the wheels that bring Java and PostgreSQL are not here
-  DownloadError              a jar could not be fetched
-  ChecksumError              a jar is not the one in the lock file
-  DiskFullError              no space left, in our own writing or in a child's
-  PortTakenError             somebody else listens there
-  DataDirInUseError          another devstack owns the data directory
-  ServerDiedError            a child ended by itself, or never became ready
-  AbortedError               the caller asked to stop while it was starting
-"""
+"""Defines the devstack's errors, each with one line for a person to act on."""
 
 import contextlib
 import errno
@@ -18,7 +7,7 @@ from pathlib import Path
 
 
 class DevstackError(Exception):
-    """Something a person has to look at: a one-line message, and a hint what to try."""
+    """Is the base of what a person has to look at: a one-line message, and a hint what to try."""
 
     def __init__(self, message: str, *, hint: str = "", log_tail: str = "") -> None:
         super().__init__(f"{message}: {hint}" if hint else message)
@@ -62,7 +51,7 @@ class AbortedError(DevstackError):
 
 
 def disk_full(where: Path) -> DiskFullError:
-    """The one wording for ENOSPC, whoever met it."""
+    """Puts ENOSPC into words, whoever met it."""
     return DiskFullError(
         f"no space left on the device that holds {where}",
         hint="free some space, or point --data or RINGOVER_CACHE_DIR to another disk",

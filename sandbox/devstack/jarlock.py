@@ -1,4 +1,4 @@
-"""The lock file of Kafka's jars: which files, and the SHA-256 each must have.
+"""Reads and writes the lock file of Kafka's jars: which files, and the SHA-256 each must have.
 
 Pure but for reading files; knows nothing of where jars come from.
 """
@@ -22,7 +22,7 @@ HEADER = """\
 
 @dataclass(frozen=True, slots=True, order=True)
 class LockedJar:
-    """One jar: its Maven coordinates and the SHA-256 its bytes must have."""
+    """Is one jar: its Maven coordinates and the SHA-256 its bytes must have."""
 
     group: str
     artifact: str
@@ -31,7 +31,7 @@ class LockedJar:
 
     @property
     def coordinates(self) -> str:
-        """The form of the lock file: `group:artifact:version`."""
+        """As in the lock file: `group:artifact:version`."""
         return f"{self.group}:{self.artifact}:{self.version}"
 
     @property
@@ -41,7 +41,7 @@ class LockedJar:
 
     @classmethod
     def parse(cls, line: str) -> Self:
-        """One line of the lock file.
+        """Parses one line of the lock file.
 
         Raises:
             DevstackError: the line is not `sha256  group:artifact:version`.
@@ -74,11 +74,11 @@ def sha256_of(path: Path) -> str:
 
 
 def parse_lock(text: str) -> tuple[LockedJar, ...]:
-    """The jars of a lock file, in its order; `#` starts a comment line."""
+    """Parses the jars of a lock file, in its order; `#` starts a comment line."""
     lines = (line.rstrip() for line in text.splitlines())
     return tuple(LockedJar.parse(line) for line in lines if line and not line.startswith("#"))
 
 
 def render_lock(jars: Iterable[LockedJar]) -> str:
-    """The lock file of `jars`, sorted, so that a new version is a small diff."""
+    """Writes the lock file of `jars`, sorted, so that a new version is a small diff."""
     return HEADER + "".join(f"{jar.sha256}  {jar.coordinates}\n" for jar in sorted(jars))

@@ -1,4 +1,4 @@
-"""A real Apache Kafka (KRaft, one node, broker and controller in one) as a child process."""
+"""Runs a real Apache Kafka (KRaft, one node, broker and controller in one) as a child process."""
 
 import signal
 import ssl
@@ -49,7 +49,7 @@ SETTINGS: Mapping[str, object] = {
 
 @dataclass(frozen=True, slots=True)
 class KafkaExtra:
-    """What a broker has beyond the plain one.
+    """Says what a broker has beyond the plain one.
 
     Attributes:
         settings: put over ours.
@@ -72,7 +72,7 @@ PLAIN = KafkaExtra()
 def render_properties(
     *, port: int, controller_port: int, advertised_port: int, data_dir: Path, extra: KafkaExtra = PLAIN
 ) -> str:
-    """The broker's `server.properties`."""
+    """Writes the broker's `server.properties`."""
     host = ports.HOST
     further = "".join(f",{name}://{host}:{number}" for name, number in extra.listeners.items())
     settings: dict[str, object] = {
@@ -99,7 +99,7 @@ def _path(path: Path) -> str:
 
 
 class KafkaServer:
-    """The broker: start, stop and kill it as often as needed; it keeps its port and its data."""
+    """Starts, stops and kills the broker as often as needed; it keeps its port and its data."""
 
     def __init__(
         self,
@@ -130,7 +130,6 @@ class KafkaServer:
 
     @property
     def pid(self) -> int | None:
-        """The broker's process id while it runs."""
         return self._child.pid
 
     def start(self) -> None:
@@ -165,7 +164,6 @@ class KafkaServer:
         self._child.stop(signal.SIGKILL, STOP_SECONDS)
 
     def died(self) -> DevstackError:
-        """The error to raise when the broker ended by itself."""
         return self._child.died()
 
     def _configure(self) -> None:

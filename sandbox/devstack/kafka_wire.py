@@ -1,4 +1,4 @@
-"""One synchronous question to a broker: are you ready? Uses aiokafka's protocol, not its client.
+"""Asks a broker whether it is ready, without an event loop: by aiokafka's protocol, not its client.
 
 The client is bound to an event loop and follows the advertised address, which may be a proxy that is
 not up yet.

@@ -1,4 +1,4 @@
-"""Advisory file locks: the kernel releases them when their last holder dies, however it dies."""
+"""Locks files, advisory: the kernel releases the locks when their last holder dies, however it dies."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""Ports of 127.0.0.1: finding a free one, refusing a taken one."""
+"""Finds a free port of 127.0.0.1, and refuses a taken one."""
 
 import socket
 from collections.abc import Collection
@@ -9,7 +9,7 @@ HOST = "127.0.0.1"
 
 
 def free_port(*, apart_from: Collection[int] = ()) -> int:
-    """A port nobody listens on now. Somebody may take it before the server binds it: callers retry."""
+    """Finds a port nobody listens on now. Somebody may take it before the server binds it: callers retry."""
     while True:
         with socket.socket() as probe:
             probe.bind((HOST, 0))
@@ -19,7 +19,7 @@ def free_port(*, apart_from: Collection[int] = ()) -> int:
 
 
 def claim_port(port: int, *, server: str) -> int:
-    """`port` if it is free, or any free port for 0.
+    """Returns `port` if it is free, or any free port for 0.
 
     Raises:
         PortTakenError: somebody listens on `port`.

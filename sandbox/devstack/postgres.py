@@ -1,4 +1,4 @@
-"""A real PostgreSQL as a child process, as durable as in production."""
+"""Runs a real PostgreSQL as a child process, as durable as in production."""
 
 import contextlib
 import os
@@ -36,7 +36,7 @@ SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class PostgresExtra:
-    """What a server has beyond the plain one.
+    """Says what a server has beyond the plain one.
 
     Attributes:
         settings: put over ours.
@@ -57,7 +57,7 @@ PLAIN = PostgresExtra()
 
 
 class PostgresServer:
-    """The server: start, stop and kill it as often as needed; it keeps its port and its data."""
+    """Starts, stops and kills the server as often as needed; it keeps its port and its data."""
 
     def __init__(self, directory: Path, surroundings: Surroundings, *, port: int, extra: PostgresExtra = PLAIN) -> None:
         self.port = port
@@ -71,7 +71,6 @@ class PostgresServer:
 
     @property
     def database_url(self) -> str:
-        """Where clients connect."""
         password = f":{quote(self._extra.password, safe='')}" if self._extra.password else ""
         words = f"?{urlencode(self._extra.connection)}" if self._extra.connection else ""
         return f"postgresql://{NAME}{password}@{ports.HOST}:{self.port}/{NAME}{words}"
@@ -105,11 +104,11 @@ class PostgresServer:
         raise self._child.died()
 
     def stop(self) -> None:
-        """Fast shutdown: sessions are ended, data are flushed."""
+        """Shuts down fast: sessions are ended, data are flushed."""
         self._child.stop(signal.SIGINT, STOP_SECONDS)
 
     def stop_immediately(self) -> None:
-        """Immediate shutdown: no checkpoint, so the next start recovers from the write-ahead log."""
+        """Shuts down at once: no checkpoint, so the next start recovers from the write-ahead log."""
         self._child.stop(signal.SIGQUIT, STOP_SECONDS)
 
     def kill(self) -> None:
@@ -125,7 +124,6 @@ class PostgresServer:
             time.sleep(POLL_SECONDS)
 
     def died(self) -> DevstackError:
-        """The error to raise when the server ended by itself."""
         return self._child.died()
 
     def _initialize(self) -> None:

@@ -1,4 +1,4 @@
-"""Child processes that cannot outlive us, and their logs. Knows nothing of Kafka or PostgreSQL."""
+"""Runs child processes that cannot outlive us, with their logs. Knows nothing of Kafka or PostgreSQL."""
 
 import functools
 import os
@@ -24,7 +24,7 @@ WRAPPER = Path(__file__).with_name("child.py")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whom a child runs as, and what it must be able to reach."""
+    """Says whom a child runs as, and what it must be able to reach."""
 
     uid: int = field(default_factory=os.getuid)
     gid: int = field(default_factory=os.getgid)
@@ -33,7 +33,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every child of one devstack shares."""
+    """Holds what every child of one devstack shares."""
 
     log_dir: Path
     lock_descriptor: int  # inherited, so that the data directory stays locked while any child lives
@@ -47,7 +47,7 @@ class Surroundings:
 
 @functools.cache
 def spawner() -> ThreadPoolExecutor:
-    """The one thread that forks all children.
+    """Makes the one thread that forks all children.
 
     PR_SET_PDEATHSIG fires when the forking thread ends, not the process (prctl(2)); this one lives as
     long as the process, whichever threads start and stop servers.
@@ -56,7 +56,7 @@ def spawner() -> ThreadPoolExecutor:
 
 
 class Child:
-    """One child process and its log file, in a session of its own: Ctrl-C reaches us, not it."""
+    """Runs one child process with its log file, in a session of its own: Ctrl-C reaches us, not it."""
 
     def __init__(self, name: str, surroundings: Surroundings, *, death_signal: signal.Signals, user: User) -> None:
         self.name = name
@@ -68,7 +68,6 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The process id while it runs."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def start(self, command: list[str], env: dict[str, str] | None = None) -> None:
@@ -142,7 +141,6 @@ class Child:
             self.wait(KILL_SECONDS)
 
     def log_tail(self) -> str:
-        """The last lines of its log."""
         try:
             data = self.log_path.read_bytes()[-LOG_TAIL_BYTES:]
         except FileNotFoundError:

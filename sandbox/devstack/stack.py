@@ -1,4 +1,4 @@
-"""The devstack as a library: Kafka and PostgreSQL together, on one data directory.
+"""Runs Kafka and PostgreSQL together, on one data directory: the devstack as a library.
 
 with Devstack(DevstackConfig()) as stack:
     subprocess.run(command, env=os.environ | stack.env())
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class DevstackConfig:
-    """What to run and where; a port of 0 means any free one.
+    """Says what to run and where; a port of 0 means any free one.
 
     Attributes:
         data_dir: is kept and used again by the next start; None means a temporary one.
@@ -59,17 +59,14 @@ class Devstack:
 
     @property
     def data_dir(self) -> Path:
-        """Where data and logs are, while it runs."""
         return _running(self._data_dir)
 
     @property
     def kafka(self) -> KafkaServer:
-        """The broker."""
         return _running(self._kafka)
 
     @property
     def postgres(self) -> PostgresServer:
-        """The database server."""
         return _running(self._postgres)
 
     @property
@@ -79,7 +76,6 @@ class Devstack:
 
     @property
     def database_url(self) -> str:
-        """The URL of the database."""
         return self.postgres.database_url
 
     def env(self) -> dict[str, str]:
@@ -116,7 +112,6 @@ class Devstack:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stops both in order."""
         self._cleanup.close()
 
     def _servers(self) -> list[KafkaServer | PostgresServer]:

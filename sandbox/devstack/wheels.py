@@ -1,4 +1,4 @@
-"""Where the wheels that bring Java and PostgreSQL have put their programs, without importing them."""
+"""Finds the programs in the wheels that bring Java and PostgreSQL, without importing them."""
 
 import importlib.util
 import sys

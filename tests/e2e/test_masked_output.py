@@ -16,11 +16,11 @@ from prometheus_client import CollectorRegistry
 from typer.core import TyperGroup
 from typer.testing import CliRunner
 
-from ingress.ports import Record
-from ingress.spool.model import Bounds
+from ingress.metrics import SpoolMetrics
+from ingress.ports import OutgoingRecord
+from ingress.spool.model import SpoolLimits
 from ingress.spool.spool import open_spool
 from ops.cli import LazyCommand, app
-from runtime.metrics import SpoolMetrics
 from schemas.dead_letter import Code, Reason, Stage, reason_headers
 from tests.support import cli
 from tests.support.kafka import Webhook, producer, read_topic, store
@@ -194,10 +194,10 @@ async def _seed(place: Place, programs: Programs) -> None:
 async def _fill(directory: Path) -> None:
     """A spool of an ingress that is gone, with the same webhooks."""
     metrics = SpoolMetrics(CollectorRegistry())
-    async with open_spool(directory, Bounds(max_bytes=1024**2, max_age_seconds=3600), metrics) as spool:
+    async with open_spool(directory, SpoolLimits(max_bytes=1024**2, max_age_seconds=3600), metrics) as spool:
         for webhook in WEBHOOKS:
             headers = [("endpoint", webhook.slug.encode()), ("signature", b"canary-token")]
-            await spool.append(Record("raw", webhook.key.encode(), webhook.body, headers))
+            await spool.append(OutgoingRecord("raw", webhook.key.encode(), webhook.body, headers))
 
 
 def _every_command_is_thought_of(lines: Iterable[str]) -> None:

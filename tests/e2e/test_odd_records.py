@@ -14,7 +14,7 @@ from aiokafka.producer import message_accumulator
 from aiokafka.producer import producer as client
 from confluent_kafka import Producer
 
-from runtime.kafka_records import read_any_record
+from runtime import aiokafka_fixes
 from schemas.dead_letter import CODE, MESSAGE, STAGE
 from tests.support.cli import run
 from tests.support.kafka import producer, raw_headers, read_topic
@@ -50,7 +50,7 @@ def odd_clients(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "DefaultRecordBatchBuilder", OddBatchBuilder)
     for name in ("MemoryRecords", "PartitionRecords"):
         monkeypatch.setattr(fetcher, name, getattr(fetcher, name))  # to put it back
-    read_any_record()
+    aiokafka_fixes.apply()
 
 
 @pytest.mark.timeout(600)

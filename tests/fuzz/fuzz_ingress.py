@@ -13,7 +13,8 @@ import atheris
 
 with atheris.instrument_imports(include=["ingress", "schemas"]):
     from ingress.accept import ToDeadLetter, ToRaw, accept
-    from ingress.authenticate import Authenticated, Authenticator, Credential
+    from ingress.authenticate import Authenticated, Credential
+    from ingress.dialects.specification import Authenticator
     from ingress.ports import record_of
     from schemas.events import EventType
     from schemas.fields import is_id

@@ -10,11 +10,11 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 from prometheus_client import CollectorRegistry
 
-from ingress.kafka.accumulator import Sender
+from ingress.kafka.accumulator import RecordAccumulator
 from ingress.kafka.publisher import PROBE_INTERVAL_SECONDS, KafkaPublisher
-from ingress.ports import Record
+from ingress.metrics import IngressMetrics
+from ingress.ports import OutgoingRecord
 from runtime.errors import PublishError
-from runtime.metrics import IngressMetrics
 from schemas.topics import TopicNames
 from tests.support.kafka import read_topic
 from tests.support.waiting import until
@@ -148,8 +148,8 @@ async def link(
     await link.close()
 
 
-def record(topics: TopicNames, value: bytes) -> Record:
-    return Record(topics.raw, b"call", value, [])
+def record(topics: TopicNames, value: bytes) -> OutgoingRecord:
+    return OutgoingRecord(topics.raw, b"call", value, [])
 
 
 async def values(bootstrap_servers: str, topic: str) -> list[bytes]:
@@ -265,23 +265,23 @@ async def test_stop_flushes_within_its_bound_while_the_broker_is_silent(
     assert loop.time() - began < 10
 
 
-async def test_sender_that_fails_unexpectedly_is_replaced(
+async def test_accumulator_that_fails_unexpectedly_is_replaced(
     kafka_bootstrap_servers: str, topics: TopicNames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(publisher_on(kafka_bootstrap_servers, topics)) as publisher:
         await healthy(publisher)
         with monkeypatch.context() as patched:
-            patched.setattr(Sender, "_due_by_broker", lambda _sender: 1 // 0)
+            patched.setattr(RecordAccumulator, "_due_by_broker", lambda _sender: 1 // 0)
             with pytest.raises(PublishError):
-                await publisher.publish(Record(topics.raw, b"k", b"1", []))
+                await publisher.publish(OutgoingRecord(topics.raw, b"k", b"1", []))
 
         await healthy(publisher)
-        await publisher.publish(Record(topics.raw, b"k", b"2", []))
+        await publisher.publish(OutgoingRecord(topics.raw, b"k", b"2", []))
 
         assert [record.value for record in await read_topic(kafka_bootstrap_servers, topics.raw)] == [b"2"]
 
 
-async def test_sender_that_fails_during_a_probe_is_not_available_before_it_is_replaced(
+async def test_accumulator_that_fails_during_a_probe_is_not_available_before_it_is_replaced(
     kafka_bootstrap_servers: str, topics: TopicNames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probing, failed = asyncio.Event(), asyncio.Event()
@@ -298,12 +298,12 @@ async def test_sender_that_fails_during_a_probe_is_not_available_before_it_is_re
             patched.setattr(AIOKafkaClient, "force_metadata_update", slow_probe)
             async with asyncio.timeout(PROBE_INTERVAL_SECONDS + 30):
                 await probing.wait()
-            patched.setattr(Sender, "_due_by_broker", lambda _sender: 1 // 0)
+            patched.setattr(RecordAccumulator, "_due_by_broker", lambda _sender: 1 // 0)
             with pytest.raises(PublishError):
-                await publisher.publish(Record(topics.raw, b"k", b"1", []))
+                await publisher.publish(OutgoingRecord(topics.raw, b"k", b"1", []))
         failed.set()
 
         await healthy(publisher)
-        await publisher.publish(Record(topics.raw, b"k", b"2", []))
+        await publisher.publish(OutgoingRecord(topics.raw, b"k", b"2", []))
 
         assert [record.value for record in await read_topic(kafka_bootstrap_servers, topics.raw)] == [b"2"]

@@ -13,12 +13,12 @@ from ops.kit.errors import DiffersError
 from ops.kit.postgres import database
 from ops.migrate.run import migrate, packaged_migrations
 from processors import postgres_pool
+from processors.metrics import ProcessorMetrics
 from processors.model import Claim
-from processors.pause import CHANNEL, Gate
+from processors.pause import CHANNEL, PauseSwitch
 from processors.postgres_pool import make_pool
 from processors.postgres_state import PostgresState
 from runtime.errors import RefusedError, StateUnavailableError
-from runtime.metrics import ProcessorMetrics
 from runtime.settings import DatabaseSettings
 from sandbox.devstack.stack import Devstack, DevstackConfig
 from schemas.identity import ClaimKey
@@ -143,22 +143,22 @@ async def test_session_pooling_works_and_what_is_set_does_not_leak(server_url: s
 
 async def test_a_pause_comes_through_session_pooling(server_url: str) -> None:
     with pgbouncer(server_url, "session") as url:
-        gate = Gate(url, "normalizer", ProcessorMetrics(CollectorRegistry()))
-        watching = asyncio.create_task(gate.watch())
+        pause = PauseSwitch(url, "normalizer", ProcessorMetrics(CollectorRegistry()))
+        watching = asyncio.create_task(pause.watch())
         try:
             async with asyncio.timeout(30):
-                await gate.opened.wait()
+                await pause.running.wait()
                 async with database(DatabaseSettings(database_url=SecretStr(url))) as connection:
                     await connection.execute(
                         "INSERT INTO pause VALUES ('normalizer', now() + interval '1 minute', 'of the test')"
                     )
                     await connection.execute(f"NOTIFY {CHANNEL}")
-                await gate.closed.wait()
+                await pause.paused.wait()
         finally:
             watching.cancel()
             await asyncio.wait([watching])
 
-        assert gate.paused
+        assert pause.ordered
 
 
 async def test_a_session_pool_that_is_used_up_is_unavailable_and_said_so(server_url: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 import psycopg
 import pytest
 
-from runtime.connection_diagnosis import refusal
+from runtime.connection_diagnosis import diagnose
 from runtime.errors import RefusedError
 from runtime.kafka import client_options
 from runtime.settings import KafkaSettings
@@ -240,7 +240,7 @@ async def _refusal(env: Mapping[str, str]) -> str | None:
         for name, value in env.items():
             patch.setenv(name, value)
         options = client_options(KafkaSettings(), client_id="test")
-    return await refusal(options)
+    return await diagnose(options)
 
 
 def _scram(secured: Secured, **changes: str) -> dict[str, str]:

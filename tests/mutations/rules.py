@@ -10,7 +10,7 @@ TAKEOVER = "tests/unit/processors/test_takeover.py"
 PIPELINE = "tests/unit/processors/test_pipeline.py"
 DECIDE = "tests/unit/processors/test_decide.py"
 LOG = "tests/contract/test_log_contract.py"
-SENDER = "tests/unit/ingress/test_sender.py"
+ACCUMULATOR = "tests/unit/ingress/test_accumulator.py"
 STATE = "tests/contract/test_state_contract.py"
 
 
@@ -207,7 +207,7 @@ RULES = (
     _rule(
         "healing begins a batch before the progress",
         "processors/pipeline.py",
-        "start - self._lane.max_records)",
+        "start - self._config.max_records)",
         "start)",
         f"{PIPELINE}::test_copy_made_between_claims_and_conflicts_of_a_batch_loses_no_conflict",
     ),
@@ -258,23 +258,23 @@ RULES = (
     _rule(
         "a batch is sent again before what came later",
         "ingress/kafka/accumulator.py",
-        "batches = [(lane, lane.batches[0]) for lane in lanes if lane.batches]",
-        "batches = [(lane, lane.batches[-1]) for lane in lanes if lane.batches]",
-        f"{SENDER}::test_passing_error_is_tried_again_before_what_came_later",
+        "batches = [(queue, queue.batches[0]) for queue in queues if queue.batches]",
+        "batches = [(queue, queue.batches[-1]) for queue in queues if queue.batches]",
+        f"{ACCUMULATOR}::test_passing_error_is_tried_again_before_what_came_later",
     ),
     _rule(
         "one request at a time to each broker",
         "ingress/kafka/accumulator.py",
         "            elif broker in self._busy:\n",
         "            elif broker in self._busy and not due:\n",
-        f"{SENDER}::test_one_request_at_a_time_and_the_next_one_fills_meanwhile",
+        f"{ACCUMULATOR}::test_one_request_at_a_time_and_the_next_one_fills_meanwhile",
     ),
     _rule(
         "the signature is of the body",
-        "ingress/authenticate.py",
+        "ingress/dialects/specification.py",
         "            mac.update(body)\n",
         '            mac.update(body[:0] + b"{}")\n',
-        "tests/unit/ingress/test_authenticate.py::test_right_signature_is_accepted_for_its_body_only",
+        "tests/unit/ingress/test_specification.py::test_right_signature_is_accepted_for_its_body_only",
     ),
 )
 
@@ -361,7 +361,7 @@ SERVER_RULES = (
         "the ingress awaits the acknowledgement",
         "ingress/kafka/accumulator.py",
         "        errors = await self._produce(broker, batches)\n",
-        """        errors = {lane.place: None for lane, _ in batches}
+        """        errors = {queue.partition: None for queue, _ in batches}
         await asyncio.wait([asyncio.ensure_future(self._produce(broker, batches))], timeout=0)
 """,
         "tests/integration/test_ingress_publisher.py::test_broker_that_goes_away_fails_publishing_and_heals",

@@ -7,10 +7,10 @@ from typing import Any, TypeVar, cast
 
 from prometheus_client import CollectorRegistry
 
-from processors.pipeline import Lane, PartitionPipeline, Ports
-from processors.standing import Standing
+from processors.lag import PartitionStatus
+from processors.metrics import ProcessorMetrics
+from processors.pipeline import PartitionConfig, PartitionPipeline, Ports
 from runtime.errors import FencedError, PipelineError, TransientError
-from runtime.metrics import ProcessorMetrics
 from schemas.topics import TopicNames
 from tests.simulation.virtual_time import VirtualLoop
 from tests.support.broker import MemoryKafka
@@ -114,20 +114,22 @@ class Process:
         self.number = number
         self.steps = Steps(late)
         self.stop = asyncio.Event()
-        self.standing = Standing()
+        self.status = PartitionStatus()
         self.frozen = False
         ports = Ports(
             MemoryLog(kafka, self.steps),
             MemoryState(database, LOG, PARTITION, self.steps),
             MemoryOutput(kafka, self.steps),
         )
-        pipeline = PartitionPipeline(Lane(PARTITION, "group", TOPICS, max_records), ports, METRICS, self.standing)
+        pipeline = PartitionPipeline(
+            PartitionConfig(PARTITION, "group", TOPICS, max_records), ports, METRICS, self.status
+        )
         self.task = loop.create_task(pipeline.run(self.stop))
 
     @property
     def works(self) -> bool:
         """Whether it has taken the partition over and lives."""
-        return self.standing.position is not None and not self.task.done()
+        return self.status.position is not None and not self.task.done()
 
     def crash(self) -> list[Request]:
         """Every step from now on fails; the requests that were under way."""

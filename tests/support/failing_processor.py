@@ -19,7 +19,7 @@ from processors import member, pipeline, service, standstill
 from processors.kafka_output import KafkaOutput, OffsetPlace
 from processors.model import Claim, Owners, RawRecord, Verdict, Written
 from processors.normalize import normalize as judge
-from processors.pause import Gate
+from processors.pause import PauseSwitch
 from processors.postgres_state import PartitionState
 from processors.settings import ProcessorSettings
 from runtime import kafka, lifecycle, logs
@@ -79,7 +79,7 @@ def install() -> None:
 
         return work
 
-    Gate._look = beside("probe", Gate._look)  # type: ignore[method-assign]
+    PauseSwitch._look = beside("probe", PauseSwitch._look)  # type: ignore[method-assign]
     service.ProcessorService._sample_lag = beside(  # type: ignore[method-assign]
         "probe", service.ProcessorService._sample_lag
     )

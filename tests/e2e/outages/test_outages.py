@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from runtime.kafka import close_consumer, hear_coordinators
+from runtime import aiokafka_fixes
+from runtime.kafka import close_consumer
 from sandbox.devstack.stack import Devstack
 from tests.support.kafka import connect, producer, raw_headers, store
 from tests.support.processes import Program, Programs
@@ -97,7 +98,7 @@ async def test_kafka_away(stack: Devstack, place: Place, programs: Programs) -> 
 
 async def test_broker_that_crashed_shows_the_last_offset_once_it_answers(stack: Devstack, place: Place) -> None:
     """While its coordinator loads it answers an error, which the client takes for a group without offsets."""
-    hear_coordinators()
+    aiokafka_fixes.apply()
     source = TopicPartition(place.topics.raw, 0)
     for crash in range(3):
         async with _group(place) as consumer:

@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from ingress.access_log import Observer
-from runtime.metrics import IngressMetrics, ProcessorMetrics, SpoolMetrics
+from ingress.access_log import AccessLog
+from ingress.metrics import IngressMetrics, SpoolMetrics
+from processors.metrics import ProcessorMetrics
 from tests.support.waiting import until
 from tests.unit.deploy.tools import ROOT
 
@@ -78,7 +79,7 @@ def series_at_start() -> dict[str, set[frozenset[str]]]:
     """The label values of each name's series, `le` aside, of programs to which nothing happened yet."""
     found: dict[str, set[frozenset[str]]] = {}
     of_ingress, of_processor = CollectorRegistry(), CollectorRegistry()
-    Observer(IngressMetrics(of_ingress))
+    AccessLog(IngressMetrics(of_ingress))
     ProcessorMetrics(of_processor)
     for registry in (of_ingress, of_processor):
         for family in text_string_to_metric_families(generate_latest(registry).decode()):

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from deploy.k8s import generate
 from deploy.kafka import acls
-from ingress.http import app
+from ingress.http import server
 from ingress.kafka import publisher as kafka
 from ingress.settings import IngressSettings
 from processors.settings import ProcessorSettings
@@ -171,7 +171,7 @@ def test_an_ingress_has_time_to_drain(overlay: str, monkeypatch: pytest.MonkeyPa
 
     before = workload.container["lifecycle"]["preStop"]["sleep"]["seconds"]
     drain = settings.ingress_leave_seconds + settings.ingress_drain_seconds
-    after = app.CLOSE_SECONDS + kafka.FLUSH_SECONDS + kafka.STOP_SECONDS
+    after = server.CLOSE_SECONDS + kafka.FLUSH_SECONDS + kafka.STOP_SECONDS
     assert workload.pod["terminationGracePeriodSeconds"] >= before + drain + after + 5
 
 

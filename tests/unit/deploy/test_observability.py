@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from deploy.observability import dashboards
-from ingress import authenticate
 from ingress.accept import DEAD_LETTER_CODES
 from ingress.access_log import OTHER
 from ingress.authenticate import Refused
+from ingress.dialects import specification
 from ingress.http import problems
 from ingress.http.answers import Problem
 from ingress.settings import IngressSettings
 from processors.decide import labels as labels_of_outcome
+from processors.lag import ProblemKind
 from processors.model import DeadLettered, Duplicate, Emit
 from processors.settings import ProcessorSettings
-from processors.standing import ProblemKind
 from runtime.errors import PipelineError, TransientError
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.events import ENDPOINTS, EventType
@@ -151,7 +151,7 @@ def test_what_is_counted_has_its_series_before_the_first_event() -> None:
     """`increase()` does not see the first event of a new series."""
     there = series_at_start()
     types, codes = {event_type.value for event_type in EventType}, {code.value for code in Code}
-    refusals = [*vars(problems).values(), *vars(authenticate).values()]
+    refusals = [*vars(problems).values(), *vars(specification).values()]
     statuses = values_known()["code"] - {"404"}  # of no endpoint of ours
 
     assert there["ringover_events_total"] == {

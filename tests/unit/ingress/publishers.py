@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ingress.ports import Publisher, Record
+from ingress.ports import OutgoingRecord, Publisher
 from runtime.errors import PublishError
 from schemas.topics import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, TopicNames
 
@@ -52,10 +52,10 @@ class MemoryPublisher:
     def release(self) -> None:
         self._open.set()
 
-    def publish(self, record: Record) -> asyncio.Future[None]:
+    def publish(self, record: OutgoingRecord) -> asyncio.Future[None]:
         return as_future(self._publish(record))
 
-    async def _publish(self, record: Record) -> None:
+    async def _publish(self, record: OutgoingRecord) -> None:
         self.waiting += 1
         await self._open.wait()
         self.waiting -= 1
@@ -88,19 +88,21 @@ class PublisherContract:
     async def test_record_is_stored_verbatim(self, subject: Subject) -> None:
         headers = [("request-id", b"1"), ("endpoint", b"call-started"), ("empty", b"")]
 
-        await subject.publisher.publish(Record(subject.topics.raw, "clé".encode(), b"\x00\xff not json", headers))
+        await subject.publisher.publish(
+            OutgoingRecord(subject.topics.raw, "clé".encode(), b"\x00\xff not json", headers)
+        )
 
         [(_, key, value, stored_headers)] = await subject.read(subject.topics.raw)
         assert (key, value, stored_headers) == ("clé".encode(), b"\x00\xff not json", headers)
 
     async def test_record_without_key_is_stored(self, subject: Subject) -> None:
-        await subject.publisher.publish(Record(subject.topics.dead_letter, None, b"body", []))
+        await subject.publisher.publish(OutgoingRecord(subject.topics.dead_letter, None, b"body", []))
 
         [(_, key, value, _)] = await subject.read(subject.topics.dead_letter)
         assert (key, value) == (None, b"body")
 
     async def test_empty_body_is_stored(self, subject: Subject) -> None:
-        await subject.publisher.publish(Record(subject.topics.dead_letter, None, b"", []))
+        await subject.publisher.publish(OutgoingRecord(subject.topics.dead_letter, None, b"", []))
 
         [(_, _, value, _)] = await subject.read(subject.topics.dead_letter)
         assert value == b""
@@ -108,7 +110,7 @@ class PublisherContract:
     async def test_records_of_a_key_keep_their_order_in_one_partition(self, subject: Subject) -> None:
         keys = [b"call-a", b"call-b", b"call-c"]
         for number in range(30):
-            await subject.publisher.publish(Record(subject.topics.raw, keys[number % 3], b"%d" % number, []))
+            await subject.publisher.publish(OutgoingRecord(subject.topics.raw, keys[number % 3], b"%d" % number, []))
 
         records = await subject.read(subject.topics.raw)
 
@@ -118,7 +120,7 @@ class PublisherContract:
             assert [number for _, number in mine] == list(range(index, 30, 3))
 
     async def test_concurrent_records_are_all_stored(self, subject: Subject) -> None:
-        records = [Record(subject.topics.raw, b"%d" % number, b"x" * 1000, []) for number in range(500)]
+        records = [OutgoingRecord(subject.topics.raw, b"%d" % number, b"x" * 1000, []) for number in range(500)]
 
         await asyncio.gather(*(subject.publisher.publish(record) for record in records))
 
@@ -128,21 +130,25 @@ class PublisherContract:
     async def test_largest_body_is_stored(self, subject: Subject) -> None:
         body = b"x" * MAX_BODY_BYTES
 
-        await subject.publisher.publish(Record(subject.topics.raw, b"k" * 512, body, [("header", b"v" * 16 * 1024)]))
+        await subject.publisher.publish(
+            OutgoingRecord(subject.topics.raw, b"k" * 512, body, [("header", b"v" * 16 * 1024)])
+        )
 
         [(_, _, value, _)] = await subject.read(subject.topics.raw)
         assert value == body
 
     async def test_record_too_large_fails_alone(self, subject: Subject) -> None:
         with pytest.raises(PublishError):
-            await subject.publisher.publish(Record(subject.topics.raw, b"k", b"x" * (MAX_MESSAGE_BYTES + 1), []))
-        await subject.publisher.publish(Record(subject.topics.raw, b"k", b"next", []))
+            await subject.publisher.publish(
+                OutgoingRecord(subject.topics.raw, b"k", b"x" * (MAX_MESSAGE_BYTES + 1), [])
+            )
+        await subject.publisher.publish(OutgoingRecord(subject.topics.raw, b"k", b"next", []))
 
         assert [value for _, _, value, _ in await subject.read(subject.topics.raw)] == [b"next"]
 
     async def test_record_for_an_unknown_topic_fails_alone(self, subject: Subject) -> None:
         with pytest.raises(PublishError):
-            await subject.publisher.publish(Record(f"{subject.topics.raw}.absent", b"k", b"x", []))
-        await subject.publisher.publish(Record(subject.topics.raw, b"k", b"next", []))
+            await subject.publisher.publish(OutgoingRecord(f"{subject.topics.raw}.absent", b"k", b"x", []))
+        await subject.publisher.publish(OutgoingRecord(subject.topics.raw, b"k", b"next", []))
 
         assert [value for _, _, value, _ in await subject.read(subject.topics.raw)] == [b"next"]

@@ -11,12 +11,13 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from ingress.authenticate import Authenticator, Credential
+from ingress.authenticate import Credential
+from ingress.dialects.specification import Authenticator
 from ingress.handler import Limits, WebhookHandler
-from ingress.http.admission import Capacity
-from ingress.http.app import webhook_server
-from ingress.tracing import Tracer
-from runtime.metrics import IngressMetrics
+from ingress.http.admission import Admission
+from ingress.http.server import webhook_server
+from ingress.metrics import IngressMetrics
+from ingress.ports import Tracer
 from schemas.topics import TopicNames
 from tests.unit.ingress.publishers import MemoryPublisher, Stored
 
@@ -93,8 +94,8 @@ async def serving(*, tracer: Tracer | None = None, **overrides: Any) -> AsyncIte
         metrics=metrics,
         tracer=tracer,
     )
-    capacity = Capacity(**room, metrics=metrics)
-    async with webhook_server(handler, capacity, host="127.0.0.1", port=0, **options) as port:
+    admission = Admission(**room, metrics=metrics)
+    async with webhook_server(handler, admission, host="127.0.0.1", port=0, **options) as port:
         yield Serving(port, publisher, handler, registry, metrics)
 
 

@@ -6,24 +6,24 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from ingress.ports import Record
-from ingress.spool.model import Bounds, Row
+from ingress.metrics import SpoolMetrics
+from ingress.ports import OutgoingRecord
+from ingress.spool.model import Row, SpoolLimits
 from ingress.spool.spool import Spool, open_spool
-from runtime.metrics import SpoolMetrics
 
-ROOMY = Bounds(max_bytes=1024**3, max_age_seconds=3600)
+ROOMY = SpoolLimits(max_bytes=1024**3, max_age_seconds=3600)
 
 
 @asynccontextmanager
 async def spool_in(
-    directory: Path, bounds: Bounds = ROOMY, registry: CollectorRegistry | None = None
+    directory: Path, limits: SpoolLimits = ROOMY, registry: CollectorRegistry | None = None
 ) -> AsyncIterator[Spool]:
-    async with open_spool(directory, bounds, SpoolMetrics(registry or CollectorRegistry())) as spool:
+    async with open_spool(directory, limits, SpoolMetrics(registry or CollectorRegistry())) as spool:
         yield spool
 
 
-def record(number: int, key: bytes | None = b"call", *, topic: str = "raw") -> Record:
-    return Record(topic, key, b"%d" % number, [("request-id", b"%d" % number), ("empty", b"")])
+def record(number: int, key: bytes | None = b"call", *, topic: str = "raw") -> OutgoingRecord:
+    return OutgoingRecord(topic, key, b"%d" % number, [("request-id", b"%d" % number), ("empty", b"")])
 
 
 async def rows_of(spool: Spool) -> list[Row]:

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress import authenticate
 from ingress.accept import ToDeadLetter, ToRaw, accept
-from ingress.authenticate import Authenticated, Authenticator, Credential, Refused
+from ingress.authenticate import Authenticated, Credential, Refused
+from ingress.dialects import specification
+from ingress.dialects.specification import Authenticator
 from ingress.ports import record_of
 from schemas.events import EventType
 from schemas.headers import RawHeaders
@@ -259,7 +260,7 @@ def test_work_is_the_same_whichever_credential_matches_or_none(
         counts.append(f"compare {len(left)} {len(right)}")
         return compare(left, right)
 
-    monkeypatch.setattr(authenticate.hmac, "compare_digest", counted)  # type: ignore[attr-defined]
+    monkeypatch.setattr(specification.hmac, "compare_digest", counted)  # type: ignore[attr-defined]
 
     outcome = authenticator.authenticate(signatures, authorizations, BODY)
 

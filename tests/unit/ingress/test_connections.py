@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 from aiohttp import http_parser
 
-from ingress.http import app
+from ingress.http import server
 from ingress.http import server as ingress_server
 from ingress.http.protocol import Connection
 from ingress.http.server import require_c_parser
@@ -38,7 +38,7 @@ CHUNKED = signed_head(BODY, "Transfer-Encoding: chunked")
 
 @pytest.fixture(autouse=True)
 def _short_lingering(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "LINGERING_SECONDS", 0.1)
+    monkeypatch.setattr(server, "LINGERING_SECONDS", 0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -547,7 +547,7 @@ async def test_thousands_of_pipelined_requests_are_answered_in_order() -> None:
 async def test_many_that_leave_in_one_moment_are_let_go_of_in_turns(
     monkeypatch: pytest.MonkeyPatch, *, reset: bool
 ) -> None:
-    monkeypatch.setattr(ingress_server, "ENDINGS_PER_TURN", 5)
+    monkeypatch.setattr(ingress_server, "ENDINGS_PER_ITERATION", 5)
     let_go = 0
     forget = Connection._let_go
 

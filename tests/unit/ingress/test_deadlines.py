@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from ingress.http.deadlines import Deadlines
+from ingress.spool.publisher import Deadlines
 
 
 async def wait(deadlines: Deadlines, future: asyncio.Future[None]) -> None:

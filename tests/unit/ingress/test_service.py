@@ -6,11 +6,11 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from ingress.kafka.publisher import CONNECTING, KafkaPublisher
+from ingress.metrics import IngressMetrics, SpoolMetrics
 from ingress.service import readiness
-from ingress.spool.model import Bounds
-from ingress.spool.publisher import SpoolingPublisher
+from ingress.spool.model import SpoolLimits
+from ingress.spool.publisher import FallbackPublisher
 from ingress.spool.spool import open_spool
-from runtime.metrics import IngressMetrics, SpoolMetrics
 from tests.support.waiting import until
 
 NOBODY = "127.0.0.1:1"  # a port that no broker listens on
@@ -24,8 +24,8 @@ async def test_ingress_with_a_spool_is_ready_once_it_knows_whether_kafka_is_ther
         {"bootstrap_servers": NOBODY}, topics=["raw"], timeout_seconds=1, metrics=IngressMetrics(registry)
     )
     metrics = SpoolMetrics(registry)
-    async with open_spool(tmp_path / "spool", Bounds(1_000_000, 60), metrics) as spool:
-        spooling = SpoolingPublisher(broker, spool, after_seconds=1, max_direct=1, metrics=metrics)
+    async with open_spool(tmp_path / "spool", SpoolLimits(1_000_000, 60), metrics) as spool:
+        spooling = FallbackPublisher(broker, spool, after_seconds=1, max_direct=1, metrics=metrics)
         problem = readiness(broker, spooling, stop)
         assert problem() == CONNECTING
 

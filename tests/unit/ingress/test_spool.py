@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from ingress.ports import Record
+from ingress.ports import OutgoingRecord
 from ingress.spool.files import FILE_NAME
-from ingress.spool.model import Bounds, decode_headers, encode_headers, size_of
-from ingress.spool.requests import Append
+from ingress.spool.model import Append, SpoolLimits, decode_headers, encode_headers, size_of
 from ingress.spool.spool import Spool
 from ingress.spool.store import RESERVE_NAME, Store
 from runtime.errors import RefusedError, SpoolFullError, SpoolUnavailableError
@@ -34,9 +33,9 @@ def test_headers_that_break_off_are_an_error(cut: int) -> None:
 
 async def test_records_survive_reopening_verbatim_and_in_order(tmp_path: Path) -> None:
     records = [
-        Record("raw", "clé".encode(), b"\x00\xff not json", [("a", b"1"), ("a", b"2"), ("empty", b"")]),
-        Record("dead-letter", None, b"", []),
-        Record("raw", b"", b"x" * 1024 * 1024, [("h", b"\xff")]),
+        OutgoingRecord("raw", "clé".encode(), b"\x00\xff not json", [("a", b"1"), ("a", b"2"), ("empty", b"")]),
+        OutgoingRecord("dead-letter", None, b"", []),
+        OutgoingRecord("raw", b"", b"x" * 1024 * 1024, [("h", b"\xff")]),
         *(record(number) for number in range(500)),
     ]
     async with spool_in(tmp_path) as spool:
@@ -101,7 +100,7 @@ async def test_deleted_rows_are_gone_and_their_lane_is_free(tmp_path: Path) -> N
 
 async def test_reading_is_bounded_but_always_gets_on(tmp_path: Path) -> None:
     async with spool_in(tmp_path) as spool:
-        await asyncio.gather(*(spool.append(Record("raw", b"k", b"x" * 1000, [])) for _ in range(10)))
+        await asyncio.gather(*(spool.append(OutgoingRecord("raw", b"k", b"x" * 1000, [])) for _ in range(10)))
 
         assert len(await spool.read(after=0, max_rows=3, max_bytes=10**9)) == 3
         assert len(await spool.read(after=0, max_rows=100, max_bytes=2500)) == 3
@@ -111,7 +110,7 @@ async def test_reading_is_bounded_but_always_gets_on(tmp_path: Path) -> None:
 
 async def test_how_full_it_is_can_be_told(tmp_path: Path) -> None:
     registry, size = CollectorRegistry(), size_of(record(0))
-    async with spool_in(tmp_path, Bounds(max_bytes=4 * size, max_age_seconds=3600), registry) as spool:
+    async with spool_in(tmp_path, SpoolLimits(max_bytes=4 * size, max_age_seconds=3600), registry) as spool:
         await spool.append(record(0))
 
         shown = [registry.get_sample_value(f"ringover_spool_{name}") for name in ("bytes", "max_bytes")]
@@ -121,7 +120,7 @@ async def test_how_full_it_is_can_be_told(tmp_path: Path) -> None:
 
 async def test_full_spool_refuses_and_takes_again_after_draining(tmp_path: Path) -> None:
     size = size_of(record(0))
-    async with spool_in(tmp_path, Bounds(max_bytes=3 * size, max_age_seconds=3600)) as spool:
+    async with spool_in(tmp_path, SpoolLimits(max_bytes=3 * size, max_age_seconds=3600)) as spool:
         for number in range(3):
             await spool.append(record(number))
         with pytest.raises(SpoolFullError, match="full"):
@@ -138,7 +137,7 @@ async def test_full_spool_refuses_and_takes_again_after_draining(tmp_path: Path)
 async def test_spool_that_waits_too_long_refuses_and_drops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with spool_in(tmp_path, Bounds(max_bytes=10**9, max_age_seconds=60)) as spool:
+    async with spool_in(tmp_path, SpoolLimits(max_bytes=10**9, max_age_seconds=60)) as spool:
         await spool.append(record(1))
         now = time.time()
         monkeypatch.setattr(time, "time", lambda: now + 61)
@@ -190,7 +189,7 @@ async def test_only_the_owner_can_read(tmp_path: Path) -> None:
 
 async def fill(directory: Path, records: int = 100) -> None:
     async with spool_in(directory) as spool:
-        await asyncio.gather(*(spool.append(Record("raw", b"k", b"x" * 5000, [])) for _ in range(records)))
+        await asyncio.gather(*(spool.append(OutgoingRecord("raw", b"k", b"x" * 5000, [])) for _ in range(records)))
 
 
 def set_aside_in(directory: Path) -> Path:
@@ -291,7 +290,7 @@ async def test_full_disk_fails_only_what_does_not_fit(tmp_path: Path, monkeypatc
     async with spool_in(tmp_path) as spool:
         await spool.append(record(1))
         with pytest.raises(SpoolUnavailableError, match="full"):
-            await spool.append(Record("raw", b"big", b"x" * 1024 * 1024, []))
+            await spool.append(OutgoingRecord("raw", b"big", b"x" * 1024 * 1024, []))
         assert refused(spool)
         assert not spool.busy(b"big")
         await spool.append(record(2))
@@ -307,7 +306,7 @@ def size_in(directory: Path) -> int:
 
 async def test_empty_spool_gives_its_space_back(tmp_path: Path) -> None:
     async with spool_in(tmp_path) as spool:
-        await asyncio.gather(*(spool.append(Record("raw", b"k", b"x" * 100_000, [])) for _ in range(100)))
+        await asyncio.gather(*(spool.append(OutgoingRecord("raw", b"k", b"x" * 100_000, [])) for _ in range(100)))
         await spool.delete(await rows_of(spool))
         await spool.append(record(1))  # after the shrinking, which nobody waits for
 

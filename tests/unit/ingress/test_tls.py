@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import serialization
 from prometheus_client import CollectorRegistry
 
 from ingress.http.tls import Tls
+from ingress.metrics import IngressMetrics
 from runtime.errors import RefusedError
-from runtime.metrics import IngressMetrics
 from tests.unit.ingress.serving import BODY, STARTED_PATH, Raw, Serving, serving, signed, signed_head
 
 

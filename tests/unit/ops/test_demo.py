@@ -10,8 +10,8 @@ from ops.kit.record_view import Record
 from ops.send.samples import specification
 from ops.send.webhook import Answer
 from sandbox.demo.checks import check_all
-from sandbox.demo.keep import usage
-from sandbox.demo.observed import Observed, Seen, StateRow, rates
+from sandbox.demo.observed import Observed, SeenRecords, StateRow, rates
+from sandbox.demo.run import usage
 from sandbox.demo.services import Access
 from sandbox.demo.workload import Fate, Step, broken_steps, expected, flatten, generated_calls, specification_steps
 from schemas.dead_letter import Code, Reason, Stage, reason_headers
@@ -72,7 +72,7 @@ def answer(step: Step) -> Answer:
 
 
 def perfect_run() -> Observed:
-    seen = Seen(TOPICS)
+    seen = SeenRecords(TOPICS)
     counts: dict[str, int] = {}
     conflicts = []
     for offset, step in enumerate(STEPS):

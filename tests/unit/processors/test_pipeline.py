@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from processors import model
-from processors.pipeline import Lane, PartitionPipeline, Ports
-from processors.ports import Tracer
-from processors.standing import Standing
+from processors.lag import PartitionStatus
+from processors.metrics import ProcessorMetrics
+from processors.pipeline import PartitionConfig, PartitionPipeline, Ports
+from processors.ports import RecordTracer
 from runtime.errors import (
     FencedError,
     PublishError,
@@ -22,7 +23,6 @@ from runtime.errors import (
     StateUnavailableError,
     TransientError,
 )
-from runtime.metrics import ProcessorMetrics
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
 from tests.support.broker import MemoryKafka
@@ -55,20 +55,20 @@ class Process:
     """One life of a processor on one partition."""
 
     def __init__(
-        self, kafka: MemoryKafka, database: MemoryDatabase, *, max_records: int = 3, tracer: Tracer | None = None
+        self, kafka: MemoryKafka, database: MemoryDatabase, *, max_records: int = 3, tracer: RecordTracer | None = None
     ) -> None:
         self.hooks = Hooks()
         self.kafka = kafka
         self.stop = asyncio.Event()
-        self.standing = Standing()
+        self.status = PartitionStatus()
         self.registry = CollectorRegistry()
         ports = Ports(
             MemoryLog(kafka, self.hooks),
             MemoryState(database, LOG, PARTITION, self.hooks),
             MemoryOutput(kafka, self.hooks),
         )
-        lane = Lane(PARTITION, "group", TOPICS, max_records)
-        self._pipeline = PartitionPipeline(lane, ports, ProcessorMetrics(self.registry), self.standing, tracer)
+        config = PartitionConfig(PARTITION, "group", TOPICS, max_records)
+        self._pipeline = PartitionPipeline(config, ports, ProcessorMetrics(self.registry), self.status, tracer)
 
     async def run(self) -> None:
         """Until it is stopped or fails, at most until the deadline."""
@@ -78,7 +78,7 @@ class Process:
     async def drain(self) -> None:
         """Until everything in the log is committed, then a clean stop."""
         task = asyncio.create_task(self.run())
-        await becomes(lambda: task.done() or (self.standing.position is not None and self.kafka.drained))
+        await becomes(lambda: task.done() or (self.status.position is not None and self.kafka.drained))
         self.stop.set()
         await task
 
@@ -168,8 +168,8 @@ async def test_log_comes_out_as_the_reference_model_says() -> None:
     assert process.metric("ringover_events_total", type="call.ended", outcome="duplicate") == 2
     assert process.metric("ringover_events_total", type="call.ended", outcome="conflict") == 1
     assert process.metric("ringover_dead_letters_total", code="not_json") == 2
-    assert process.standing.position == 8
-    assert not process.standing.pending
+    assert process.status.position == 8
+    assert not process.status.pending
 
 
 async def test_idle_partition_takes_up_what_comes_later() -> None:
@@ -478,8 +478,8 @@ async def test_next_batch_is_claimed_while_the_last_one_commits() -> None:
 
     assert kafka.committed == 0
     assert process.hooks.reached.count(Step.COMMIT) == 1  # transactions follow each other
-    assert process.standing.position == 0
-    assert len(process.standing.pending) == 2
+    assert process.status.position == 0
+    assert len(process.status.pending) == 2
     gate.open()
     await becomes(lambda: kafka.committed == 4)
     process.stop.set()
@@ -554,12 +554,12 @@ async def test_age_of_what_failed_stays_known_until_it_is_committed() -> None:
     for _ in range(2):
         with pytest.raises(PublishError):
             await process.run()
-        assert process.standing.oldest == kafka.records[0].timestamp
-        assert not process.standing.pending
+        assert process.status.oldest == kafka.records[0].timestamp
+        assert not process.status.pending
 
     process.hooks.remove(Step.COMMIT)
     await process.drain()
-    assert process.standing == Standing(position=3)
+    assert process.status == PartitionStatus(position=3)
 
 
 async def test_age_of_what_failed_is_forgotten_when_a_takeover_finds_it_committed() -> None:
@@ -574,11 +574,11 @@ async def test_age_of_what_failed_is_forgotten_when_a_takeover_finds_it_committe
     process.hooks.at(Step.COMMIT_DONE, lost_answer)
     with pytest.raises(PublishError):
         await process.run()
-    assert process.standing.oldest == kafka.records[0].timestamp
+    assert process.status.oldest == kafka.records[0].timestamp
 
     await process.drain()
 
-    assert process.standing == Standing(position=2)
+    assert process.status == PartitionStatus(position=2)
 
 
 async def test_markers_at_the_end_are_no_lag() -> None:
@@ -587,7 +587,7 @@ async def test_markers_at_the_end_are_no_lag() -> None:
     process = Process(kafka, database)
     task = asyncio.create_task(process.run())
 
-    await becomes(lambda: process.standing.position == kafka.end == 3)
+    await becomes(lambda: process.status.position == kafka.end == 3)
 
     process.stop.set()
     await task
@@ -608,10 +608,10 @@ async def test_healing_that_fails_leaves_nothing_in_hand() -> None:
     with pytest.raises(StateBehindError):
         await healer.run()
     task = asyncio.create_task(healer.run())
-    await becomes(lambda: healer.standing.position == 3)
+    await becomes(lambda: healer.status.position == 3)
     await everything_that_can_happen()
 
-    assert healer.standing == Standing(position=3)
+    assert healer.status == PartitionStatus(position=3)
 
     healer.stop.set()
     await task

@@ -9,7 +9,7 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ApiVersionRequest
 
-from runtime.kafka import survive_broken_connections
+from runtime import aiokafka_fixes
 from sandbox.devstack.ports import HOST
 
 NO_VERSIONS = struct.pack(">ihi", 1, 0, 0)  # correlation id, no error, an empty list (ApiVersions v0)
@@ -37,8 +37,8 @@ async def _write_after_a_break() -> None:
 
 
 def test_writing_to_a_broken_connection_is_a_kafka_error() -> None:
-    survive_broken_connections()
-    survive_broken_connections()
+    aiokafka_fixes.apply()
+    aiokafka_fixes.apply()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(KafkaConnectionError):
         runner.run(_write_after_a_break())

@@ -10,7 +10,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupLoadInProgressError, NotCoordinatorForGroupError
 from aiokafka.protocol.commit import OffsetFetchResponse_v3
 
-from runtime.kafka import hear_coordinators
+from runtime import aiokafka_fixes
 
 PARTITION = TopicPartition("raw", 0)
 LOADING, NOT_COORDINATOR = 14, 16
@@ -45,15 +45,15 @@ def admin_side(error_code: int) -> Any:
 
 
 async def test_offset_is_given_as_it_was() -> None:
-    hear_coordinators()
+    aiokafka_fixes.apply()
 
     assert (await consumer_side(0)._do_fetch_commit_offsets([PARTITION]))[PARTITION].offset == 7
     assert (await admin_side(0).list_consumer_group_offsets("group", 1, [PARTITION]))[PARTITION].offset == 7
 
 
 async def test_coordinator_that_loads_is_not_taken_for_a_group_without_offsets() -> None:
-    hear_coordinators()
-    hear_coordinators()
+    aiokafka_fixes.apply()
+    aiokafka_fixes.apply()
 
     with pytest.raises(GroupLoadInProgressError):
         await consumer_side(LOADING)._do_fetch_commit_offsets([PARTITION])
@@ -62,7 +62,7 @@ async def test_coordinator_that_loads_is_not_taken_for_a_group_without_offsets()
 
 
 async def test_coordinator_that_is_none_is_looked_up_again() -> None:
-    hear_coordinators()
+    aiokafka_fixes.apply()
     coordinator = consumer_side(NOT_COORDINATOR)
 
     with pytest.raises(NotCoordinatorForGroupError):

@@ -6,7 +6,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 
-from runtime.kafka_records import AnyRecords, KeptRecords
+from runtime.aiokafka_fixes import AnyRecords, KeptRecords
 from tests.support.odd_records import OddBatchBuilder, odd_name
 
 PLACE = TopicPartition("raw", 0)
@@ -65,7 +65,7 @@ def test_a_fetch_that_begins_inside_a_batch_begins_there() -> None:
 
 
 def test_the_client_still_fails_there_by_itself() -> None:
-    """When it does not any more, `runtime.kafka_records` can go."""
+    """When it does not any more, `runtime.aiokafka_fixes` can go."""
     theirs = PartitionRecords(PLACE, KeptRecords(batch(0, [ODD])), [], 0, None, None, True, READ_COMMITTED)
 
     with pytest.raises(UnicodeDecodeError):

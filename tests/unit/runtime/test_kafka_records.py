@@ -6,7 +6,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from runtime.kafka import fetch_bare_records
+from runtime.aiokafka_fixes import fetch_bare_records
 
 HEADERS = [("endpoint", b"call-ended"), ("endpoint", b""), ("é", b"\xff")]
 

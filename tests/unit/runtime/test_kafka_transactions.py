@@ -9,7 +9,7 @@ from aiokafka.producer.sender import AddOffsetsToTxnHandler, AddPartitionsToTxnH
 from aiokafka.producer.transaction_manager import TransactionManager
 from aiokafka.structs import TopicPartition
 
-from runtime.kafka import MARKERS_SECONDS, follow_transactions_closely
+from runtime import aiokafka_fixes
 
 DEFAULT_SECONDS = 0.1
 FIRST = TopicPartition("t", 0)
@@ -38,17 +38,17 @@ async def offsets_answer(code: int) -> tuple[Any, Any]:
 @pytest.mark.parametrize(("answer", "theirs"), [(partitions_answer, 0.02), (offsets_answer, DEFAULT_SECONDS)])
 async def test_markers_that_are_not_written_yet_are_asked_for_again_soon(answer: Any, theirs: float) -> None:
     """The second line pins what the client does by itself: when it fails, the patch may be needless."""
-    follow_transactions_closely()
-    follow_transactions_closely()
+    aiokafka_fixes.apply()
+    aiokafka_fixes.apply()
     handler, response = await answer(ConcurrentTransactions.errno)
 
     assert type(handler).handle_response.__wrapped__(handler, response) == theirs
-    assert handler.handle_response(response) == MARKERS_SECONDS
+    assert handler.handle_response(response) == aiokafka_fixes.MARKERS_SECONDS
 
 
 @pytest.mark.parametrize("answer", [partitions_answer, offsets_answer])
 async def test_a_coordinator_that_has_other_reasons_is_left_alone_for_longer(answer: Any) -> None:
-    follow_transactions_closely()
+    aiokafka_fixes.apply()
     handler, response = await answer(CoordinatorLoadInProgressError.errno)
 
     assert handler.handle_response(response) == DEFAULT_SECONDS

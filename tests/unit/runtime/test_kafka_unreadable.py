@@ -15,9 +15,9 @@ from aiokafka.record.util import calc_crc32c
 
 from ops.kit.errors import OpsError, UnreachableError
 from ops.kit.kafka import kafka_errors
+from runtime.aiokafka_fixes import AnyRecords
 from runtime.errors import LogUnavailableError
 from runtime.kafka import reading
-from runtime.kafka_records import AnyRecords
 from runtime.settings import KafkaSettings
 
 GZIP, SNAPPY, LZ4, ZSTD, UNKNOWN = range(1, 6)

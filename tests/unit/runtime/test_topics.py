@@ -6,8 +6,7 @@ from types import MappingProxyType
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from runtime import topics
-from runtime.kafka import create_no_topics
+from runtime import aiokafka_fixes, topics
 from runtime.topics import Setting, Settings, TopicWatch, harm, oddities, unequal
 from schemas.topics import CALL, DAY_MS, DEAD_LETTER, OFFSET, RAW, TOPICS, Topic
 
@@ -134,8 +133,8 @@ async def test_problem_and_note_follow_what_is_seen_and_an_answer_that_lacks_cha
 def test_topics_are_asked_for_without_leave_to_create_them() -> None:
     from aiokafka.protocol.metadata import MetadataRequest, MetadataRequest_v5  # noqa: PLC0415 - the client's own
 
-    create_no_topics()
-    create_no_topics()
+    aiokafka_fixes.apply()
+    aiokafka_fixes.apply()
 
     for asked in (MetadataRequest(["a"]), MetadataRequest(["a"], True)):
         assert asked.build(MetadataRequest_v5).to_object()["allow_auto_topic_creation"] is False

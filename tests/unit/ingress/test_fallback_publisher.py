@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from ingress.ports import Record
-from ingress.spool.model import Bounds
-from ingress.spool.publisher import SpoolingPublisher
+from ingress.metrics import SpoolMetrics
+from ingress.ports import OutgoingRecord
+from ingress.spool.model import SpoolLimits
+from ingress.spool.publisher import FallbackPublisher
 from ingress.spool.spool import Spool
 from runtime.errors import PublishError, RecordRefusedError, SpoolFullError
-from runtime.metrics import SpoolMetrics
 from schemas.topics import TopicNames
 from tests.support.waiting import until
 from tests.unit.ingress.publishers import MemoryPublisher, PublisherContract, Stored, Subject, as_future
@@ -36,14 +36,14 @@ class MemoryBroker:
     never do, and the record comes into the log with `release`.
     """
 
-    log: list[Record] = field(default_factory=list)
+    log: list[OutgoingRecord] = field(default_factory=list)
     plan: list[str] = field(default_factory=list)
     away: bool = False
     refused: set[bytes] = field(default_factory=set)
     refusal: type[Exception] = RecordRefusedError
     attempts: int = 0
     timeout: float = 60
-    _ghosts: list[Record] = field(default_factory=list)
+    _ghosts: list[OutgoingRecord] = field(default_factory=list)
     _present: asyncio.Event = field(default_factory=asyncio.Event)
     _release: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -70,10 +70,10 @@ class MemoryBroker:
         self._release.set()
         self._release = asyncio.Event()
 
-    def publish(self, record: Record) -> asyncio.Future[None]:
+    def publish(self, record: OutgoingRecord) -> asyncio.Future[None]:
         return as_future(self._publish(record))
 
-    async def _publish(self, record: Record) -> None:
+    async def _publish(self, record: OutgoingRecord) -> None:
         self.attempts += 1
         if record.value in self.refused:
             raise self.refusal("too large")
@@ -111,7 +111,7 @@ class MemoryBroker:
 
 @dataclass
 class Running:
-    publisher: SpoolingPublisher
+    publisher: FallbackPublisher
     spool: Spool
 
     async def drained(self) -> None:
@@ -126,14 +126,14 @@ async def spooling(
     broker: MemoryBroker,
     directory: Path,
     *,
-    bounds: Bounds = ROOMY,
+    limits: SpoolLimits = ROOMY,
     registry: CollectorRegistry | None = None,
     after: float = AFTER_SECONDS,
     max_direct: int = 100,
 ) -> AsyncIterator[Running]:
-    async with spool_in(directory, bounds) as spool, asyncio.TaskGroup() as group:
+    async with spool_in(directory, limits) as spool, asyncio.TaskGroup() as group:
         metrics = SpoolMetrics(registry or CollectorRegistry())
-        publisher = SpoolingPublisher(broker, spool, after_seconds=after, max_direct=max_direct, metrics=metrics)
+        publisher = FallbackPublisher(broker, spool, after_seconds=after, max_direct=max_direct, metrics=metrics)
         task = group.create_task(publisher.run())
         try:
             yield Running(publisher, spool)
@@ -160,7 +160,7 @@ class TestSpoolingPublisher(PublisherContract):
     async def subject(self, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Subject]:
         inner = ConnectedMemoryPublisher([TOPICS.raw, TOPICS.dead_letter])
         async with spool_in(tmp_path) as spool, asyncio.TaskGroup() as group:
-            publisher = SpoolingPublisher(
+            publisher = FallbackPublisher(
                 inner,
                 spool,
                 after_seconds=5,
@@ -264,7 +264,7 @@ async def test_one_that_gives_up_waiting_passes_its_turn_on(tmp_path: Path) -> N
         broker.release()
         await asyncio.wait(tasks)
         assert broker.values() == [0, 2, 3]
-        assert running.publisher._turns == {}
+        assert running.publisher._waiting_by_key == {}
 
 
 async def test_too_many_unanswered_records_go_to_the_spool(tmp_path: Path) -> None:
@@ -282,13 +282,13 @@ async def test_too_many_unanswered_records_go_to_the_spool(tmp_path: Path) -> No
 async def test_full_spool_is_an_error_of_its_own(tmp_path: Path) -> None:
     broker = MemoryBroker()
     broker.leave()
-    async with spooling(broker, tmp_path, bounds=Bounds(max_bytes=100, max_age_seconds=60)) as running:
+    async with spooling(broker, tmp_path, limits=SpoolLimits(max_bytes=100, max_age_seconds=60)) as running:
         await running.publisher.publish(record(1))
         for number in range(10):
             with pytest.raises(SpoolFullError):
-                await running.publisher.publish(Record("raw", b"k%d" % number, b"x" * 100, []))
+                await running.publisher.publish(OutgoingRecord("raw", b"k%d" % number, b"x" * 100, []))
 
-        assert running.publisher._turns == {}
+        assert running.publisher._waiting_by_key == {}
 
 
 async def test_what_is_left_is_drained_first_after_a_restart(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
 from ingress.accept import ToDeadLetter, ToRaw
-from ingress.access_log import LINES_PER_SECOND, OTHER, Exchange, Observer, Outcome
+from ingress.access_log import LINES_PER_SECOND, OTHER, AccessLog, Outcome, RequestContext
 from ingress.http import problems
-from runtime.metrics import IngressMetrics
+from ingress.metrics import IngressMetrics
 from schemas.dead_letter import Code, Reason, Stage
 from schemas.identity import CallId
 from tests.support.waiting import until
@@ -21,10 +21,10 @@ FLOOD = 500
 async def test_flood_is_counted_in_full_and_logged_in_part() -> None:
     registry = CollectorRegistry()
     with capture_logs() as lines:
-        observer = Observer(IngressMetrics(registry))
+        access_log = AccessLog(IngressMetrics(registry))
         for _ in range(FLOOD):
-            observer.answered(Exchange("id", OTHER, 0.0), problems.NOT_FOUND, 404, 0.001)
-        observer.answered(Exchange("id", OTHER, 0.0), problems.TIMED_OUT, 408, 0.001)
+            access_log.answered(RequestContext("id", OTHER, 0.0), problems.NOT_FOUND, 404, 0.001)
+        access_log.answered(RequestContext("id", OTHER, 0.0), problems.TIMED_OUT, 408, 0.001)
         await until(lambda: summarised(lines), seconds=10)
 
     codes = [line["code"] for line in lines if line["event"] == "webhook.answered"]
@@ -44,7 +44,7 @@ async def test_flood_is_counted_in_full_and_logged_in_part() -> None:
 async def test_time_to_answer_is_by_endpoint_and_class(outcome: Outcome, status: int, expected: str) -> None:
     registry = CollectorRegistry()
 
-    Observer(IngressMetrics(registry)).answered(Exchange("id", "call-ended", 0.0), outcome, status, 0.3)
+    AccessLog(IngressMetrics(registry)).answered(RequestContext("id", "call-ended", 0.0), outcome, status, 0.3)
 
     name = "ringover_http_request_duration_seconds"
     counted = {

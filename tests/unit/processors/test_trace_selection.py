@@ -10,7 +10,7 @@ from opentelemetry.trace import SpanKind
 
 from processors.model import Batch
 from processors.otel import BatchTracer
-from processors.trace_selection import MAX_TRACED, Traced
+from processors.trace_selection import MAX_TRACED, TracedRecord
 from schemas.headers import TRACEPARENT
 from tests.support.broker import MemoryKafka
 from tests.support.kafka import raw_headers
@@ -25,13 +25,13 @@ class Remembering:
     """A tracer that keeps what it is told."""
 
     def __init__(self) -> None:
-        self.batches: list[tuple[Batch, list[Traced]]] = []
+        self.batches: list[tuple[Batch, list[TracedRecord]]] = []
 
-    def committed(self, batch: Batch, records: Sequence[Traced]) -> None:
+    def committed(self, batch: Batch, records: Sequence[TracedRecord]) -> None:
         self.batches.append((batch, list(records)))
 
     @property
-    def records(self) -> list[Traced]:
+    def records(self) -> list[TracedRecord]:
         return [record for _, records in self.batches for record in records]
 
 
@@ -54,10 +54,10 @@ async def test_outcomes_are_told_with_their_records() -> None:
     await Process(kafka, MemoryDatabase(), max_records=10, tracer=tracer).drain()
 
     assert tracer.records == [
-        Traced(traceparent(1), 0, again=False, event_type="call.ended", outcome="emitted", code=None),
-        Traced(traceparent(2, "03"), 1, again=False, event_type="call.ended", outcome="duplicate", code=None),
-        Traced(traceparent(3), 2, again=False, event_type="call.ended", outcome="conflict", code=None),
-        Traced(traceparent(4), 3, again=False, event_type="unknown", outcome="dead_letter", code="not_json"),
+        TracedRecord(traceparent(1), 0, again=False, event_type="call.ended", outcome="emitted", code=None),
+        TracedRecord(traceparent(2, "03"), 1, again=False, event_type="call.ended", outcome="duplicate", code=None),
+        TracedRecord(traceparent(3), 2, again=False, event_type="call.ended", outcome="conflict", code=None),
+        TracedRecord(traceparent(4), 3, again=False, event_type="unknown", outcome="dead_letter", code="not_json"),
     ]
     for batch, _ in tracer.batches:
         steps = batch.steps
@@ -135,7 +135,7 @@ async def test_batch_that_did_not_commit_is_told_when_it_does_as_claimed_before(
     assert [(record.offset, record.again) for record in tracer.records] == [(0, True)]
 
 
-def passed(spans: Spans, *records: Traced) -> Batch:
+def passed(spans: Spans, *records: TracedRecord) -> Batch:
     batch = Batch(PARTITION, 5, 8, [])
     steps = batch.steps
     steps.fetched, steps.claiming, steps.claimed, steps.committing, steps.committed = 10, 20, 30, 40, 50
@@ -150,7 +150,10 @@ def times(span: ReadableSpan) -> tuple[int | None, int | None]:
 async def test_record_is_a_child_of_its_publication_with_the_batchs_steps_in_it() -> None:
     spans = Spans()
 
-    passed(spans, Traced(traceparent(1), 5, again=False, event_type="unknown", outcome="dead_letter", code="not_json"))
+    passed(
+        spans,
+        TracedRecord(traceparent(1), 5, again=False, event_type="unknown", outcome="dead_letter", code="not_json"),
+    )
 
     process, claim, commit = (spans.named(name) for name in ("process raw", "claim", "commit"))
     assert ids(process.parent) == (TRACE_ID, f"{1:016x}")
@@ -164,7 +167,7 @@ async def test_record_is_a_child_of_its_publication_with_the_batchs_steps_in_it(
 async def test_record_that_was_claimed_before_is_linked_not_a_child() -> None:
     spans = Spans()
 
-    passed(spans, Traced(traceparent(1), 5, again=True, event_type="call.ended", outcome="emitted", code=None))
+    passed(spans, TracedRecord(traceparent(1), 5, again=True, event_type="call.ended", outcome="emitted", code=None))
 
     process = spans.named("process raw")
     assert process.parent is None
@@ -176,7 +179,7 @@ async def test_record_that_was_claimed_before_is_linked_not_a_child() -> None:
 async def test_sampler_of_the_processor_decides_too() -> None:
     spans = Spans(ALWAYS_OFF)
 
-    passed(spans, Traced(traceparent(1), 5, again=False, event_type="call.ended", outcome="emitted", code=None))
+    passed(spans, TracedRecord(traceparent(1), 5, again=False, event_type="call.ended", outcome="emitted", code=None))
 
     await asyncio.sleep(0)
     assert spans.ended == ()

@@ -20,10 +20,10 @@ from aiokafka.errors import (
 from aiokafka.record.memory_records import MemoryRecords
 from prometheus_client import CollectorRegistry
 
-from ingress.kafka.accumulator import Sender
-from ingress.ports import Record
+from ingress.kafka.accumulator import RecordAccumulator
+from ingress.metrics import IngressMetrics
+from ingress.ports import OutgoingRecord
 from runtime.errors import PublishError, RecordRefusedError
-from runtime.metrics import IngressMetrics
 from tests.support.waiting import until
 
 TOPIC = "raw"
@@ -106,7 +106,7 @@ def _records(data: bytes) -> list[Any]:
 @dataclass
 class Sending:
     brokers: Brokers
-    sender: Sender
+    accumulator: RecordAccumulator
     task: asyncio.Task[None]
     judged: list[tuple[str, Exception]]
 
@@ -126,7 +126,7 @@ async def sending(
 
     client: Any = brokers
     metrics = IngressMetrics(CollectorRegistry())
-    sender = Sender(
+    accumulator = RecordAccumulator(
         client,
         timeout_seconds=timeout,
         retry_seconds=retry,
@@ -135,14 +135,14 @@ async def sending(
         metrics=metrics,
     )
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(sender.run())
-        yield Sending(brokers, sender, task, judged)
+        task = group.create_task(accumulator.run())
+        yield Sending(brokers, accumulator, task, judged)
         task.cancel()
 
 
-def record(value: bytes, partition: int = 0) -> Record:
+def record(value: bytes, partition: int = 0) -> OutgoingRecord:
     keys = {0: b"f", 1: b"a", 2: b"b"}
-    return Record(TOPIC, keys[partition], value, [])
+    return OutgoingRecord(TOPIC, keys[partition], value, [])
 
 
 def test_keys_are_of_their_partitions() -> None:
@@ -154,7 +154,7 @@ def test_keys_are_of_their_partitions() -> None:
 async def test_keys_are_spread_over_no_more_partitions_than_they_may_be() -> None:
     async with sending({0: 7, 1: 7, 2: 7, 3: 7, 4: 7, 5: 7}, spread=3) as run:
         for number in range(3):
-            run.sender.add(record(b"%d" % number, number))
+            run.accumulator.add(record(b"%d" % number, number))
 
         request = await run.brokers.request(0)
         assert request.values == {0: [b"0"], 1: [b"1"], 2: [b"2"]}
@@ -164,14 +164,14 @@ async def test_keys_are_spread_over_no_more_partitions_than_they_may_be() -> Non
 async def test_keys_go_nowhere_while_it_is_not_known_over_how_many_partitions_they_are_spread() -> None:
     async with sending({0: 7}, retry=0.2, spread=None) as run:
         with pytest.raises(PublishError):
-            await run.sender.add(record(b"1"))
+            await run.accumulator.add(record(b"1"))
 
         assert run.brokers.requests == []
 
 
 async def test_records_that_arrive_together_travel_together() -> None:
     async with sending({0: 7, 1: 7, 2: 7}) as run:
-        futures = [run.sender.add(record(b"%d" % number, number % 2)) for number in range(6)]
+        futures = [run.accumulator.add(record(b"%d" % number, number % 2)) for number in range(6)]
         request = await run.brokers.request(0)
         assert (request.broker, request.values) == (7, {0: [b"0", b"2", b"4"], 1: [b"1", b"3", b"5"]})
         assert not any(future.done() for future in futures)
@@ -183,9 +183,9 @@ async def test_records_that_arrive_together_travel_together() -> None:
 
 async def test_one_request_at_a_time_and_the_next_one_fills_meanwhile() -> None:
     async with sending({0: 7, 1: 7, 2: 7}) as run:
-        first = run.sender.add(record(b"1"))
+        first = run.accumulator.add(record(b"1"))
         request = await run.brokers.request(0)
-        later = [run.sender.add(record(b"%d" % number, number % 2)) for number in range(2, 6)]
+        later = [run.accumulator.add(record(b"%d" % number, number % 2)) for number in range(2, 6)]
         await asyncio.sleep(0.02)  # ticks
         assert len(run.brokers.requests) == 1
 
@@ -199,9 +199,9 @@ async def test_one_request_at_a_time_and_the_next_one_fills_meanwhile() -> None:
 
 async def test_broker_that_is_silent_holds_up_its_own_partitions_only() -> None:
     async with sending({0: 7, 1: 8, 2: 8}) as run:
-        stuck = run.sender.add(record(b"0", 0))
+        stuck = run.accumulator.add(record(b"0", 0))
         await run.brokers.request(0)
-        free = run.sender.add(record(b"1", 1))
+        free = run.accumulator.add(record(b"1", 1))
         request = await run.brokers.request(1)
         assert (request.broker, request.values) == (8, {1: [b"1"]})
         request.answer()
@@ -212,9 +212,9 @@ async def test_broker_that_is_silent_holds_up_its_own_partitions_only() -> None:
 @pytest.mark.parametrize("error", [6, "connection"], ids=["not the leader", "connection broken"])
 async def test_passing_error_is_tried_again_before_what_came_later(error: int | str) -> None:
     async with sending({0: 7, 1: 7, 2: 7}) as run:
-        first = run.sender.add(record(b"1"))
+        first = run.accumulator.add(record(b"1"))
         request = await run.brokers.request(0)
-        second = run.sender.add(record(b"2"))
+        second = run.accumulator.add(record(b"2"))
         if error == "connection":
             request.fail(KafkaConnectionError("broken"))
         else:
@@ -233,7 +233,7 @@ async def test_passing_error_is_tried_again_before_what_came_later(error: int | 
 
 async def test_retry_goes_to_the_new_leader() -> None:
     async with sending({0: 7, 1: 7, 2: 7}) as run:
-        future = run.sender.add(record(b"1"))
+        future = run.accumulator.add(record(b"1"))
         request = await run.brokers.request(0)
         run.brokers.leaders[0] = 8
         request.answer(p0=NotLeaderForPartitionError.errno)
@@ -246,7 +246,7 @@ async def test_retry_goes_to_the_new_leader() -> None:
 
 async def test_partition_without_a_leader_waits_for_one() -> None:
     async with sending({0: -1, 1: 7, 2: 7}) as run:
-        waiting, free = run.sender.add(record(b"0", 0)), run.sender.add(record(b"1", 1))
+        waiting, free = run.accumulator.add(record(b"0", 0)), run.accumulator.add(record(b"1", 1))
         request = await run.brokers.request(0)
         assert request.values == {1: [b"1"]}
         request.answer()
@@ -259,8 +259,8 @@ async def test_partition_without_a_leader_waits_for_one() -> None:
 
 async def test_refusal_fails_its_batch_and_no_other() -> None:
     async with sending({0: 7, 1: 7, 2: 7}) as run:
-        refused = [run.sender.add(record(b"%d" % number, 0)) for number in range(2)]
-        fine = run.sender.add(record(b"3", 1))
+        refused = [run.accumulator.add(record(b"%d" % number, 0)) for number in range(2)]
+        fine = run.accumulator.add(record(b"3", 1))
         (await run.brokers.request(0)).answer(p0=TopicAuthorizationFailedError.errno)
 
         await fine
@@ -272,7 +272,7 @@ async def test_refusal_fails_its_batch_and_no_other() -> None:
 
 async def test_unexpected_error_fails_its_request_and_the_sender_goes_on() -> None:
     async with sending({0: 7, 1: 8, 2: 8}) as run:
-        failed, fine = run.sender.add(record(b"1", 0)), run.sender.add(record(b"2", 1))
+        failed, fine = run.accumulator.add(record(b"1", 0)), run.accumulator.add(record(b"2", 1))
         requests = [await run.brokers.request(number) for number in range(2)]
         for request in requests:
             if request.broker == 7:
@@ -285,16 +285,16 @@ async def test_unexpected_error_fails_its_request_and_the_sender_goes_on() -> No
             await failed
         [(_, judged)] = run.judged
         assert "unexpected ValueError at " in str(judged)
-        again = run.sender.add(record(b"3", 0))
+        again = run.accumulator.add(record(b"3", 0))
         (await run.brokers.request(2)).answer()
         await again
 
 
 async def test_too_large_record_joins_no_batch() -> None:
     async with sending({0: 7, 1: 7, 2: 7}) as run:
-        fine = run.sender.add(record(b"1"))
+        fine = run.accumulator.add(record(b"1"))
         with pytest.raises(RecordRefusedError):
-            await run.sender.add(record(b"x" * 3_000_000))
+            await run.accumulator.add(record(b"x" * 3_000_000))
 
         (await run.brokers.request(0)).answer()
         await fine
@@ -303,7 +303,7 @@ async def test_too_large_record_joins_no_batch() -> None:
 async def test_full_batches_leave_one_after_another() -> None:
     values = [b"%d" % number * 100_000 for number in range(5)]
     async with sending({0: 7, 1: 7, 2: 7}) as run:
-        futures = [run.sender.add(record(value)) for value in values]
+        futures = [run.accumulator.add(record(value)) for value in values]
         sent: list[bytes] = []
         for number in range(3):
             request = await run.brokers.request(number)
@@ -315,7 +315,7 @@ async def test_full_batches_leave_one_after_another() -> None:
 
 async def test_passing_error_that_does_not_pass_fails() -> None:
     async with sending({0: 7, 1: 7, 2: 7}, retry=0) as run:
-        future = run.sender.add(record(b"1"))
+        future = run.accumulator.add(record(b"1"))
         (await run.brokers.request(0)).fail(KafkaConnectionError("broken"))
 
         with pytest.raises(PublishError):
@@ -324,7 +324,7 @@ async def test_passing_error_that_does_not_pass_fails() -> None:
 
 async def test_nobody_waits_longer_than_the_timeout_and_a_late_answer_is_for_nobody() -> None:
     async with sending({0: 7, 1: 7, 2: 7}, timeout=0.05) as run:
-        future = run.sender.add(record(b"1"))
+        future = run.accumulator.add(record(b"1"))
         request = await run.brokers.request(0)
         with pytest.raises(PublishError):
             async with asyncio.timeout(2):
@@ -332,17 +332,17 @@ async def test_nobody_waits_longer_than_the_timeout_and_a_late_answer_is_for_nob
         assert isinstance(run.judged[0][1], TimeoutError)
 
         request.answer()
-        next_one = run.sender.add(record(b"2"))
+        next_one = run.accumulator.add(record(b"2"))
         (await run.brokers.request(1)).answer()
         await next_one
 
 
 async def test_abandoned_fails_what_was_not_sent_and_ends_with_what_was() -> None:
     async with sending({0: 7, 1: 7, 2: 7}) as run:
-        sent = run.sender.add(record(b"1"))
+        sent = run.accumulator.add(record(b"1"))
         request = await run.brokers.request(0)
-        unsent = [run.sender.add(record(b"2", number)) for number in range(3)]
-        run.sender.abandon(PublishError("given up"))
+        unsent = [run.accumulator.add(record(b"2", number)) for number in range(3)]
+        run.accumulator.abandon(PublishError("given up"))
         for future in unsent:
             with pytest.raises(PublishError):
                 await future
@@ -355,7 +355,7 @@ async def test_abandoned_fails_what_was_not_sent_and_ends_with_what_was() -> Non
 
 async def test_who_gave_up_does_not_disturb_the_others() -> None:
     async with sending({0: 7, 1: 7, 2: 7}) as run:
-        gone, waiting = run.sender.add(record(b"1")), run.sender.add(record(b"2"))
+        gone, waiting = run.accumulator.add(record(b"1")), run.accumulator.add(record(b"2"))
         gone.cancel()
         (await run.brokers.request(0)).answer()
         await waiting
@@ -364,7 +364,7 @@ async def test_who_gave_up_does_not_disturb_the_others() -> None:
 async def test_unknown_topic_is_looked_for() -> None:
     async with sending({0: 7, 1: 7, 2: 7}, retry=5) as run:
         run.brokers.topics.clear()
-        future = run.sender.add(record(b"1"))
+        future = run.accumulator.add(record(b"1"))
         await asyncio.sleep(0)
         run.brokers.topics.add(TOPIC)
 
@@ -378,12 +378,12 @@ async def test_topic_that_may_not_be_seen_is_refused() -> None:
         run.brokers.unauthorized_topics.add(TOPIC)
 
         with pytest.raises(RecordRefusedError):
-            await run.sender.add(record(b"1"))
+            await run.accumulator.add(record(b"1"))
 
 
 async def test_records_without_key_go_anywhere() -> None:
     async with sending({0: 7, 1: 7, 2: 7}) as run:
-        futures = [run.sender.add(Record(TOPIC, None, b"%d" % number, [])) for number in range(100)]
+        futures = [run.accumulator.add(OutgoingRecord(TOPIC, None, b"%d" % number, [])) for number in range(100)]
         request = await run.brokers.request(0)
         counts = defaultdict(int, {number: len(values) for number, values in request.values.items()})
         request.answer()

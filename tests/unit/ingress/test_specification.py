@@ -9,17 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress.authenticate import (
+from ingress.authenticate import Authenticated, Credential, Refused, Scheme
+from ingress.dialects.specification import (
     AUTHORIZATION_REPEATED,
     NO_CREDENTIALS,
     SIGNATURE_REPEATED,
     SIGNATURE_WRONG,
     TOKEN_WRONG,
-    Authenticated,
     Authenticator,
-    Credential,
-    Refused,
-    Scheme,
 )
 
 BODY = b'{"event": "call.started"}'

@@ -2,21 +2,21 @@
 
 import asyncio
 
-from ingress.http.loop_budget import Turns
+from ingress.http.loop_budget import LoopBudget
 
 
-async def through(turns: Turns, work: int = 1) -> None:
+async def through(budget: LoopBudget, work: int = 1) -> None:
     """As callers wait for room."""
-    if not turns.take(work):
-        await turns.turn(work)
+    if not budget.take(work):
+        await budget.wait(work)
 
 
 async def test_work_is_let_through_in_order_and_so_much_in_one_turn() -> None:
-    turns = Turns(2)
+    budget = LoopBudget(2)
     done: list[list[int]] = [[]]
 
     async def work(number: int) -> None:
-        await through(turns)
+        await through(budget)
         done[-1].append(number)
 
     tasks = [asyncio.create_task(work(number)) for number in range(7)]
@@ -29,18 +29,18 @@ async def test_work_is_let_through_in_order_and_so_much_in_one_turn() -> None:
 
 
 async def test_what_is_larger_than_a_turn_is_let_through_alone() -> None:
-    turns = Turns(2)
+    budget = LoopBudget(2)
 
-    assert turns.take(100)
-    assert not turns.take()
-    await asyncio.wait_for(through(turns), 5)
+    assert budget.take(100)
+    assert not budget.take()
+    await asyncio.wait_for(through(budget), 5)
 
 
 async def test_given_up_wait_takes_no_turn_from_the_others() -> None:
-    turns = Turns(1)
-    assert turns.take()
-    given_up = asyncio.create_task(through(turns))
-    waiting = asyncio.create_task(through(turns))
+    budget = LoopBudget(1)
+    assert budget.take()
+    given_up = asyncio.create_task(through(budget))
+    waiting = asyncio.create_task(through(budget))
     await asyncio.sleep(0)
     given_up.cancel()
 
@@ -48,10 +48,10 @@ async def test_given_up_wait_takes_no_turn_from_the_others() -> None:
 
 
 async def test_idle_turns_do_not_keep_the_loop_busy() -> None:
-    turns = Turns(1)
-    turns.take()
+    budget = LoopBudget(1)
+    budget.take()
     for _ in range(5):
         await asyncio.sleep(0)
 
-    assert not turns._turning
-    assert turns.take()
+    assert not budget._scheduled
+    assert budget.take()
