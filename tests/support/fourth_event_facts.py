@@ -20,9 +20,9 @@ from ops.send.cli import ALL, _webhooks
 from ops.state.keys import candidates
 from ops.topics.plan import wanted_topics
 from processors.decide import decide
+from processors.metrics import ProcessorMetrics
 from processors.model import Batch, Normalized, Owner
 from processors.normalize import normalize
-from runtime.metrics import ProcessorMetrics
 from sandbox.demo.workload import specification_steps
 from schemas.events import EventType
 from schemas.topics import TopicNames
