@@ -16,7 +16,9 @@ from tests.support.verdict import Place, processed
 CALL = WEBHOOK.key
 TEXT = "Rappelez-moi"
 BAD = Webhook(WEBHOOK.slug, CALL, WEBHOOK.body.replace(b"12 }", b'"12" }'))
-WEBHOOKS = [started(CALL), WEBHOOK, WEBHOOK, BAD, ended(CALL), recording(CALL, "r1"), recording("other", "r1")]
+OTHER = Webhook(WEBHOOK.slug, CALL, WEBHOOK.body.replace(b"12 }", b"13 }"))
+OF_CALL = [started(CALL), WEBHOOK, WEBHOOK, OTHER, BAD, ended(CALL), recording(CALL, "r1")]
+WEBHOOKS = [*OF_CALL, recording("other", "r1")]
 
 
 async def test_a_fourth_event_is_known_to_processor_and_operators(
@@ -31,7 +33,7 @@ async def test_a_fourth_event_is_known_to_processor_and_operators(
         return ran.json
 
     await store(place.bootstrap_servers, place.topics.raw, WEBHOOKS)
-    await programs.processor(**env).ready()
+    await programs.processor(**env).ready(seconds=90)
     await processed(place, len(WEBHOOKS))
 
     emitted = await read_topic(place.bootstrap_servers, place.topics.recording)
@@ -39,16 +41,16 @@ async def test_a_fourth_event_is_known_to_processor_and_operators(
 
     shown = await asked(f"calls show {CALL}")
     assert [webhook["verdict"] for webhook in shown["webhooks"]] == [
-        *("event", "event", "duplicate", "dead letter", "event", "event")
+        *("event", "event", "duplicate", "conflict", "dead letter", "event", "event")
     ]
     assert shown["webhooks"][1]["events"][0]["value"]["from_e164"] == "•••0304"
-    assert shown["webhooks"][3]["code"] == Code.FIELD_WRONG_TYPE.value
+    assert shown["webhooks"][4]["code"] == Code.FIELD_WRONG_TYPE.value
     assert f"ringover:{NAME}:{CALL}:ro_vm_9" in {claim["key"] for claim in shown["claims"]}
 
     replayed = await asked(f"calls replay {CALL} --execute")
     assert [event["type"] for event in replayed["events"]].count(NAME) == 1
 
     plan = await asked(f"erase --call-id {CALL}")
-    assert {row["what"]: row["count"] for row in plan["rows"]} == {"claims": 4, "conflicts": 0}
-    assert sum(topic["records"] for topic in plan["topics"]) == 6 + 2 * 4 + 1
+    assert {row["what"]: row["count"] for row in plan["rows"]} == {"claims": 4, "conflicts": 1}
+    assert sum(topic["records"] for topic in plan["topics"]) == len(OF_CALL) + 2 * 4 + 1
     assert TEXT not in (await cli.run(programs.env | env, "tail", "--from-beginning", "--max", "10", expect=0)).out
