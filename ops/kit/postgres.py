@@ -1,4 +1,4 @@
-"""The commands' connection to PostgreSQL, and the one place where its errors become one line."""
+"""Opens the commands' connection to PostgreSQL, and is the one place where its errors become one line."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager

@@ -1,4 +1,4 @@
-"""Which partitions stand still, and why: what the processors tell in PostgreSQL."""
+"""Reads which partitions stand still, and why, as the processors tell it in PostgreSQL."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Times as operators write them: with a zone, or as an age. Pure: the present is passed in."""
+"""Reads and shows times as operators write them: with a zone, or as an age. Pure: the present is passed in."""
 
 import re
 from datetime import UTC, datetime, timedelta

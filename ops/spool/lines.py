@@ -3,9 +3,8 @@
 Bytes are text when they are UTF-8, else `{"base64": "..."}`.
 """
 
-import base64
-
 from ingress.spool.model import Row
+from ops.kit.files import json_of_bytes
 
 
 def line_of(row: Row) -> dict[str, object]:
@@ -15,14 +14,7 @@ def line_of(row: Row) -> dict[str, object]:
         "id": row.id,
         "spooled_at_ms": row.spooled_at,
         "topic": record.topic,
-        "key": None if record.key is None else _text(record.key),
-        "headers": [[name, _text(value)] for name, value in record.headers],
-        "value": _text(record.value),
+        "key": json_of_bytes(record.key),
+        "headers": [[name, json_of_bytes(value)] for name, value in record.headers],
+        "value": json_of_bytes(record.value),
     }
-
-
-def _text(value: bytes) -> str | dict[str, str]:
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(value).decode()}

@@ -14,8 +14,8 @@ from aiokafka import TopicPartition
 from ops.kit.errors import OpsError
 from ops.kit.kafka import reader
 from ops.kit.scan import Range, scan
-from ops.state.session import StateSettings
-from ops.state.throttle import Throttle
+from ops.kit.settings import StateSettings
+from ops.state.compact import Throttle
 from processors.decide import claims_of, decide
 from processors.model import Batch, Conflict, Owners, Verdict
 from processors.normalize import normalize
@@ -97,7 +97,7 @@ async def work(settings: StateSettings, ranges: Sequence[tuple[int, Range]], rat
 
 
 def tell(count: int) -> None:
-    """One line for the parent."""
+    """Write one line for the parent."""
     sys.stdout.write(f"{count}\n")
     sys.stdout.flush()
 

@@ -107,25 +107,14 @@ NEARLY_PURE = {"processors.pipeline": IMPURE - {"time", "asyncio"}}
 # the reason; a new arrow is a decision, and one that is gone leaves this list.
 ARROWS = {
     ("__main__", "cli"): "the entry point runs the command tree",
-    ("calls", "topics"): "counts a topic's partitions",
-    ("dead_letters", "topics"): "counts a topic's partitions",
     ("diff", "calls"): "compares a pass by the verdicts of `calls show`",
-    ("diff", "topics"): "counts a topic's partitions",
     ("erase", "calls"): "looks for a call in the partitions where `calls show` looks",
-    ("erase", "state"): "erases rows of the state table",
-    ("erase", "topics"): "says until when retention keeps the rest",
     ("kit", "calls"): "claims are told as rows of `calls show`",
     ("kit", "dead_letters"): "records are shown with the masking of dead letters",
     ("kit", "lag"): "what stands still is told in a lag",
-    ("lag", "topics"): "counts a topic's partitions",
     ("rewind", "calls"): "forecasts by the partitions of a call's outputs",
     ("rewind", "diff"): "`rewind --diff` shows what the next pass would change",
-    ("rewind", "topics"): "counts a topic's partitions",
-    ("state", "topics"): "counts a topic's partitions, and reads how long they keep records",
-    ("tail", "topics"): "counts a topic's partitions",
     ("top", "lag"): "shows the lag",
-    ("top", "state"): "needs the settings of the state table",
-    ("top", "topics"): "counts a topic's partitions",
 }
 # Which rooms of ops/ and sandbox/ reach outside themselves, beside the kit.
 REACHING = {

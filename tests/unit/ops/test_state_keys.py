@@ -3,7 +3,7 @@
 import pytest
 
 from ops.kit.errors import UsageError
-from ops.state.keys import candidates
+from ops.state.read import candidates
 from schemas.identity import EventType, claim_key, idempotency_key
 
 
