@@ -7,13 +7,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from ops.calls.model import ClaimRow
 from ops.calls.partition import output_partitions, raw_partitions
 from ops.erase.plan import CallState, ErasePlan, ErasureRequest, Holding, Keeping, erasable
 from ops.erase.subject import Number, letter_pattern, searched
@@ -31,20 +29,12 @@ HOUR_MS = 60 * 60 * 1000
 MOST_CALLS = 10_000  # a number in more calls than that is one of the company's own
 
 
-class CallRows(NamedTuple):
-    """Holds the rows that the state table has about one call."""
-
-    call_id: str
-    claims: Sequence[ClaimRow]
-    conflicts: int
-
-
 @dataclass(slots=True)
 class Sweep:
     """Counts what one reading of the topics finds; `newest_ms`, `last` (offset): of what was found in a partition."""
 
     names: TopicNames
-    known: Sequence[CallRows]
+    known: Sequence[CallState]
     number: Number | None
     records: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
@@ -71,6 +61,11 @@ class Sweep:
         )
         until = Keeping.of(topic.config).until(peak)
         return Holding(topic.name, self.records[topic.name], datetime.fromtimestamp(newest / 1000, UTC), until)
+
+    def state(self, call: CallState) -> CallState:
+        """The call with what the topics have of it."""
+        sources, events = self.sources[call.call_id], self.events[call.call_id]
+        return replace(call, sources=sources, events=events, erasable=erasable(sources, call.claims, self.starts))
 
 
 async def calls_of_number(settings: StateSettings, number: Number, progress: ShowProgress) -> frozenset[str]:
@@ -117,12 +112,7 @@ async def read_plan(
         await _sweep(consumer, sweep, topics, progress)
         peaks = await _peaks(consumer, sweep)
     holdings = [sweep.holding(topic, peaks) for topic in topics.values()]
-    states = []
-    for call_id, claims, conflicts in known:
-        sources, events = sweep.sources[call_id], sweep.events[call_id]
-        goes = erasable(sources, claims, sweep.starts)
-        states.append(CallState(call_id, sources, events, claims, conflicts, goes))
-    return ErasePlan(subject, holdings, states, sweep.starts, requests)
+    return ErasePlan(subject, holdings, [sweep.state(call) for call in known], sweep.starts, requests)
 
 
 async def _topics(settings: StateSettings) -> dict[str, TopicSpec]:
@@ -136,9 +126,9 @@ async def _sweep(
     consumer: AIOKafkaConsumer, sweep: Sweep, topics: Mapping[str, TopicSpec], progress: ShowProgress
 ) -> None:
     raw, letters = topics[sweep.names.raw], topics[sweep.names.dead_letter]
-    number, call_ids = sweep.number, frozenset(rows.call_id for rows in sweep.known)
+    number, call_ids = sweep.number, frozenset(call.call_id for call in sweep.known)
     counts = {name: topic.partitions for name, topic in topics.items()}
-    of_calls = raw_partitions(call_ids, sweep.names, counts, [claim for rows in sweep.known for claim in rows.claims])
+    of_calls = raw_partitions(call_ids, sweep.names, counts, [claim for call in sweep.known for claim in call.claims])
     keyed = [
         TopicPartition(name, partition)
         for name, count in counts.items()
@@ -180,13 +170,15 @@ async def _peaks(consumer: AIOKafkaConsumer, sweep: Sweep) -> dict[TopicPartitio
     return high
 
 
-async def _rows(settings: StateSettings, call_ids: Sequence[str]) -> list[CallRows]:
+async def _rows(settings: StateSettings, call_ids: Sequence[str]) -> list[CallState]:
+    """What the state table has of each call; the topics are read afterwards."""
     found = []
     async with database(settings) as connection:
         log_id = await log_number(connection, settings.log_name)
         for call_id in call_ids:
             claims = await claims_of_call(connection, log_id, call_id)
-            found.append(CallRows(call_id, claims, await conflicts_of_call(connection, log_id, call_id)))
+            conflicts = await conflicts_of_call(connection, log_id, call_id)
+            found.append(CallState(call_id, 0, 0, claims, conflicts, erasable=False))
     return found
 
 

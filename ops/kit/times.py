@@ -60,6 +60,11 @@ def shown_ms(timestamp_ms: int) -> str:
     return shown(datetime.fromtimestamp(timestamp_ms / 1000, UTC))
 
 
+def days(age: timedelta) -> str:
+    """A length of time as retentions are written: `30 days`, `12 hours`."""
+    return f"{age / timedelta(days=1):g} days" if age >= timedelta(days=1) else f"{age / timedelta(hours=1):g} hours"
+
+
 def duration(seconds: float | None) -> str:
     """Seconds for a person: `0 s`, `850 ms`, `12.3 s`, `4 min 05 s`, `3 h 20 min`, `2 d 04 h`."""
     if seconds is None:

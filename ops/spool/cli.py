@@ -13,8 +13,7 @@ from ops.kit.files import private_file
 from ops.kit.options import ExecuteOption, OutputOption, reported
 from ops.kit.output import OutputFormat, say, stdout, write_json
 from ops.kit.progress import shown_progress
-from ops.spool.lines import line_of
-from ops.spool.read import rows, summary
+from ops.spool.read import line_of, rows, summary
 from ops.spool.run import DrainSpool
 from ops.spool.show import notes, tables
 from runtime.settings import KafkaSettings, load

@@ -12,12 +12,11 @@ from ops.kit.errors import EXIT_CODES, EXIT_DIFFERS, EXIT_NOT_FOUND
 from ops.kit.operator import who
 from ops.kit.options import ExecuteOption, OutputOption, reported
 from ops.kit.output import OutputFormat, say, stdout, write_json
-from ops.kit.postgres import database
 from ops.kit.progress import shown_progress
 from ops.kit.settings import StateSettings
 from ops.kit.times import parse_age
 from ops.state.compact import CompactState
-from ops.state.read import ShownClaim, candidates, read_claims, read_stats
+from ops.state.read import candidates, read_claims, read_stats
 from ops.state.rebuild import RebuildState
 from ops.state.show import claims_table, stats_tables, verify_tables
 from ops.state.verify import verify as compare_all
@@ -43,13 +42,8 @@ def show(
     When ids contain `:`, a published recording key may mean several claims; all that exist are shown. Exit code 4 if
     there is none.
     """
-
-    async def read() -> list[ShownClaim]:
-        async with database(load(DatabaseSettings)) as connection:
-            return await read_claims(connection, candidates(key))
-
     with reported():
-        found = asyncio.run(read())
+        found = asyncio.run(read_claims(load(DatabaseSettings), candidates(key)))
     if output is OutputFormat.JSON:
         write_json(found)
     elif found:

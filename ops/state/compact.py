@@ -28,7 +28,7 @@ from ops.kit.output import table
 from ops.kit.postgres import database
 from ops.kit.progress import ShowProgress
 from ops.kit.settings import StateSettings
-from ops.kit.times import shown
+from ops.kit.times import days, shown
 from ops.kit.topics import known_topics
 from ops.state.read import bounds, known_log, log_offsets
 from ops.state.show import size
@@ -107,9 +107,6 @@ class CompactState(Change[CompactPlan, Compacted]):
         kept = older - expired
         return CompactPlan(settings.log_name, before, retention_ms / 1000, starts, expired, kept, conflicts, freed)
 
-    def nothing_to_do(self, plan: CompactPlan) -> bool:
-        return plan.claims + plan.conflicts == 0
-
     async def execute(self, plan: CompactPlan) -> Compacted:
         removed = 0
         with self._progress("removing", plan.claims + plan.conflicts, unit="rows") as advance:
@@ -157,12 +154,7 @@ def too_short(ttl: timedelta, retention_ms: int) -> str | None:
     retention = timedelta(milliseconds=retention_ms)
     if ttl < retention:
         return (
-            f"a TTL of {_days(ttl)} is below the raw topic's retention of {_days(retention)}: a rewind would find "
+            f"a TTL of {days(ttl)} is below the raw topic's retention of {days(retention)}: a rewind would find "
             "duplicates whose claims are gone, and emit them as if they were new"
         )
     return None
-
-
-def _days(age: timedelta) -> str:
-    days = age / timedelta(days=1)
-    return f"{days:g} days" if days >= 1 else f"{age / timedelta(hours=1):g} hours"

@@ -18,6 +18,7 @@ from ops.kit.postgres import database
 from ops.kit.scan import Range, whole_topic
 from ops.kit.settings import StateSettings
 from ops.kit.topics import partitions_of
+from runtime.settings import DatabaseSettings
 from schemas.identity import SOURCE, ClaimKey, EventType, claim_key
 from schemas.topics import TopicNames
 
@@ -174,13 +175,15 @@ def _readings(event_type: EventType, ids: str) -> list[ClaimKey]:
     return [claim_key(event_type, call, recording) for call, recording in splits if call and recording]
 
 
-async def read_claims(connection: psycopg.AsyncConnection, keys: Sequence[str]) -> list[ShownClaim]:
+async def read_claims(settings: DatabaseSettings, keys: Sequence[str]) -> list[ShownClaim]:
     """Every claim of these claim keys, in any log."""
-    found, rows = [], await query(connection, "claims_of_keys", keys=list(keys))
-    for log, key, partition, offset, time, content, records, number in rows:
-        conflicts = await query(connection, "conflicts_of_key", log_id=number, partition=partition, key=key)
-        noted = [NotedConflict(*row) for row in conflicts]
-        found.append(ShownClaim(log, key, partition, offset, time, f"{content & (2**64 - 1):016x}", records, noted))
+    found = []
+    async with database(settings) as connection:
+        rows = await query(connection, "claims_of_keys", keys=list(keys))
+        for log, key, partition, offset, time, content, records, number in rows:
+            conflicts = await query(connection, "conflicts_of_key", log_id=number, partition=partition, key=key)
+            noted, in_hex = [NotedConflict(*row) for row in conflicts], f"{content & (2**64 - 1):016x}"
+            found.append(ShownClaim(log, key, partition, offset, time, in_hex, records, noted))
     return found
 
 

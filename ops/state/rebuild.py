@@ -114,9 +114,6 @@ class RebuildState(Change[RebuildPlan, RebuildPlan]):
             raise UnsafeError(reason)
         return RebuildPlan(settings.log_name, self._wipe, plans, before, kept)
 
-    def nothing_to_do(self, plan: RebuildPlan) -> bool:
-        return plan.records == 0 and not plan.wipe
-
     async def execute(self, plan: RebuildPlan) -> RebuildPlan:
         """Carry it out.
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 from ops.kit.errors import UsageError
-from ops.kit.times import parse_age
+from ops.kit.times import days, parse_age
 from ops.kit.topics import TopicSpec
 from schemas.topics import DAY_MS, RAW, TOPICS, Topic, TopicNames
 
@@ -105,10 +105,7 @@ def shown_retention(topic: TopicSpec) -> str:
     if topic.config.get("cleanup.policy") == "compact":
         return "the last of each key"
     milliseconds = int(topic.config[RETENTION])
-    if milliseconds < 0:
-        return "for ever"
-    days = milliseconds / DAY_MS
-    return f"{days:g} days" if days >= 1 else f"{days * 24:g} hours"
+    return "for ever" if milliseconds < 0 else days(timedelta(milliseconds=milliseconds))
 
 
 def compare(wanted: Iterable[TopicSpec], found: Mapping[str, TopicSpec]) -> TopicPlan:

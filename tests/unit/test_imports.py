@@ -130,6 +130,9 @@ REACHING = {
 }
 # After a crash the broker's answer about a group's offsets may be outdated (docs/design.md, "Where a takeover begins").
 ASKS_THE_BROKER = {"ops.kit.committed": {"committed"}, "ops.kit.groups": {"list_consumer_group_offsets"}}
+# Commands whose plans, reads and runs return values, so that a web console can stand on them, too.
+PRINT_IN_CLI_ONLY = ("ops.erase.", "ops.migrate.", "ops.spool.", "ops.state.", "ops.topics.")
+PRINTING = {f"ops.kit.output.{name}" for name in ("say", "stderr", "stdout", "write_json", "write_line", "write_text")}
 MODULES = modules()
 # Read once, while tests are collected: what each module imports.
 IMPORTS = {module: frozenset(imports(path)) for module, path in MODULES.items()}
@@ -206,6 +209,11 @@ def test_rooms_that_reach_outside_are_known(library: str) -> None:
 
     found = {".".join(module.split(".")[:2]) for module in shells}
     assert found - {"ops.kit"} == REACHING.get(library, set())
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith(PRINT_IN_CLI_ONLY)])
+def test_only_cli_and_show_print(module: str) -> None:
+    assert module.endswith((".cli", ".show")) or not IMPORTS[module] & PRINTING
 
 
 def test_devstack_imports_nothing_of_ours() -> None:
