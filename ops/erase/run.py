@@ -33,41 +33,37 @@ class Erased:
         return f"{self.claims} claims and {self.conflicts} conflicts erased"
 
 
+@dataclass(frozen=True, slots=True)
 class EraseCalls(Change[ErasePlan, Erased]):
     """Erases what can go of some calls, or of all calls with a number, and notes the request with what it leaves."""
 
-    def __init__(
-        self,
-        settings: StateSettings,
-        progress: ShowProgress,
-        call_ids: frozenset[str],
-        number: Number | None,
-        operator: str,
-    ) -> None:
-        self._settings, self._progress, self._operator = settings, progress, operator
-        self._call_ids, self._number = call_ids, number
+    settings: StateSettings
+    progress: ShowProgress
+    call_ids: frozenset[str]
+    number: Number | None
+    operator: str
 
     async def plan(self) -> ErasePlan:
-        call_ids, number = self._call_ids, self._number
-        if number is not None:
-            call_ids = await calls_of_number(self._settings, number, self._progress)
-            return await read_plan(self._settings, str(number), call_ids, self._progress, number=number)
-        subject = f"call {next(iter(call_ids))}" if len(call_ids) == 1 else f"{len(call_ids)} calls"
-        return await read_plan(self._settings, subject, call_ids, self._progress)
+        if self.number is not None:
+            found = await calls_of_number(self.settings, self.number, self.progress)
+            return await read_plan(self.settings, str(self.number), found, self.progress, number=self.number)
+        ids = self.call_ids
+        subject = f"call {next(iter(ids))}" if len(ids) == 1 else f"{len(ids)} calls"
+        return await read_plan(self.settings, subject, ids, self.progress)
 
     def nothing_to_do(self, plan: ErasePlan) -> bool:
         return not plan.known
 
     async def execute(self, plan: ErasePlan) -> Erased:
-        log_name = self._settings.log_name
-        async with database(self._settings) as connection, connection.transaction():
+        log_name = self.settings.log_name
+        async with database(self.settings) as connection, connection.transaction():
             gone, whole = await _delete(connection, plan, log_name, plan.erasable)
             done = whole and not plan.remains
             ((erasure_id,),) = await query(
                 connection,
                 "note_erasure",
-                who=self._operator,
-                kind="call" if self._number is None else "number",
+                who=self.operator,
+                kind="call" if self.number is None else "number",
                 log_name=log_name,
                 call_ids=None if done else [call.call_id for call in plan.calls],
                 until="infinity" if plan.for_ever else plan.gone_at_the_latest,
@@ -87,21 +83,22 @@ class EraseCalls(Change[ErasePlan, Erased]):
         return f"erasure {result.erasure_id}: {result}; {what_is_left(plan)}"
 
 
+@dataclass(frozen=True, slots=True)
 class CompleteErasures(Change[ErasePlan, Erased]):
     """Erases what can go by now of the calls of earlier requests, and closes those of which nothing is left."""
 
-    def __init__(self, settings: StateSettings, progress: ShowProgress) -> None:
-        self._settings, self._progress = settings, progress
+    settings: StateSettings
+    progress: ShowProgress
 
     async def plan(self) -> ErasePlan:
-        async with database(self._settings) as connection:
-            rows = await query(connection, "open_erasures", log_name=self._settings.log_name)
+        async with database(self.settings) as connection:
+            rows = await query(connection, "open_erasures", log_name=self.settings.log_name)
         requests = [ErasureRequest(*row) for row in rows]
         if not requests:
             return ErasePlan("nothing", (), (), {})
         call_ids = frozenset(call_id for request in requests for call_id in request.call_ids)
         subject = "erasures that are not complete"
-        return await read_plan(self._settings, subject, call_ids, self._progress, requests=requests)
+        return await read_plan(self.settings, subject, call_ids, self.progress, requests=requests)
 
     def nothing_to_do(self, plan: ErasePlan) -> bool:
         return not plan.requests
@@ -110,12 +107,12 @@ class CompleteErasures(Change[ErasePlan, Erased]):
         states = {call.call_id: call for call in plan.calls}
         claims = conflicts = 0
         completed = []
-        async with database(self._settings) as connection:
+        async with database(self.settings) as connection:
             for request in plan.requests:
                 calls = [states[call_id] for call_id in request.call_ids]
                 erasable = [call for call in calls if call.rows and call.erasable]
                 async with connection.transaction():
-                    gone, whole = await _delete(connection, plan, self._settings.log_name, erasable)
+                    gone, whole = await _delete(connection, plan, self.settings.log_name, erasable)
                     done = whole and not request.waiting and not any(call.left_afterwards for call in calls)
                     changed = {"claims": gone.claims, "conflicts": gone.conflicts, "complete": done}
                     await rows_changed(connection, "go_on_erasing", erasure_id=request.erasure_id, **changed)

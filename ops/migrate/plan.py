@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from ops.kit.errors import DiffersError
@@ -44,16 +45,15 @@ def parse(files: Iterable[tuple[str, str]]) -> tuple[Migration, ...]:
     Raises:
         ValueError: two files have the same number.
     """
-    by_version: dict[int, Migration] = {}
-    for file_name, sql in files:
-        match = _FILE_NAME.fullmatch(file_name)
-        if match is None:
-            continue
-        migration = Migration(int(match["version"]), match["name"], sql)
-        if migration.version in by_version:
-            raise ValueError(f"two migrations have number {migration.version:04d}")
-        by_version[migration.version] = migration
-    return tuple(by_version[version] for version in sorted(by_version))
+    matches = ((_FILE_NAME.fullmatch(file_name), sql) for file_name, sql in files)
+    found = sorted(
+        (Migration(int(match["version"]), match["name"], sql) for match, sql in matches if match),
+        key=lambda found: found.version,
+    )
+    for one, other in pairwise(found):
+        if one.version == other.version:
+            raise ValueError(f"two migrations have number {one.version:04d}")
+    return tuple(found)
 
 
 def plan(migrations: Sequence[Migration], applied: Sequence[Applied]) -> tuple[Migration, ...]:

@@ -38,9 +38,7 @@ class Rebuilder:
     """Claims one partition after another, in order, as a takeover's healing does."""
 
     def __init__(self, settings: StateSettings, state: PostgresState, rate: int, told: Callable[[int], None]) -> None:
-        self._settings = settings
-        self._state = state
-        self._told = told
+        self._settings, self._state, self._told = settings, state, told
         self._topics = TopicNames(settings.kafka_topic_prefix)
         self._throttle = Throttle(rate or None)
         self._batch_records = min(BATCH_RECORDS, max(1, rate // 4)) if rate else BATCH_RECORDS  # no bursts
@@ -108,10 +106,8 @@ def main() -> None:
     fetch_bare_records()
     read_any_record()
     rate, *arguments = sys.argv[1:]
-    ranges = []
-    for argument in arguments:
-        partition, start, end = (int(number) for number in argument.split(":"))
-        ranges.append((partition, Range(start, end)))
+    numbers = (map(int, argument.split(":")) for argument in arguments)
+    ranges = [(partition, Range(start, end)) for partition, start, end in numbers]
     code = 0
     try:
         asyncio.run(work(load(StateSettings), ranges, int(rate)))
