@@ -16,7 +16,7 @@ from ops.kit.kafka import admin_client, reader
 from ops.kit.postgres import database
 from ops.kit.progress import Advance
 from ops.kit.scan import Range, scan, since
-from ops.topics.run import partitions_of_all
+from ops.kit.topics import partitions_of_all
 from processors.settings import ProcessorSettings
 from schemas.topics import TopicNames
 

@@ -8,7 +8,7 @@ from ops.dead_letters.ledger import Book
 from ops.dead_letters.topic import DeadLetterTopic
 from ops.kit.kafka import admin_client, reader
 from ops.kit.postgres import database
-from ops.topics.run import partitions_of_all
+from ops.kit.topics import partitions_of_all
 from processors.settings import RawLogSettings
 from runtime.settings import DatabaseSettings
 from schemas.placement import partition_of, spread

@@ -19,7 +19,7 @@ from ops.kit.kafka import admin_client, reader
 from ops.kit.postgres import database
 from ops.kit.progress import Advance, unseen
 from ops.kit.scan import Range, scan, since, whole_topic
-from ops.topics.run import partitions_of_all
+from ops.kit.topics import partitions_of_all
 from processors import normalize as todays
 from processors.model import Normalized, RawRecord, Record, Verdict
 from processors.settings import ProcessorSettings

@@ -1,1 +1,1 @@
-"""What is held of a call or of a telephone number, what can be erased of it now, and until when the rest remains."""
+"""Finds what is held of a call or a telephone number, erases what can go, and tells until when the rest remains."""

@@ -1,23 +1,33 @@
-"""What an erasure finds, what goes and what stays until when: pure.
+"""Tells what an erasure finds, what goes, and what stays until when: pure.
 
 Records of a topic with `cleanup.policy=delete` cannot be removed one by one: they leave with their segment. A claim
 goes only when no record of its call is left in the raw log and in the dead letters. Until then a rewind or a replay may
 read these records again, and without the claim a duplicate among them would be emitted as an event.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import ClassVar
 
 from ops.kit.claims import ClaimRow
 
 UNLIMITED = -1  # Kafka's retention.ms for "never removed"
 CHECK_MS = 5 * 60 * 1000  # log.retention.check.interval.ms of the brokers, as it is by default
+#: What no command of ours reaches; part of every answer.
+OUT_OF_REACH = (
+    "files of `dead-letters export` and what people copied from --reveal",
+    "the ingresses' spool (INGRESS_SPOOL_DIR), as long as a webhook waits in it",
+    "backups of Kafka and PostgreSQL, and PostgreSQL's write-ahead log",
+    "copies of the topics: mirrored clusters; tiered storage follows the topic's retention",
+    "what consumers of the topics have stored",
+    "Ringover itself",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """How long a topic keeps records, from its configuration."""
+    """Tells how long a topic keeps records."""
 
     retention_ms: int
     segment_ms: int
@@ -25,9 +35,8 @@ class Keeping:
 
     @classmethod
     def of(cls, config: Mapping[str, str]) -> "Keeping":
-        """From the values that the broker reports."""
-        names = ("retention.ms", "segment.ms", "file.delete.delay.ms")
-        return cls(*(int(config[name]) for name in names))
+        """The values that the broker reports."""
+        return cls(*(int(config[name]) for name in ("retention.ms", "segment.ms", "file.delete.delay.ms")))
 
     def until(self, peak_ms: int) -> datetime | None:
         """When a record is gone at the latest; None: never.
@@ -44,19 +53,19 @@ class Keeping:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """Records of one topic about the subject. `until`: all are gone by then; None: never, or there are none."""
+    """Tells the records of a topic about the subject; never all gone, or none there: `gone_at_the_latest` is None."""
 
     topic: str
     records: int
     newest: datetime | None
-    until: datetime | None
+    gone_at_the_latest: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class CallState:
-    """One call: `sources` are its records that can be read again, raw ones and dead letters; and its rows.
+    """Tells what is left of a call: `sources`, records that can be read again (raw ones and dead letters), and rows.
 
-    `log_starts`: where each partition of the raw log begins.
+    `erasable`: its rows can go, nothing that may be read again needs them any more.
     """
 
     call_id: str
@@ -64,12 +73,7 @@ class CallState:
     events: int
     claims: Sequence[ClaimRow]
     conflicts: int
-    log_starts: Mapping[int, int]
-
-    @property
-    def erasable(self) -> bool:
-        """Whether its rows can go: nothing that may be read again needs them any more."""
-        return self.sources == 0 and all(claim.offset < self.log_starts[claim.partition] for claim in self.claims)
+    erasable: bool
 
     @property
     def rows(self) -> int:
@@ -82,41 +86,78 @@ class CallState:
         return bool(self.sources or self.events or (self.rows and not self.erasable))
 
 
+def erasable(sources: int, claims: Iterable[ClaimRow], log_starts: Mapping[int, int]) -> bool:
+    """Whether raw log (`log_starts`: where each partition begins) and dead letters have let go of a call."""
+    return sources == 0 and all(claim.offset < log_starts[claim.partition] for claim in claims)
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureRequest:
+    """Holds an erasure that is not complete. `waiting`: retention has not had its time yet."""
+
+    erasure_id: int
+    who: str
+    kind: str
+    requested_at: datetime
+    call_ids: Sequence[str]
+    until: datetime | None
+    waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RowCount:
+    """Counts rows of PostgreSQL, and tells whether they stay."""
+
+    what: str
+    count: int
+    kept: bool
+
+
 @dataclass(frozen=True, slots=True)
 class ErasePlan:
-    """What there is. `holdings`: raw, call, recording, dead letters; `subject` is fit to be shown."""
+    """Tells what there is, in raw, call, recording and dead-letter topic; `subject` is fit to be shown."""
+
+    also_in_json: ClassVar = ("rows", "remains", "gone_at_the_latest", "out_of_reach")
+    out_of_reach: ClassVar = OUT_OF_REACH
 
     subject: str
-    holdings: tuple[Holding, ...]
-    calls: tuple[CallState, ...]
+    topics: Sequence[Holding]
+    calls: Sequence[CallState]
+    log_starts: Mapping[int, int]
+    requests: Sequence[ErasureRequest] = ()
 
     @property
     def known(self) -> bool:
         """Whether anything was found."""
-        return any(holding.records for holding in self.holdings) or any(call.rows for call in self.calls)
+        return any(holding.records for holding in self.topics) or any(call.rows for call in self.calls)
 
     @property
-    def erasable(self) -> tuple[CallState, ...]:
-        """Calls whose rows go now."""
-        return tuple(call for call in self.calls if call.rows and call.erasable)
+    def erasable(self) -> list[CallState]:
+        """Calls whose rows go now; the others' stay until raw log and dead letters have let go of them."""
+        return [call for call in self.calls if call.rows and call.erasable]
 
     @property
-    def kept(self) -> tuple[CallState, ...]:
-        """Calls whose rows stay until raw log and dead letters have let go of them."""
-        return tuple(call for call in self.calls if call.rows and not call.erasable)
+    def rows(self) -> list[RowCount]:
+        """Rows that go, and rows that stay."""
+        counted = []
+        for kept in (False, True):
+            calls = [call for call in self.calls if call.erasable != kept]
+            counted.append(RowCount("claims", sum(len(call.claims) for call in calls), kept))
+            counted.append(RowCount("conflicts", sum(call.conflicts for call in calls), kept))
+        return [row for row in counted if row.count]
 
     @property
     def remains(self) -> bool:
         """Whether anything is left once this was carried out."""
-        return any(holding.records for holding in self.holdings) or bool(self.kept)
+        return any(holding.records for holding in self.topics) or any(row.kept for row in self.rows)
 
     @property
     def for_ever(self) -> bool:
         """Whether retention never removes some of it."""
-        return any(holding.records and holding.until is None for holding in self.holdings)
+        return any(holding.records and holding.gone_at_the_latest is None for holding in self.topics)
 
     @property
-    def until(self) -> datetime | None:
-        """When retention has removed all of it at the latest; None: never, or nothing is in the topics."""
-        times = [holding.until for holding in self.holdings if holding.until is not None]
+    def gone_at_the_latest(self) -> datetime | None:
+        """When retention has removed all of it; None: never, or nothing is in the topics."""
+        times = [holding.gone_at_the_latest for holding in self.topics if holding.gone_at_the_latest is not None]
         return None if self.for_ever else max(times, default=None)

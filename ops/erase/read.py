@@ -1,4 +1,4 @@
-"""Reads what there is: every topic, aborted records included, and the rows of each call. Changes nothing.
+"""Reads what is held of calls: every topic, aborted records included, and the rows of each call. Changes nothing.
 
 Memory is bounded by the calls found, not by the topics' size.
 """
@@ -7,44 +7,35 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from ops.calls.partition import output_partitions, raw_partitions
-from ops.erase.plan import CallState, ErasePlan, Holding, Keeping
-from ops.erase.rows import conflicts_of_call
+from ops.erase.plan import CallState, ErasePlan, ErasureRequest, Holding, Keeping, erasable
 from ops.erase.subject import Number, letter_pattern, searched
-from ops.kit.claims import ClaimRow, claims_of_call, log_number
-from ops.kit.errors import NotFoundError, UnsafeError
+from ops.kit.claims import claims_of_call, conflicts_of_call, log_number
+from ops.kit.errors import UnsafeError
 from ops.kit.kafka import admin_client, reader
 from ops.kit.postgres import database
-from ops.kit.progress import shown_progress
-from ops.kit.scan import Range, scan, whole_topic
-from ops.state.session import StateSettings
-from ops.topics.plan import TopicSpec
-from ops.topics.run import read_topics
+from ops.kit.progress import ShowProgress
+from ops.kit.scan import scan, whole_topic
+from ops.kit.settings import StateSettings
+from ops.kit.topics import TopicSpec, known_topics
 from schemas.topics import TopicNames
 
 HOUR_MS = 60 * 60 * 1000
 MOST_CALLS = 10_000  # a number in more calls than that is one of the company's own
 
 
-class Rows(NamedTuple):
-    """Holds the rows that the state table has about one call."""
-
-    call_id: str
-    claims: Sequence[ClaimRow]
-    conflicts: int
-
-
 @dataclass(slots=True)
 class Sweep:
-    """What one reading of the topics has found. `newest_ms`, `last` (offset): of what was found in a partition."""
+    """Counts what one reading of the topics finds; `newest_ms`, `last` (offset): of what was found in a partition."""
 
     names: TopicNames
+    known: Sequence[CallState]
+    number: Number | None
     records: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     events: Counter[str] = field(default_factory=Counter)
@@ -53,7 +44,7 @@ class Sweep:
     last: dict[TopicPartition, int] = field(default_factory=dict)
 
     def add(self, source: TopicPartition, record: ConsumerRecord, call_id: str | None) -> None:
-        """One more record; without a call id it is a dead letter that mentions the subject."""
+        """Count a record; without a call id it is a dead letter that mentions the subject."""
         self.records[source.topic] += 1
         self.newest_ms[source] = max(self.newest_ms.get(source, 0), record.timestamp)
         self.last[source] = record.offset
@@ -65,13 +56,19 @@ class Sweep:
         """What there is in one topic; see `Keeping.until` for the peaks."""
         if not self.records[topic.name]:
             return Holding(topic.name, 0, None, None)
-        newest = max(ms for source, ms in self.newest_ms.items() if source.topic == topic.name)
-        peak = max(ms for source, ms in peaks.items() if source.topic == topic.name)
+        newest, peak = (
+            max(ms for source, ms in times.items() if source.topic == topic.name) for times in (self.newest_ms, peaks)
+        )
         until = Keeping.of(topic.config).until(peak)
         return Holding(topic.name, self.records[topic.name], datetime.fromtimestamp(newest / 1000, UTC), until)
 
+    def state(self, call: CallState) -> CallState:
+        """The call with what the topics have of it."""
+        sources, events = self.sources[call.call_id], self.events[call.call_id]
+        return replace(call, sources=sources, events=events, erasable=erasable(sources, call.claims, self.starts))
 
-async def calls_of_number(settings: StateSettings, number: Number) -> frozenset[str]:
+
+async def calls_of_number(settings: StateSettings, number: Number, progress: ShowProgress) -> frozenset[str]:
     """The calls that mention the number anywhere, in any topic.
 
     Raises:
@@ -83,13 +80,9 @@ async def calls_of_number(settings: StateSettings, number: Number) -> frozenset[
     found: set[str] = set()
     async with reader(settings, isolation="read_uncommitted") as consumer:
         ranges = await whole_topic(consumer, _partitions(topics.values()))
-        with shown_progress(f"searching for {number}", _size(ranges)) as advance:
+        with progress(f"searching for {number}", sum(map(len, ranges.values()))) as advance:
             async for chunk in scan(consumer, ranges):
-                found.update(
-                    _call_ids(
-                        record for record in chunk if mentioned(searched(record.key, record.value, record.headers))
-                    )
-                )
+                found.update(_call_ids(r for r in chunk if mentioned(searched(r.key, r.value, r.headers))))
                 if len(found) > MOST_CALLS:
                     raise UnsafeError(
                         f"more than {MOST_CALLS:,} calls have the {number}: one of your own lines, not a person's?"
@@ -99,7 +92,13 @@ async def calls_of_number(settings: StateSettings, number: Number) -> frozenset[
 
 
 async def read_plan(
-    settings: StateSettings, subject: str, call_ids: frozenset[str], number: Number | None = None
+    settings: StateSettings,
+    subject: str,
+    call_ids: frozenset[str],
+    progress: ShowProgress,
+    *,
+    number: Number | None = None,
+    requests: Sequence[ErasureRequest] = (),
 ) -> ErasePlan:
     """Everything about these calls, and dead letters that mention one of them or the number.
 
@@ -108,47 +107,28 @@ async def read_plan(
     """
     topics = await _topics(settings)
     known = await _rows(settings, sorted(call_ids))
-    sweep = Sweep(TopicNames(settings.kafka_topic_prefix))
+    sweep = Sweep(TopicNames(settings.kafka_topic_prefix), known, number)
     async with reader(settings, isolation="read_uncommitted") as consumer:
-        await _sweep(consumer, sweep, topics, known, number)
+        await _sweep(consumer, sweep, topics, progress)
         peaks = await _peaks(consumer, sweep)
-    holdings = tuple(sweep.holding(topic, peaks) for topic in topics.values())
-    states = tuple(
-        CallState(
-            rows.call_id,
-            sweep.sources[rows.call_id],
-            sweep.events[rows.call_id],
-            rows.claims,
-            rows.conflicts,
-            sweep.starts,
-        )
-        for rows in known
-    )
-    return ErasePlan(subject, holdings, states)
+    holdings = [sweep.holding(topic, peaks) for topic in topics.values()]
+    return ErasePlan(subject, holdings, [sweep.state(call) for call in known], sweep.starts, requests)
 
 
 async def _topics(settings: StateSettings) -> dict[str, TopicSpec]:
     names = TopicNames(settings.kafka_topic_prefix)
     wanted = (names.raw, *names.outputs)
     async with admin_client(settings) as admin:
-        found = await read_topics(admin, wanted)
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise NotFoundError(f"no topic {missing[0]}: run `ringover-ops topics apply`, or check KAFKA_TOPIC_PREFIX")
-    return {name: found[name] for name in wanted}
+        return await known_topics(admin, wanted)
 
 
 async def _sweep(
-    consumer: AIOKafkaConsumer,
-    sweep: Sweep,
-    topics: Mapping[str, TopicSpec],
-    known: Sequence[Rows],
-    number: Number | None,
+    consumer: AIOKafkaConsumer, sweep: Sweep, topics: Mapping[str, TopicSpec], progress: ShowProgress
 ) -> None:
     raw, letters = topics[sweep.names.raw], topics[sweep.names.dead_letter]
-    call_ids = frozenset(rows.call_id for rows in known)
+    number, call_ids = sweep.number, frozenset(call.call_id for call in sweep.known)
     counts = {name: topic.partitions for name, topic in topics.items()}
-    of_calls = raw_partitions(call_ids, sweep.names, counts, [claim for rows in known for claim in rows.claims])
+    of_calls = raw_partitions(call_ids, sweep.names, counts, [claim for call in sweep.known for claim in call.claims])
     keyed = [
         TopicPartition(name, partition)
         for name, count in counts.items()
@@ -159,7 +139,7 @@ async def _sweep(
     sweep.starts = {source.partition: found.start for source, found in ranges.items() if source.topic == raw.name}
     keys = {call_id.encode(): call_id for call_id in call_ids}
     pattern = letter_pattern(call_ids, number)
-    with shown_progress("reading", _size(ranges)) as advance:
+    with progress("reading", sum(map(len, ranges.values()))) as advance:
         async for chunk in scan(consumer, ranges):
             source = TopicPartition(chunk[0].topic, chunk[0].partition)
             for record in chunk:
@@ -190,13 +170,15 @@ async def _peaks(consumer: AIOKafkaConsumer, sweep: Sweep) -> dict[TopicPartitio
     return high
 
 
-async def _rows(settings: StateSettings, call_ids: Sequence[str]) -> list[Rows]:
+async def _rows(settings: StateSettings, call_ids: Sequence[str]) -> list[CallState]:
+    """What the state table has of each call; the topics are read afterwards."""
     found = []
     async with database(settings) as connection:
         log_id = await log_number(connection, settings.log_name)
         for call_id in call_ids:
             claims = await claims_of_call(connection, log_id, call_id)
-            found.append(Rows(call_id, claims, await conflicts_of_call(connection, log_id, call_id)))
+            conflicts = await conflicts_of_call(connection, log_id, call_id)
+            found.append(CallState(call_id, 0, 0, claims, conflicts, erasable=False))
     return found
 
 
@@ -210,7 +192,3 @@ def _call_ids(records: Iterable[ConsumerRecord]) -> Iterator[str]:
 
 def _partitions(topics: Iterable[TopicSpec]) -> list[TopicPartition]:
     return [TopicPartition(topic.name, number) for topic in topics for number in range(topic.partitions)]
-
-
-def _size(ranges: Mapping[TopicPartition, Range]) -> int:
-    return sum(len(found) for found in ranges.values())

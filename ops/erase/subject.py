@@ -1,4 +1,4 @@
-"""Whom an erasure is about, and which records are about them: pure."""
+"""Reads whom an erasure is about, and finds the records that are about them: pure."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""How far a group is: the processors by their own record, others by what the broker shows."""
+"""Reads how far a group is: the processors by their own record, others by what the broker shows."""
 
 from collections.abc import Sequence
 

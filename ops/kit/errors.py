@@ -1,4 +1,4 @@
-"""Errors of the operators' commands: one line for a person, and the exit code that a script sees."""
+"""Defines the errors of the operators' commands: one line for a person, and the exit code that a script sees."""
 
 EXIT_OK = 0
 EXIT_FAILED = 1  # could not be done: broker or database away, webhook refused, check failed

@@ -1,4 +1,4 @@
-"""A consumer group as the broker sees it: its state, who is in it, its committed offsets."""
+"""Reads a consumer group as the broker sees it: its state, who is in it, its committed offsets."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -44,7 +44,7 @@ class GroupMember:
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """A group's state, its members, and by which protocol it works: classic, consumer (KIP-848), share, streams."""
+    """Tells a group's state, its members, and by which protocol it works: classic, consumer (KIP-848) or another."""
 
     state: str
     members: tuple[GroupMember, ...]
@@ -62,7 +62,7 @@ class GroupState:
 
 
 class Group:
-    """One group, which need not exist; every question waits for a coordinator that moves or loads."""
+    """Asks about a group, which need not exist; every question waits for a coordinator that moves or loads."""
 
     def __init__(self, admin: AIOKafkaAdminClient, name: str) -> None:
         self._admin = admin
@@ -103,7 +103,6 @@ class Group:
         return found
 
     async def state(self) -> GroupState:
-        """Its state now."""
         return await self._ask(self._describe)
 
     async def committed(self, partitions: Sequence[TopicPartition]) -> dict[int, int | None]:

@@ -22,16 +22,14 @@ NO_TAGS: dict[int, bytes] = {}
 
 
 class Uuid(AbstractType[bytes]):  # type: ignore[misc] # the client is untyped
-    """16 bytes, which the client's types lack."""
+    """Reads 16 bytes as they are, which the client's types lack."""
 
     @classmethod
     def encode(cls, value: bytes) -> bytes:
-        """As they are."""
         return value
 
     @classmethod
     def decode(cls, data: BytesIO) -> bytes:
-        """As they are."""
         return data.read(16)
 
 
@@ -100,7 +98,7 @@ class ConsumerGroupDescribeRequest0(RequestStruct):  # type: ignore[misc] # the 
 
 
 class ConsumerGroupDescribe(Request[ConsumerGroupDescribeRequest0]):  # type: ignore[misc] # the client is untyped
-    """The question for one group of the newer protocol."""
+    """Asks for one group of the newer protocol."""
 
     API_KEY = 69
 
@@ -108,7 +106,6 @@ class ConsumerGroupDescribe(Request[ConsumerGroupDescribeRequest0]):  # type: ig
         self._group = group
 
     def build(self, request_struct_class: type[ConsumerGroupDescribeRequest0]) -> ConsumerGroupDescribeRequest0:
-        """The message for the broker's version."""
         return request_struct_class([self._group], False, NO_TAGS)
 
 
@@ -143,12 +140,11 @@ class ListGroupsRequest5(RequestStruct):  # type: ignore[misc] # the client is u
 
 
 class ListTypedGroups(Request[ListGroupsRequest5]):  # type: ignore[misc] # the client is untyped
-    """The question for every group that a broker coordinates, with its type."""
+    """Asks for every group that a broker coordinates, with its type."""
 
     API_KEY = 16
 
     def build(self, request_struct_class: type[ListGroupsRequest5]) -> ListGroupsRequest5:
-        """The message for the broker's version."""
         return request_struct_class([], [], NO_TAGS)
 
 

@@ -1,4 +1,4 @@
-"""Short-lived Kafka clients of the commands, and the one place where their errors become one line.
+"""Opens the Kafka clients of the commands, and is the one place where their errors become one line.
 
 They come and go with a command: no group, no commits, one request timeout.
 """

@@ -1,4 +1,4 @@
-"""Looking again and again until Ctrl-C: on a terminal one picture that changes, otherwise one after another."""
+"""Repeats a look until Ctrl-C, and shows each: on a terminal in the place of the last, otherwise below it."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""Who runs a command, for audit rows and for those who wait for it."""
+"""Names who runs a command, for audit rows and for those who wait for it."""
 
 import getpass
 import os

@@ -1,4 +1,4 @@
-"""How commands speak: data on stdout (tables, or JSON for scripts), talk on stderr. Nothing here knows Kafka.
+"""Writes what commands say: data on stdout (tables, or JSON for scripts), talk on stderr. Nothing here knows Kafka.
 
 Call ids, groups, errors of servers and all else from outside is text, never markup, and cannot steer a terminal: only
 this module makes rich's consoles and texts (a test holds that), and each of them escapes what cannot be seen.
@@ -44,7 +44,6 @@ class PlainConsole(Console):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """See `Console`, which makes a text of every string by this."""
         return super().render_str("\n".join(map(visible, text.split("\n"))), **options)
 
 

@@ -12,25 +12,12 @@ from dataclasses import dataclass
 
 import psycopg
 
+from ops.kit.claims import rows_changed
 from ops.kit.errors import OpsError, UnsafeError
 from ops.kit.groups import Group
 from ops.kit.postgres import database_errors
 from processors.pause import CHANNEL
 from processors.postgres_state import QUERIES
-
-# Taken only when nobody else has it: the pause is also what keeps two tools apart that work on one group.
-TAKE = """
-INSERT INTO pause AS p (group_name, until, reason)
-VALUES (%(group)s, now() + make_interval(secs => %(seconds)s), %(reason)s)
-ON CONFLICT (group_name) DO UPDATE SET until = GREATEST(p.until, EXCLUDED.until), reason = EXCLUDED.reason
-WHERE p.until <= now() OR p.reason = EXCLUDED.reason
-RETURNING true
-"""
-RENEW = """
-UPDATE pause SET until = GREATEST(until, now() + make_interval(secs => %(seconds)s))
-WHERE group_name = %(group)s AND reason = %(reason)s AND until > now() RETURNING true
-"""
-RELEASE = "DELETE FROM pause WHERE group_name = %(group)s AND reason = %(reason)s"
 
 EMPTY_SECONDS = 60.0  # processors finish their transactions first
 LOOK_SECONDS = 0.2
@@ -42,7 +29,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds: how long the lease is and how often it is renewed, and how long it must be when offsets are committed.
+    """Sets how long (seconds) the lease is, how often it is renewed, and how long it is when offsets are committed.
 
     The last one outlives the tool's transaction: 5 s, and at most 10 s more until the broker ends it
     (transaction.abort.timed.out.transaction.cleanup.interval.ms). So no tool that froze in the middle of its commit
@@ -56,7 +43,7 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who has paused a group, and for how long yet if it is not renewed."""
+    """Tells who has paused a group, and for how long yet if it is not renewed."""
 
     reason: str
     seconds_left: float
@@ -70,7 +57,7 @@ async def holder_of(connection: psycopg.AsyncConnection, group: str) -> Holder |
 
 
 class Lease:
-    """One pause of one group, ours by its reason; `connect` is asked for a connection at each step.
+    """Keeps a pause of a group, ours by its reason; `connect` is asked for a connection at each step.
 
     `again`: take it again should it run out, for work that is safe beside processors and merely wants to be alone.
     """
@@ -90,7 +77,7 @@ class Lease:
         Raises:
             UnsafeError: somebody else has paused it.
         """
-        if not await self._execute(TAKE, self._timing.lease, notify=True):
+        if not await self._execute("take_pause", self._timing.lease, notify=True):
             async with self._connect() as connection:
                 holder = await holder_of(connection, self._group)
             who = f"{holder.reason} ({holder.seconds_left:.0f} s left)" if holder else "the other has just ended"
@@ -102,7 +89,7 @@ class Lease:
         Raises:
             UnsafeError: the lease had run out.
         """
-        if not await self._execute(RENEW, seconds or self._timing.lease):
+        if not await self._execute("renew_pause", seconds or self._timing.lease):
             raise UnsafeError("the pause ran out in the meantime (was this tool suspended?): processors work again")
 
     async def renew_for_commit(self) -> None:
@@ -158,17 +145,18 @@ class Lease:
 
     async def release(self) -> None:
         """Let the processors go on."""
-        await self._execute(RELEASE, notify=True)
+        await self._execute("release_pause", notify=True)
 
     async def _execute(self, statement: str, seconds: float = 0.0, *, notify: bool = False) -> bool:
         """Whether it did anything; with `notify` the processors look at once."""
-        parameters = {"group": self._group, "reason": self._reason, "seconds": seconds}
         async with self._connect() as connection:
             with database_errors(connection):
-                done = (await connection.execute(statement.encode(), parameters)).rowcount > 0
+                done = await rows_changed(
+                    connection, statement, group=self._group, reason=self._reason, seconds=seconds
+                )
                 if notify:
                     await connection.execute(f"NOTIFY {CHANNEL}")
-        return done
+        return done > 0
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The commands' connection to PostgreSQL, and the one place where its errors become one line."""
+"""Opens the commands' connection to PostgreSQL, and is the one place where its errors become one line."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -6,7 +6,8 @@ from typing import Any
 
 import psycopg
 
-from ops.kit.errors import DiffersError, NotAuthorizedError, OpsError, UnreachableError
+from ops.kit.errors import DiffersError, NotAuthorizedError, OpsError, UnreachableError, UsageError
+from ops.kit.settings import LagSettings
 from runtime.errors import RefusedError
 from runtime.postgres import connect, server_of
 from runtime.settings import DatabaseSettings
@@ -15,8 +16,14 @@ _BEFORE = "PostgreSQL (DATABASE_URL)"
 
 
 @asynccontextmanager
-async def database(settings: DatabaseSettings) -> AsyncIterator[psycopg.AsyncConnection]:
-    """An autocommit connection; errors inside the context are converted as in `database_errors`."""
+async def database(settings: DatabaseSettings | LagSettings) -> AsyncIterator[psycopg.AsyncConnection]:
+    """An autocommit connection; errors inside the context are converted as in `database_errors`.
+
+    Raises:
+        UsageError: DATABASE_URL is not set.
+    """
+    if settings.database_url is None:
+        raise UsageError("DATABASE_URL is needed")
     with database_errors():
         connection = await connect(settings.database_url.get_secret_value())
     async with connection:

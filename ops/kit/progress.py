@@ -42,7 +42,6 @@ class PlainColumn(ProgressColumn):
         self._template = template
 
     def render(self, task: Task) -> Text:
-        """See `ProgressColumn`."""
         return plain(self._template.format(task=task))
 
 

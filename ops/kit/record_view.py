@@ -1,15 +1,16 @@
-"""One record of an output topic as a line for a person, or as a JSON object for a script: pure.
+"""Shows a record of an output topic as a line for a person, or as a JSON object for a script: pure.
 
 Unless revealed, phone numbers are masked but for the last digits, transcripts and links hidden, and of a dead letter's
 body only what is known to be harmless is shown, for people and scripts alike.
 """
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import orjson
 
+from ops.kit.dead_letter import given_up, is_dead_letter
+from ops.kit.files import json_of_bytes
 from ops.kit.masking import HIDDEN, masked_body, masked_event, shown_header, shown_id, shown_raw_header, shown_reason
 from ops.kit.output import shorten
 from schemas import dead_letter
@@ -20,20 +21,21 @@ VALUE_CHARACTERS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One record as consumed."""
+class RecordView:
+    """Holds a record as consumed; `timestamp` in ms."""
 
     topic: str
     partition: int
     offset: int
+    timestamp: int
     key: bytes | None
     value: bytes | None
     headers: AnyHeaders
 
 
-def human_line(record: Record, *, reveal: bool) -> str:
+def human_line(record: RecordView, *, reveal: bool) -> str:
     """One line: time, what, of which call, and its fields or its reason."""
-    if _is_dead(record):
+    if is_dead_letter(record.headers):
         return _dead_letter_line(record, reveal=reveal)
     parts = [_header_text(record, "ce_time"), _header_text(record, "ce_type"), _key(record, reveal=reveal)]
     value = _json(record.value)
@@ -45,12 +47,12 @@ def human_line(record: Record, *, reveal: bool) -> str:
     return "  ".join(shorten(part, 4096) for part in parts)
 
 
-def json_object(record: Record, *, reveal: bool) -> dict[str, object]:
+def json_object(record: RecordView, *, reveal: bool) -> dict[str, object]:
     """The record; revealed, a value that is not JSON comes as text, or as `{"base64": ...}` if it is not UTF-8."""
     place: dict[str, object] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
     if reveal:
-        headers = {name: _as_json(value) for name, value in record.headers}
-        return place | {"key": _as_json(record.key), "headers": headers, "value": _json(record.value)}
+        headers = {name: json_of_bytes(value) for name, value in record.headers}
+        return place | {"key": json_of_bytes(record.key), "headers": headers, "value": _json(record.value)}
     return place | {
         "key": None if record.key is None else _key(record, reveal=False),
         "headers": {name: _shown_header(record, name, value) for name, value in record.headers},
@@ -58,35 +60,30 @@ def json_object(record: Record, *, reveal: bool) -> dict[str, object]:
     }
 
 
-def _dead_letter_line(record: Record, *, reveal: bool) -> str:
-    names = (dead_letter.STAGE, dead_letter.CODE, dead_letter.MESSAGE)
-    stage, code, message = (_header_text(record, name) for name in names)
-    origin = [_header_text(record, name) for name in (dead_letter.TOPIC, dead_letter.PARTITION, dead_letter.OFFSET)]
-    where = "/".join(origin) if origin[0] != "-" else "from the ingress"
-    parts = ["dead letter", f"{stage}:{code}", _key(record, reveal=reveal), message, where]
+def _dead_letter_line(record: RecordView, *, reveal: bool) -> str:
+    found = given_up(record.headers)
+    origin = found.origin
+    where = f"{origin.topic}/{origin.partition}/{origin.offset}" if origin else "from the ingress"
+    parts = ["dead letter", f"{found.stage}:{found.code}", _key(record, reveal=reveal), found.message or "-", where]
     if reveal:
         parts.append(shorten(_text(record.value), VALUE_CHARACTERS))
     return "  ".join(shorten(part, 4096) for part in parts)
 
 
-def _is_dead(record: Record) -> bool:
-    return header(record.headers, dead_letter.CODE) is not None
-
-
-def _key(record: Record, *, reveal: bool) -> str:
+def _key(record: RecordView, *, reveal: bool) -> str:
     text = _text(record.key)
     return text if reveal or record.key is None else str(shown_id(text))
 
 
-def _shown_header(record: Record, name: str, value: bytes | None) -> str | None:
+def _shown_header(record: RecordView, name: str, value: bytes | None) -> str | None:
     if value is None:
         return None
-    if not _is_dead(record):
+    if not is_dead_letter(record.headers):
         return shown_header(name, _text(value))
     return shown_reason(_text(value)) if name.startswith(dead_letter.PREFIX) else shown_raw_header(name, value)
 
 
-def _shown_value(record: Record) -> object:
+def _shown_value(record: RecordView) -> object:
     if record.value is None:
         return None
     try:
@@ -95,10 +92,10 @@ def _shown_value(record: Record) -> object:
         return HIDDEN
     if not isinstance(value, dict):
         return HIDDEN
-    return masked_body(value) if _is_dead(record) else masked_event(value)
+    return masked_body(value) if is_dead_letter(record.headers) else masked_event(value)
 
 
-def _header_text(record: Record, name: str) -> str:
+def _header_text(record: RecordView, name: str) -> str:
     return _text(header(record.headers, name))
 
 
@@ -112,13 +109,4 @@ def _json(data: bytes | None) -> object:
     try:
         return parse_body(data)
     except orjson.JSONDecodeError:
-        return _as_json(data)
-
-
-def _as_json(data: bytes | None) -> object:
-    if data is None:
-        return None
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}
+        return json_of_bytes(data)

@@ -1,4 +1,4 @@
-"""Read ranges of topics once, in order within each partition: bounded, without a group, committing nothing."""
+"""Reads ranges of topics once, in order within each partition: bounded, without a group, committing nothing."""
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,7 +15,7 @@ SILENCE_SECONDS = 15.0  # without any progress, a broker counts as gone
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Offsets [start, end) of one partition."""
+    """Holds offsets [start, end) of a partition."""
 
     start: int
     end: int

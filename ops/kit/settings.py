@@ -1,29 +1,34 @@
-"""Settings of single commands, beside those that every process shares (runtime.settings)."""
+"""Defines the settings of commands, beside those that every process shares (runtime.settings)."""
 
 import re
 
 from pydantic import Field, SecretStr
 
 from ops.kit.errors import UsageError
-from runtime.settings import KafkaSettings, Settings, in_quotes
+from processors.settings import RawLogSettings
+from runtime.settings import DatabaseSettings, Settings, in_quotes
 
 _SEPARATOR = re.compile(r"[,\r\n]")  # as the ingress reads its credentials
 
 
 class GroupSettings(Settings):
-    """Which consumer group the processors are."""
+    """Names the processors' consumer group."""
 
     processor_group: str = Field(default="ringover-normalizer", description="Consumer group of the processors")
 
 
-class LagSettings(KafkaSettings, GroupSettings):
-    """Holds the settings of `lag`; without the database it names no partition that stands still."""
+class StateSettings(RawLogSettings, DatabaseSettings, GroupSettings):
+    """Holds where Kafka and the state table are, and the processors' own names for group and log."""
+
+
+class LagSettings(RawLogSettings, GroupSettings):
+    """Holds the same for commands that do most of their work without the state table."""
 
     database_url: SecretStr | None = Field(default=None, description="PostgreSQL connection URI of the state table")
 
 
 class SenderSettings(Settings):
-    """What webhooks are signed with: the ingress's own settings, `id:value` separated by commas."""
+    """Holds what webhooks are signed with: the ingress's own settings, `id:value` separated by commas."""
 
     ingress_hmac_secrets: SecretStr | None = Field(default=None, description="HMAC secrets, `id:value,...`")
     ingress_bearer_tokens: SecretStr | None = Field(default=None, description="Bearer tokens, `id:value,...`")

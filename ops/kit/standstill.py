@@ -1,4 +1,4 @@
-"""Which partitions stand still, and why: what the processors tell in PostgreSQL."""
+"""Reads which partitions stand still, and why, as the processors tell it in PostgreSQL."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,7 +11,6 @@ from ops.kit.postgres import database, database_errors
 from ops.kit.settings import LagSettings
 from ops.lag.model import GroupLag, Standstill
 from processors.postgres_state import QUERIES
-from runtime.settings import DatabaseSettings
 
 
 async def standstills(connection: psycopg.AsyncConnection, group: str, topic: str) -> dict[int, Standstill]:
@@ -40,11 +39,10 @@ class StandstillReader:
 
     async def add_to(self, lag: GroupLag) -> GroupLag:
         """The lag with its standstills, as far as they can be read."""
-        url = self._settings.database_url
-        if url is None:
+        if self._settings.database_url is None:
             return lag
         try:
-            async with database(DatabaseSettings(database_url=url)) as connection:
+            async with database(self._settings) as connection:
                 found = await standstills(connection, lag.group, lag.topic)
         except OpsError as error:
             if str(error) != self._said:

@@ -1,4 +1,4 @@
-"""Times as operators write them: with a zone, or as an age. Pure: the present is passed in."""
+"""Reads and shows times as operators write them: with a zone, or as an age. Pure: the present is passed in."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -58,6 +58,11 @@ def shown(moment: datetime) -> str:
 def shown_ms(timestamp_ms: int) -> str:
     """`shown` for a Kafka timestamp."""
     return shown(datetime.fromtimestamp(timestamp_ms / 1000, UTC))
+
+
+def days(age: timedelta) -> str:
+    """A length of time as retentions are written: `30 days`, `12 hours`."""
+    return f"{age / timedelta(days=1):g} days" if age >= timedelta(days=1) else f"{age / timedelta(hours=1):g} hours"
 
 
 def duration(seconds: float | None) -> str:

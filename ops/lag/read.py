@@ -12,8 +12,8 @@ from ops.kit.kafka import admin_client, reader
 from ops.kit.scan import timestamps_at
 from ops.kit.settings import LagSettings
 from ops.kit.standstill import StandstillReader
+from ops.kit.topics import partitions_of
 from ops.lag.model import GroupLag, PartitionOffsets, next_unprocessed, partition_lag
-from ops.topics.run import partitions_of
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames
 

@@ -25,23 +25,18 @@ def migrate(output: OutputOption = OutputFormat.TABLE) -> None:
     pooler that does not give sessions of their own are refused with exit code 3.
     """
     settings = load(DatabaseSettings)
-    in_words = output is OutputFormat.TABLE
 
-    def applied(migration: "Migration") -> None:
-        if in_words:
+    def applied(migration: Migration) -> None:
+        if output is OutputFormat.TABLE:
             with reporting(f"applied {migration.label}"):
                 write_text(f"applied {migration.label}")
 
     with reported():
         asyncio.run(reach(settings))
-        done = apply_migrations(
-            settings.database_url.get_secret_value(),
-            packaged_migrations(),
-            applied=applied,
-        )
+        done = apply_migrations(settings.database_url.get_secret_value(), packaged_migrations(), applied=applied)
     labels = [migration.label for migration in done]
-    with reporting(f"applied: {', '.join(labels)}" if labels else None):
-        if not in_words:
+    if output is OutputFormat.JSON:
+        with reporting(f"applied: {', '.join(labels)}" if labels else None):
             write_json({"applied": labels})
-        elif not done:
-            write_text("nothing to do")
+    elif not labels:
+        write_text("nothing to do")

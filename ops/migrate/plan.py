@@ -1,16 +1,20 @@
-"""Which migrations to apply: pure. `ops.migrate.run` reads the files and talks to PostgreSQL."""
+"""Tells which migrations to apply: pure. `ops.migrate.run` reads the files and talks to PostgreSQL."""
 
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from ops.kit.errors import DiffersError
 
 _FILE_NAME = re.compile(r"(?P<version>[0-9]{4})_(?P<name>[a-z0-9_]+)\.sql")
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One numbered SQL file."""
+    """Holds a numbered SQL file."""
 
     version: int
     name: str
@@ -27,32 +31,12 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """One row of `schema_migration`."""
+class Applied(NamedTuple):
+    """Holds a row of `schema_migration`."""
 
     version: int
     name: str
     checksum: str
-
-    @property
-    def label(self) -> str:
-        """As the file was called."""
-        return f"{self.version:04d}_{self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """What is left to apply, in order; empty when the database is up to date."""
-
-    migrations: tuple[Migration, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The database and the files do not belong together; `reason` says what to do."""
-
-    reason: str
 
 
 def parse(files: Iterable[tuple[str, str]]) -> tuple[Migration, ...]:
@@ -61,33 +45,39 @@ def parse(files: Iterable[tuple[str, str]]) -> tuple[Migration, ...]:
     Raises:
         ValueError: two files have the same number.
     """
-    by_version: dict[int, Migration] = {}
-    for file_name, sql in files:
-        match = _FILE_NAME.fullmatch(file_name)
-        if match is None:
-            continue
-        migration = Migration(int(match["version"]), match["name"], sql)
-        if migration.version in by_version:
-            raise ValueError(f"two migrations have number {migration.version:04d}")
-        by_version[migration.version] = migration
-    return tuple(by_version[version] for version in sorted(by_version))
+    matches = ((_FILE_NAME.fullmatch(file_name), sql) for file_name, sql in files)
+    found = sorted(
+        (Migration(int(match["version"]), match["name"], sql) for match, sql in matches if match),
+        key=lambda found: found.version,
+    )
+    for one, other in pairwise(found):
+        if one.version == other.version:
+            raise ValueError(f"two migrations have number {one.version:04d}")
+    return tuple(found)
 
 
-def plan(migrations: Sequence[Migration], applied: Sequence[Applied]) -> Pending | Refusal:
-    """What to apply to a database in which `applied` already is."""
+def plan(migrations: Sequence[Migration], applied: Sequence[Applied]) -> tuple[Migration, ...]:
+    """What is left to apply, in order, to a database in which `applied` already is.
+
+    Raises:
+        DiffersError: the database and the files do not belong together; the message says what to do.
+    """
     known = {migration.version: migration for migration in migrations}
     for row in applied:
         migration = known.get(row.version)
         if migration is None:
-            return Refusal(f"the database has migration {row.label}, which this version does not: use a newer version")
+            raise DiffersError(
+                f"the database has migration {row.version:04d}_{row.name}, which this version does not: "
+                "use a newer version"
+            )
         if migration.checksum != row.checksum:
-            return Refusal(
+            raise DiffersError(
                 f"migration {migration.label} was changed after it was applied: restore the file, "
                 "and put the change into a new one"
             )
-    latest = max((row.version for row in applied), default=0)
     done = {row.version for row in applied}
     pending = tuple(migration for migration in migrations if migration.version not in done)
+    latest = max(done, default=0)
     if pending and pending[0].version < latest:
-        return Refusal(f"migration {pending[0].label} was left out, though {latest:04d} is applied: renumber it")
-    return Pending(pending)
+        raise DiffersError(f"migration {pending[0].label} was left out, though {latest:04d} is applied: renumber it")
+    return pending

@@ -5,9 +5,9 @@ from importlib import resources
 
 import psycopg
 
-from ops.kit.errors import DiffersError, OpsError
+from ops.kit.errors import OpsError
 from ops.kit.postgres import database_errors, words
-from ops.migrate.plan import Applied, Migration, Refusal, parse, plan
+from ops.migrate.plan import Applied, Migration, parse, plan
 from runtime.postgres import connect_blocking
 
 # Any number that nobody else uses: held to the end of each transaction, so only one runner is in one at a time.
@@ -26,8 +26,6 @@ CREATE TABLE IF NOT EXISTS schema_migration (
 def packaged_migrations() -> tuple[Migration, ...]:
     """The migrations that ship with the processors."""
     directory = resources.files("processors") / "migrations"
-    if not directory.is_dir():
-        return ()
     return parse((file.name, file.read_text(encoding="utf-8")) for file in directory.iterdir() if file.is_file())
 
 
@@ -54,12 +52,11 @@ def _apply_next(connection: psycopg.Connection, migrations: Sequence[Migration])
     # The plan is made anew under the lock each time: another runner may have applied the next one meanwhile.
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [ADVISORY_LOCK])
-        outcome = plan(migrations, _read_applied(connection))
-        if isinstance(outcome, Refusal):
-            raise DiffersError(outcome.reason)
-        if not outcome.migrations:
+        connection.execute(CREATE_TABLE)
+        rows = connection.execute("SELECT version, name, checksum FROM schema_migration ORDER BY version")
+        migration = next(iter(plan(migrations, [Applied(*row) for row in rows])), None)
+        if migration is None:
             return None
-        migration = outcome.migrations[0]
         try:
             connection.execute(migration.sql.encode())
         except psycopg.Error as error:
@@ -69,9 +66,3 @@ def _apply_next(connection: psycopg.Connection, migrations: Sequence[Migration])
             [migration.version, migration.name, migration.checksum],
         )
         return migration
-
-
-def _read_applied(connection: psycopg.Connection) -> list[Applied]:
-    connection.execute(CREATE_TABLE)
-    rows = connection.execute("SELECT version, name, checksum FROM schema_migration ORDER BY version")
-    return [Applied(*row) for row in rows]

@@ -11,13 +11,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from ops.kit.groups import Group
 from ops.kit.kafka import admin_client, reader
 from ops.kit.postgres import database_errors
+from ops.kit.topics import partitions_of_all
 from ops.rewind import audit
 from ops.rewind.forecast import forecast, progress_of
 from ops.rewind.plan import Move, Plan, dated, plan_moves
 from ops.rewind.read import read_facts, scope, timestamps
 from ops.rewind.scope import Place, state_of
 from ops.rewind.target import Goal, describe
-from ops.topics.run import partitions_of_all
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from ops.kit.errors import NotFoundError
 from ops.kit.groups import Group
 from ops.kit.scan import timestamps_at
+from ops.kit.topics import partitions_of
 from ops.rewind.offsets_kafka import committed
 from ops.rewind.plan import Facts, Move
 from ops.rewind.scope import Place
 from ops.rewind.target import Goal, ToGroup, ToTime
-from ops.topics.run import partitions_of
 
 TIMESTAMP_SECONDS = 10.0
 

@@ -1,7 +1,6 @@
 """`ringover-ops spool`: shows, sends or exports the records that an ingress keeps on disk while Kafka is away."""
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,17 +8,15 @@ import orjson
 import typer
 
 from ops.kit.change import carry_out
-from ops.kit.errors import EXIT_CODES, EXIT_FAILED, UsageError
+from ops.kit.errors import EXIT_CODES, EXIT_FAILED
+from ops.kit.files import private_file
 from ops.kit.options import ExecuteOption, OutputOption, reported
 from ops.kit.output import OutputFormat, say, stdout, write_json
 from ops.kit.progress import shown_progress
-from ops.spool.lines import line_of
-from ops.spool.read import rows, summary
+from ops.spool.read import line_of, rows, summary
 from ops.spool.run import DrainSpool
 from ops.spool.show import notes, tables
 from runtime.settings import KafkaSettings, load
-
-OWNER_ONLY = 0o600  # the file holds personal data
 
 app = typer.Typer(no_args_is_help=True, epilog=EXIT_CODES)
 
@@ -79,12 +76,8 @@ def export(
         say("warning: bodies and headers are exported unmasked; they hold personal data")
         records = rows(directory)
         first = next(records, None)  # nothing is made when there is no spool to read
-        try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
-        except OSError as error:
-            raise UsageError(f"cannot write {file}: {error.strerror}") from error
         count = 0
-        with os.fdopen(descriptor, "wb") as lines:
+        with private_file(file) as lines:
             while first is not None:
                 lines.write(orjson.dumps(line_of(first), option=orjson.OPT_APPEND_NEWLINE))
                 count += 1

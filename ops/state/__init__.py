@@ -1,1 +1,1 @@
-"""The state table for operators: look at it, compact it, make it anew from the raw log, check it."""
+"""Shows the state table to operators, compacts it, makes it anew from the raw log, and checks it."""

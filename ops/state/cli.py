@@ -1,34 +1,26 @@
 """`ringover-ops state`: looks at the state table, compacts it, rebuilds it from the raw log, verifies it."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
+from ops.kit.change import carry_out
 from ops.kit.errors import EXIT_CODES, EXIT_DIFFERS, EXIT_NOT_FOUND
-from ops.kit.options import OutputOption, reported
-from ops.kit.output import OutputFormat, reporting, say, stdout, write_json
-from ops.kit.postgres import database
+from ops.kit.operator import who
+from ops.kit.options import ExecuteOption, OutputOption, reported
+from ops.kit.output import OutputFormat, say, stdout, write_json
+from ops.kit.progress import shown_progress
+from ops.kit.settings import StateSettings
 from ops.kit.times import parse_age
-from ops.state import compact as compacting
-from ops.state import rebuild as rebuilding
-from ops.state.keys import candidates
-from ops.state.report import (
-    claims_table,
-    print_compact,
-    print_rebuild,
-    print_stats,
-    print_verdict,
-    rebuild_json,
-    verdict_json,
-)
-from ops.state.session import StateSettings
-from ops.state.show import ShownClaim, read_claims
-from ops.state.stats import read_stats
-from ops.state.verify import verify as run
+from ops.state.compact import CompactState
+from ops.state.read import candidates, read_claims, read_stats
+from ops.state.rebuild import RebuildState
+from ops.state.show import claims_table, stats_tables, verify_tables
+from ops.state.verify import verify as compare_all
 from runtime.settings import DatabaseSettings, load
-
-ExecuteOption = Annotated[bool, typer.Option("--execute", help="Do it; without, only the plan is shown.")]
 
 app = typer.Typer(no_args_is_help=True, epilog=EXIT_CODES)
 
@@ -50,15 +42,10 @@ def show(
     When ids contain `:`, a published recording key may mean several claims; all that exist are shown. Exit code 4 if
     there is none.
     """
-
-    async def read() -> list[ShownClaim]:
-        async with database(load(DatabaseSettings)) as connection:
-            return await read_claims(connection, candidates(key))
-
     with reported():
-        found = asyncio.run(read())
+        found = asyncio.run(read_claims(load(DatabaseSettings), candidates(key)))
     if output is OutputFormat.JSON:
-        write_json([claim.as_json() for claim in found])
+        write_json(found)
     elif found:
         stdout().print(claims_table(found))
     if not found:
@@ -79,10 +66,9 @@ def stats(
     """
     with reported():
         found = asyncio.run(read_stats(load(StateSettings), exact=exact))
-    if output is OutputFormat.JSON:
-        write_json(found.as_json())
-    else:
-        print_stats(found)
+    _show(found, stats_tables(found), output)
+    if any(partition.behind for partition in found.partitions):
+        say("warning: PostgreSQL has lost commits; the next takeover of the partition heals it")
 
 
 @app.command(epilog=EXIT_CODES)
@@ -99,19 +85,9 @@ def compact(
     and is emitted. A TTL below the raw topic's retention is refused (exit code 6): a rewind would emit duplicates. What
     the TTL is longer than the retention, so late may a duplicate come and still be recognized on a rewind.
     """
-
-    async def run() -> tuple[compacting.CompactPlan, int | None]:
-        settings = load(StateSettings)
-        plan, offsets = await compacting.make_plan(settings, parse_age(ttl))
-        return plan, await compacting.compact(settings, plan, offsets, rate=rate) if execute else None
-
     with reported():
-        plan, removed = asyncio.run(run())
-    with reporting(None if removed is None else f"removed {removed:,} rows"):
-        if output is OutputFormat.JSON:
-            write_json({**plan.as_json(), "executed": execute, "removed": removed})
-        else:
-            print_compact(plan, removed)
+        change = CompactState(load(StateSettings), parse_age(ttl), rate, shown_progress)
+        asyncio.run(carry_out(change, execute=execute, output=output))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -134,16 +110,9 @@ def rebuild(
     `state verify`.
     """
     settings = load(StateSettings)
+    change = RebuildState(settings, shown_progress, say, operator=who(), wipe=wipe, rate=rate)
     with reported():
-        if execute:
-            plan = asyncio.run(rebuilding.rebuild(settings, wipe=wipe, rate=rate))
-        else:
-            plan = asyncio.run(rebuilding.make_plan(settings, wipe=wipe))
-    with reporting(f"rebuilt from {plan.records:,} records" if execute else None):
-        if output is OutputFormat.JSON:
-            write_json({**rebuild_json(plan), "executed": execute})
-        else:
-            print_rebuild(plan, executed=execute)
+        asyncio.run(carry_out(change, execute=execute, output=output))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -157,11 +126,16 @@ def verify(
     Exit code 3 if a claim is missing, invented, has another owner than the first valid record, or another content.
     """
     with reported():
-        verdict = asyncio.run(run(load(StateSettings), most=most))
-    if output is OutputFormat.JSON:
-        write_json(verdict_json(verdict))
-    else:
-        print_verdict(verdict)
-    if not verdict.clean:
+        result = asyncio.run(compare_all(load(StateSettings), shown_progress, most=most))
+    _show(result, verify_tables(result), output)
+    if not result.clean:
         say("error: the state table differs from the raw log; `state rebuild --wipe` makes it anew")
         raise typer.Exit(EXIT_DIFFERS)
+
+
+def _show(found: object, tables: Iterable[Table | str], output: OutputFormat) -> None:
+    if output is OutputFormat.JSON:
+        write_json(found)
+        return
+    for part in tables:
+        stdout().print(part)

@@ -1,4 +1,4 @@
-"""Claims against the raw log, chunk by chunk: pure, and with memory for one chunk only.
+"""Compares claims with the raw log, chunk by chunk: pure, and with memory for one chunk only.
 
 Two looks at each chunk of a partition settle every claim whose owner lies in it:
 
@@ -8,7 +8,7 @@ Two looks at each chunk of a partition settle every claim whose owner lies in it
 A claim that passes the second look and is not of the first record of its key fails the first one at that record.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,17 +16,17 @@ from processors.model import Owner
 
 
 class Fault(StrEnum):
-    """What can be wrong with a claim."""
+    """Lists what can be wrong with a claim."""
 
     MISSING = "missing"  # a valid record's key is not claimed
-    WRONG_OWNER = "wrong owner"  # claimed, but an earlier record is the first with this key
+    WRONG_OWNER = "wrong_owner"  # claimed, but an earlier record is the first with this key
     INVENTED = "invented"  # the owner does not exist, is not valid or has another key
-    WRONG_CONTENT = "wrong content"  # the owner is right, the hash of its normalized value is not
+    WRONG_CONTENT = "wrong_content"  # the owner is right, the hash of its normalized value is not
 
 
 @dataclass(frozen=True, slots=True)
-class Valid:
-    """One valid record of the log, as far as claims go."""
+class ValidRecord:
+    """Holds a valid record of the log, as far as claims go."""
 
     offset: int
     key: str
@@ -35,41 +35,37 @@ class Valid:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One claim that differs; `expected` is the owner's offset as the log has it, `found` the table's."""
+    """Tells a claim that differs; `owner` is the table's, as `partition/offset`."""
 
     fault: Fault
-    key: str
+    claim_key: str
     partition: int
-    expected: int | None
-    found: str | None
+    first_valid_offset: int | None
+    owner: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What one chunk of a partition holds: its valid records, and the claims whose owner should lie in it."""
+    """Holds the valid records of a chunk of a partition, and the claims whose owner should lie in it."""
 
     partition: int
-    records: Sequence[Valid]
+    records: Sequence[ValidRecord]
     claimed: Mapping[str, Owner]
 
-    def firsts(self) -> dict[str, Valid]:
+    def firsts(self) -> dict[str, ValidRecord]:
         """The first record of each key in this chunk."""
-        firsts: dict[str, Valid] = {}
+        firsts: dict[str, ValidRecord] = {}
         for record in self.records:
             firsts.setdefault(record.key, record)
         return firsts
 
     def unsettled(self) -> list[str]:
         """Keys whose owner must be asked for: the claim does not name their first record in this chunk."""
-        found = []
-        for key, record in self.firsts().items():
-            owner = self.claimed.get(key)
-            if owner is None or owner.offset != record.offset:
-                found.append(key)
-        return found
+        firsts = self.firsts().items()
+        return [key for key, first in firsts if key not in self.claimed or self.claimed[key].offset != first.offset]
 
 
-def compare(chunk: Chunk, owners: Mapping[str, Owner]) -> Iterable[Finding]:
+def compare(chunk: Chunk, owners: Mapping[str, Owner]) -> Iterator[Finding]:
     """What differs in one chunk; `owners` has the claims of the unsettled keys, as far as there are any."""
     at = {record.offset: record for record in chunk.records}
     firsts = chunk.firsts()

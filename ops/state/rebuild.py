@@ -1,4 +1,4 @@
-"""`state rebuild`: the claims made anew from the raw log, by worker processes.
+"""`state rebuild`: makes the claims anew from the raw log, by worker processes.
 
 Why it is safe beside running processors: who owns a key is a function of the log alone, and the claim statement writes
 nothing unless everything before its batch has been claimed. A worker's claim is therefore the claim that a processor
@@ -11,144 +11,241 @@ processor's takeover finds progress behind the committed offset and claims the r
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import psycopg
+from rich.table import Table
 
+from ops.kit.change import Change
+from ops.kit.claims import log_number, progress_of, query, rows_changed
 from ops.kit.errors import NotFoundError, OpsError, UnsafeError
 from ops.kit.groups import Group
 from ops.kit.kafka import admin_client
-from ops.kit.operator import who
-from ops.kit.output import say
-from ops.kit.pause import EMPTY_SECONDS, Lease, Timing, paused
+from ops.kit.output import table
+from ops.kit.pause import EMPTY_SECONDS, Lease, Say, Timing, paused
 from ops.kit.postgres import database
-from ops.kit.progress import Advance, shown_progress
-from ops.state.rebuild_plan import PartitionPlan, obstacle, plan_rebuild, shares
-from ops.state.session import LogOffsets, StateSettings, log_id, log_offsets, progress_of, query
+from ops.kit.progress import Advance, ShowProgress
+from ops.kit.scan import Range
+from ops.kit.settings import StateSettings
+from ops.state.read import bounds, log_offsets
 
 RECORDS_PER_WORKER = 20_000  # below this, starting another process costs more than it gains
 
 
 @dataclass(frozen=True, slots=True)
+class PartitionRebuild:
+    """Tells which records [start, end) of a partition are claimed again; `committed` None: nothing to do there.
+
+    Without a commit nothing was ever emitted, and a progress without a commit would make processors refuse the
+    partition (it looks as if offsets had expired).
+    """
+
+    partition: int
+    start: int
+    end: int
+    committed: int | None
+    progress_before: int | None
+
+    @property
+    def records(self) -> int:
+        """How many offsets there are to read."""
+        return max(0, self.end - self.start)
+
+
+@dataclass(frozen=True, slots=True)
 class RebuildPlan:
-    """What would be done; `claims` exist now, `kept` of them have an owner that retention has removed from the log."""
+    """Tells what is read; `claims_kept` of `claims_before` have an owner that retention has removed from the log."""
+
+    also_in_json: ClassVar = ("records",)
 
     log: str
     wipe: bool
-    partitions: tuple[PartitionPlan, ...]
-    claims: int
-    kept: int
+    partitions: Sequence[PartitionRebuild]
+    claims_before: int
+    claims_kept: int
 
     @property
     def records(self) -> int:
         """Records to read."""
         return sum(plan.records for plan in self.partitions)
 
+    @property
+    def starts(self) -> dict[int, int]:
+        """Where each partition of the raw log begins."""
+        return {plan.partition: plan.start for plan in self.partitions}
 
-async def make_plan(settings: StateSettings, *, wipe: bool) -> RebuildPlan:
-    """Look at Kafka and PostgreSQL.
 
-    Raises:
-        NotFoundError: the group never committed on the raw topic.
-        UnsafeError: the guarantee would suffer.
+class RebuildState(Change[RebuildPlan, RebuildPlan]):
+    """Claims the raw log again, at most `rate` records a second; the result is the plan as it was at the last moment.
+
+    With `wipe`, the group is paused, and its claims are forgotten first.
     """
-    offsets = await log_offsets(settings)
-    if not offsets.committed:
-        raise NotFoundError(f"the group {settings.processor_group} never committed on {settings.raw_topic}")
-    async with database(settings) as connection:
-        try:
-            number = await log_id(connection, settings.log_name)
-        except NotFoundError:  # a lost table: nothing is claimed, everything is to be
-            return _plan(settings, offsets, {}, wipe=wipe, claims=0, kept=0)
-        progress = await progress_of(connection, number)
-        where = {"log_id": number}
-        claims = (await query(connection, "claims_of_log", where))[0][0]
-        kept = (await query(connection, "claims_with_owner_removed", {**where, **offsets.bounds}))[0][0]
-    return _plan(settings, offsets, progress, wipe=wipe, claims=claims, kept=kept)
 
+    def __init__(
+        self, settings: StateSettings, progress: ShowProgress, say: Say, *, operator: str, wipe: bool, rate: int | None
+    ) -> None:
+        self._settings, self._progress, self._say = settings, progress, say
+        self._operator, self._wipe, self._rate = operator, wipe, rate
 
-def _plan(
-    settings: StateSettings, offsets: LogOffsets, progress: dict[int, int], *, wipe: bool, claims: int, kept: int
-) -> RebuildPlan:
-    plans = plan_rebuild(offsets.ranges, offsets.committed, progress)
-    reason = obstacle(plans, offsets.ranges)
-    if reason is not None:
-        raise UnsafeError(reason)
-    return RebuildPlan(settings.log_name, wipe, tuple(plans), claims, kept)
+    async def plan(self) -> RebuildPlan:
+        """Look at Kafka and PostgreSQL.
 
-
-async def rebuild(settings: StateSettings, *, wipe: bool, rate: int | None) -> RebuildPlan:
-    """Carry it out; what was done, by the plan made at the last moment.
-
-    Raises:
-        UnsafeError: with a wipe, the group did not become empty, or somebody else has paused it; nothing was touched.
-        OpsError: it could not be finished; the processors heal what is missing.
-    """
-    if not wipe:
-        plan = await make_plan(settings, wipe=False)
-        await _work(plan, rate)
-        return plan
-    name = settings.processor_group
-    # A connection for each step: one that broke does not end the pause.
-    lease = Lease(lambda: database(settings), name, f"state rebuild by {who()}", Timing(), again=True)
-    async with admin_client(settings) as admin, paused(lease, Group(admin, name), EMPTY_SECONDS, say):
-        plan = await make_plan(settings, wipe=True)
+        Raises:
+            NotFoundError: the group never committed on the raw topic.
+            UnsafeError: the guarantee would suffer.
+        """
+        settings = self._settings
+        offsets = await log_offsets(settings)
+        if not offsets.committed:
+            raise NotFoundError(f"the group {settings.processor_group} never committed on {settings.raw_topic}")
+        before = kept = 0
         async with database(settings) as connection:
-            await _wipe(connection, settings, plan)
-        await _work(plan, rate)
-        await _check(settings)
-    return plan
+            progress = await progress_of(connection, settings.log_name)
+            number = await log_number(connection, settings.log_name)
+            if number is not None:  # else a lost table: nothing is claimed, everything is to be
+                ((before,),) = await query(connection, "claims_of_log", log_id=number)
+                removed = {"log_id": number, **bounds(offsets.starts)}
+                ((kept,),) = await query(connection, "claims_with_owner_removed", **removed)
+        plans = plan_rebuild(offsets.ranges, offsets.committed, progress)
+        reason = obstacle(plans, offsets.ranges)
+        if reason is not None:
+            raise UnsafeError(reason)
+        return RebuildPlan(settings.log_name, self._wipe, plans, before, kept)
+
+    async def execute(self, plan: RebuildPlan) -> RebuildPlan:
+        """Carry it out.
+
+        Raises:
+            UnsafeError: with a wipe, the group did not become empty, or somebody else has paused it; nothing was
+                touched.
+            OpsError: it could not be finished; the processors heal what is missing.
+        """
+        settings = self._settings
+        if not plan.wipe:
+            await self._work(plan)
+            return plan
+        name, why = settings.processor_group, f"state rebuild by {self._operator}"
+        # A connection for each step: one that broke does not end the pause.
+        lease = Lease(lambda: database(settings), name, why, Timing(), again=True)
+        async with admin_client(settings) as admin, paused(lease, Group(admin, name), EMPTY_SECONDS, self._say):
+            plan = await self.plan()
+            async with database(settings) as connection:
+                await _wipe(connection, plan)
+            await self._work(plan)
+            await self._check()
+        return plan
+
+    def tables(self, plan: RebuildPlan) -> Iterable[Table]:
+        rows = [
+            (p.partition, p.start, p.end, p.committed, p.progress_before, f"{p.records:,}") for p in plan.partitions
+        ]
+        columns = ("partition", "from", "to", "committed", "progress before", "records")
+        yield table(plan.log, columns, rows, right=columns)
+
+    def notes(self, plan: RebuildPlan) -> Iterable[str]:
+        how = (
+            "all others are forgotten first, and the group is paused meanwhile" if plan.wipe else "nothing is forgotten"
+        )
+        yield (
+            f"{plan.claims_before:,} claims exist, {plan.claims_kept:,} of them of records that retention has removed: "
+            f"these cannot be rebuilt and are kept as they are; {how}"
+        )
+
+    def done(self, plan: RebuildPlan, result: RebuildPlan) -> str:
+        return f"rebuilt from {result.records:,} records"
+
+    async def _work(self, plan: RebuildPlan) -> None:
+        wanted = min(os.cpu_count() or 1, 1 + plan.records // RECORDS_PER_WORKER)
+        hands = shares(plan.partitions, wanted)
+        rate = max(1, self._rate // len(hands)) if self._rate and hands else 0
+        with self._progress("rebuilding claims", plan.records) as advance:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(_worker(hand, rate, advance)) for hand in hands]
+        failures = [failure for task in tasks if (failure := task.result())]
+        if failures:
+            raise OpsError(f"{failures[0]}; run it again, or leave the rest to the processors: they heal it")
+
+    async def _check(self) -> None:
+        """Progress must have reached the group's commits before the processors come back."""
+        offsets = await log_offsets(self._settings)
+        async with database(self._settings) as connection:
+            progress = await progress_of(connection, self._settings.log_name)
+        behind = [str(p) for p, committed in offsets.committed.items() if progress.get(p, -1) < committed]
+        if behind:
+            which = ", ".join(behind)
+            raise OpsError(f"partitions {which} are still behind; the processors heal them when they take over")
 
 
-async def _wipe(connection: psycopg.AsyncConnection, settings: StateSettings, plan: RebuildPlan) -> None:
+def plan_rebuild(
+    ranges: Mapping[int, Range], committed: Mapping[int, int], progress: Mapping[int, int]
+) -> list[PartitionRebuild]:
+    """From the log's start to what was committed or claimed: further on, the processors claim by themselves.
+
+    Up to the progress, too: a commit may show only some time after it was made, and progress is never behind it.
+    """
+    plans = []
+    for partition, found in sorted(ranges.items()):
+        offset, known = committed.get(partition), progress.get(partition)
+        end = found.start
+        if offset is not None:
+            end = max(found.start, min(max(offset, known or 0), found.end))
+        plans.append(PartitionRebuild(partition, found.start, end, offset, known))
+    return plans
+
+
+def obstacle(plans: Sequence[PartitionRebuild], ranges: Mapping[int, Range]) -> str | None:
+    """Why the state table must not be wiped or filled now; None if nothing stands against it."""
+    for plan in plans:
+        known = max(plan.committed or 0, plan.progress_before or 0)
+        if known > ranges[plan.partition].end:
+            return (
+                f"partition {plan.partition} ends at {ranges[plan.partition].end}, but {known} was processed: the "
+                "topic was made again or lost records; give the new log its own PROCESSOR_LOG_ID"
+            )
+        if plan.committed is None and plan.progress_before:
+            return (
+                f"partition {plan.partition} was processed up to {plan.progress_before}, but the group has "
+                "no committed offset there; without this progress the processors would emit everything again: commit "
+                "offsets first"
+            )
+    return None
+
+
+def shares(plans: Sequence[PartitionRebuild], workers: int) -> list[list[PartitionRebuild]]:
+    """The partitions dealt out to workers, the longest first, each to the one with the least so far."""
+    hands: list[list[PartitionRebuild]] = [[] for _ in range(workers)]
+    for plan in sorted(plans, key=lambda plan: plan.records, reverse=True):
+        if plan.committed is not None:
+            min(hands, key=lambda hand: sum(other.records for other in hand)).append(plan)
+    return [hand for hand in hands if hand]
+
+
+async def _wipe(connection: psycopg.AsyncConnection, plan: RebuildPlan) -> None:
     """Claims, conflicts and progress of this log, all at once or not at all."""
-    try:
-        number = await log_id(connection, settings.log_name)
-    except NotFoundError:
+    number = await log_number(connection, plan.log)
+    if number is None:
         return
-    starts = [partition.start for partition in plan.partitions]
-    bounds = {"log_id": number, "partitions": [p.partition for p in plan.partitions], "starts": starts}
+    where = {"log_id": number, **bounds(plan.starts)}
     async with connection.transaction():
         # Claims under way end first; a claim statement would otherwise meet us half-way and wait in a circle.
         await connection.execute("LOCK TABLE progress, claim, conflict IN ACCESS EXCLUSIVE MODE")
-        await query(connection, "wipe_progress", {"log_id": number})
-        await query(connection, "wipe_conflicts", bounds)
-        if plan.kept == 0 and len(await query(connection, "logs")) == 1:
+        await rows_changed(connection, "wipe_progress", log_id=number)
+        await rows_changed(connection, "wipe_conflicts", **where)
+        if plan.claims_kept == 0 and len(await query(connection, "logs")) == 1:
             await connection.execute("TRUNCATE claim")  # leaves no dead rows behind
         else:
-            await query(connection, "wipe_claims", bounds)
-            await query(connection, "wipe_counts", {"log_id": number})
+            await rows_changed(connection, "wipe_claims", **where)
+            await rows_changed(connection, "wipe_counts", log_id=number)
 
 
-async def _check(settings: StateSettings) -> None:
-    """Progress must have reached the group's commits before the processors come back."""
-    offsets = await log_offsets(settings)
-    async with database(settings) as connection:
-        progress = await progress_of(connection, await log_id(connection, settings.log_name))
-    behind = [str(p) for p, committed in offsets.committed.items() if progress.get(p, -1) < committed]
-    if behind:
-        raise OpsError(f"partitions {', '.join(behind)} are still behind; the processors heal them when they take over")
-
-
-async def _work(plan: RebuildPlan, rate: int | None) -> None:
-    wanted = min(os.cpu_count() or 1, 1 + plan.records // RECORDS_PER_WORKER)
-    hands = shares(plan.partitions, wanted)
-    with shown_progress("rebuilding claims", plan.records) as advance:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_worker(hand, rate, len(hands), advance)) for hand in hands]
-    failures = [failure for task in tasks if (failure := task.result())]
-    if failures:
-        raise OpsError(f"{failures[0]}; run it again, or leave the rest to the processors: they heal it")
-
-
-async def _worker(hand: Sequence[PartitionPlan], rate: int | None, workers: int, advance: Advance) -> str | None:
+async def _worker(hand: Sequence[PartitionRebuild], rate: int, advance: Advance) -> str | None:
     """Run one worker process; why it failed, if it did."""
     ranges = [f"{plan.partition}:{plan.start}:{plan.end}" for plan in hand]
-    each = max(1, rate // workers) if rate else 0
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "ops.state.rebuild_worker", str(each), *ranges),
+        *("-m", "ops.state.rebuild_worker", str(rate), *ranges),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

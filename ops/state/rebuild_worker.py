@@ -14,8 +14,8 @@ from aiokafka import TopicPartition
 from ops.kit.errors import OpsError
 from ops.kit.kafka import reader
 from ops.kit.scan import Range, scan
-from ops.state.session import StateSettings
-from ops.state.throttle import Throttle
+from ops.kit.settings import StateSettings
+from ops.state.compact import Throttle
 from processors.decide import claims_of, decide
 from processors.model import Batch, Conflict, Owners, Verdict
 from processors.normalize import normalize
@@ -37,9 +37,7 @@ class Rebuilder:
     """Claims one partition after another, in order, as a takeover's healing does."""
 
     def __init__(self, settings: StateSettings, state: PostgresState, rate: int, told: Callable[[int], None]) -> None:
-        self._settings = settings
-        self._state = state
-        self._told = told
+        self._settings, self._state, self._told = settings, state, told
         self._topics = TopicNames(settings.kafka_topic_prefix)
         self._throttle = Throttle(rate or None)
         self._batch_records = min(BATCH_RECORDS, max(1, rate // 4)) if rate else BATCH_RECORDS  # no bursts
@@ -96,7 +94,7 @@ async def work(settings: StateSettings, ranges: Sequence[tuple[int, Range]], rat
 
 
 def tell(count: int) -> None:
-    """One line for the parent."""
+    """Write one line for the parent."""
     sys.stdout.write(f"{count}\n")
     sys.stdout.flush()
 
@@ -106,10 +104,8 @@ def main() -> None:
     calm_garbage_collection(objects=GC_OBJECTS)
     fetch_bare_records()
     rate, *arguments = sys.argv[1:]
-    ranges = []
-    for argument in arguments:
-        partition, start, end = (int(number) for number in argument.split(":"))
-        ranges.append((partition, Range(start, end)))
+    numbers = (map(int, argument.split(":")) for argument in arguments)
+    ranges = [(partition, Range(start, end)) for partition, start, end in numbers]
     code = 0
     try:
         asyncio.run(work(load(StateSettings), ranges, int(rate)))

@@ -8,7 +8,7 @@ import typer
 from ops.kit.errors import EXIT_CODES
 from ops.kit.options import OutputOption, choice, reported
 from ops.kit.output import OutputFormat, say, write_line, write_text
-from ops.kit.record_view import Record, human_line, json_object
+from ops.kit.record_view import RecordView, human_line, json_object
 from ops.tail.run import TailOptions
 from ops.tail.run import tail as follow_topics
 from ops.tail.topics import ALL, CHOICES, topic_names
@@ -32,7 +32,7 @@ def tail(
     object per line with topic, partition, offset, key, headers and value. Commits nothing, joins no group.
     """
 
-    def show(record: "Record") -> None:
+    def show(record: "RecordView") -> None:
         if output is OutputFormat.JSON:
             write_line(json_object(record, reveal=reveal))
         else:

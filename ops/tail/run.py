@@ -9,8 +9,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from ops.kit.kafka import admin_client, reader
 from ops.kit.live import stopped
-from ops.kit.record_view import Record
-from ops.topics.run import partitions_of
+from ops.kit.record_view import RecordView
+from ops.kit.topics import partitions_of
 from runtime.settings import KafkaSettings
 
 POLL_MS = 250  # how late a stop is noticed: getmany() must not be cancelled
@@ -27,7 +27,7 @@ class TailOptions:
 
 async def follow(
     settings: KafkaSettings, options: TailOptions, *, stop: asyncio.Event, ready: Callable[[], None]
-) -> AsyncGenerator[Record, None]:
+) -> AsyncGenerator[RecordView, None]:
     """Records as they become visible, in order within a partition; calls `ready` once no later record can be missed.
 
     Raises:
@@ -52,7 +52,7 @@ async def follow(
 
 
 async def tail(
-    settings: KafkaSettings, options: TailOptions, *, show: Callable[[Record], None], ready: Callable[[], None]
+    settings: KafkaSettings, options: TailOptions, *, show: Callable[[RecordView], None], ready: Callable[[], None]
 ) -> None:
     """`follow` until SIGINT or SIGTERM, which end it in order."""
     stop = stopped()
@@ -61,9 +61,10 @@ async def tail(
             show(record)
 
 
-def as_record(record: ConsumerRecord) -> Record:
+def as_record(record: ConsumerRecord) -> RecordView:
     """Our view of the client's record."""
-    return Record(record.topic, record.partition, record.offset, record.key, record.value, record.headers)
+    place = (record.topic, record.partition, record.offset, record.timestamp)
+    return RecordView(*place, record.key, record.value, record.headers)
 
 
 async def _position(consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], *, from_beginning: bool) -> None:

@@ -8,8 +8,7 @@ import typer
 from ops.kit.errors import EXIT_CODES
 from ops.kit.options import OutputOption, reported
 from ops.kit.output import OutputFormat
-from ops.kit.settings import LagSettings
-from ops.state.session import StateSettings
+from ops.kit.settings import LagSettings, StateSettings
 from ops.top.live import top as run
 from ops.top.live import top_of_group
 from runtime.settings import load

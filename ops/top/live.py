@@ -5,11 +5,10 @@ from datetime import UTC, datetime
 from ops.kit.errors import UnreachableError
 from ops.kit.live import pictures, stopped, ticks
 from ops.kit.output import say, write_line
-from ops.kit.settings import LagSettings
+from ops.kit.settings import LagSettings, StateSettings
 from ops.kit.standstill import StandstillReader
 from ops.lag.model import GroupLag
 from ops.lag.read import look as look_at_lag
-from ops.state.session import StateSettings
 from ops.top.pace import paced_json, paces, total_pace
 from ops.top.read import observer
 from ops.top.render import lag_picture, picture

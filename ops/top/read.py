@@ -14,11 +14,11 @@ from ops.kit.kafka import admin_client, reader
 from ops.kit.pause import holder_of
 from ops.kit.postgres import database
 from ops.kit.scan import Range, scan
+from ops.kit.settings import StateSettings
 from ops.kit.standstill import standstills, with_standstills
+from ops.kit.topics import partitions_of
 from ops.lag.read import lag_of_commits
-from ops.state.session import StateSettings
 from ops.top.snapshot import Look, Pause, Process, Written
-from ops.topics.run import partitions_of
 from schemas.dead_letter import TOPIC as ORIGIN_TOPIC
 from schemas.headers import header
 from schemas.topics import EVENT_TOPICS, TopicNames

@@ -4,11 +4,12 @@ import asyncio
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from ops.kit.errors import EXIT_CODES, EXIT_DIFFERS
 from ops.kit.options import OutputOption, reported
 from ops.kit.output import OutputFormat, reporting, say, stdout, table, write_json
-from ops.topics.plan import RETENTION, TopicPlan, compacted, parse_retention, shown_retention
+from ops.topics.plan import TopicPlan, parse_retention, shown_retention
 from ops.topics.run import apply_topics
 from runtime.settings import KafkaSettings, load
 
@@ -45,50 +46,25 @@ def apply(
     are listed with what an operator can do about each, and the exit code is 3.
     """
     with reported():
+        options = {"partitions": partitions, "replication_factor": replication_factor}
         kept = parse_retention(retention or ())
-        plan = asyncio.run(
-            apply_topics(
-                load(KafkaSettings), partitions=partitions, replication_factor=replication_factor, retention=kept
-            )
-        )
-    created = [] if plan.differences else [topic.name for topic in plan.missing]
-    with reporting(f"created: {', '.join(created)}" if created else None):
+        plan = asyncio.run(apply_topics(load(KafkaSettings), **options, retention=kept))
+    with reporting(f"created: {', '.join(plan.created)}" if plan.created else None):
         if output is OutputFormat.JSON:
-            write_json(_as_json(plan))
+            write_json(plan)
         else:
-            _show(plan)
+            stdout().print(_table(plan))
     if plan.differences:
         say("error: the topics above differ from what this version expects; nothing was touched")
         raise typer.Exit(EXIT_DIFFERS)
 
 
-def _show(plan: "TopicPlan") -> None:
-
+def _table(plan: TopicPlan) -> Table:
+    """What differs, or all topics as they are now."""
     if plan.differences:
         differing = [(diff.topic, diff.what, diff.wanted, diff.found, diff.remedy) for diff in plan.differences]
-        stdout().print(table("Topics that differ", ("topic", "what", "wanted", "found", "what to do"), differing))
-        return
+        return table("Topics that differ", ("topic", "what", "wanted", "found", "what to do"), differing)
     states = [("created", topic) for topic in plan.missing] + [("as wanted", topic) for topic in plan.present]
-    rows = sorted(
-        (topic.name, state, topic.partitions, topic.replication_factor, shown_retention(topic))
-        for state, topic in states
-    )
+    rows = sorted((t.name, state, t.partitions, t.replication_factor, shown_retention(t)) for state, t in states)
     columns = ("topic", "state", "partitions", "replicas", "retention")
-    stdout().print(table("", columns, rows, right=columns[2:]))
-
-
-def _as_json(plan: "TopicPlan") -> dict[str, object]:
-
-    created = [] if plan.differences else [topic.name for topic in plan.missing]
-    return {
-        "created": created,
-        "missing": [topic.name for topic in plan.missing] if plan.differences else [],
-        "present": [topic.name for topic in plan.present],
-        "retention_ms": {
-            topic.name: int(topic.config[RETENTION]) for topic in (*plan.missing, *plan.present) if not compacted(topic)
-        },
-        "differences": [
-            {"topic": diff.topic, "what": diff.what, "wanted": diff.wanted, "found": diff.found, "remedy": diff.remedy}
-            for diff in plan.differences
-        ],
-    }
+    return table("", columns, rows, right=columns[2:])

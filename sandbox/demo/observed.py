@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ops.kit.record_view import Record
+from ops.kit.record_view import RecordView
 from ops.send.webhook import Answer
 from schemas.dead_letter import DeadLetter
 from schemas.headers import RECEIVED_AT, EventHeaders, header
@@ -15,7 +15,7 @@ from schemas.topics import TopicNames
 class SeenEvent:
     """Holds a normalized event, and when (seconds since 1970) a read-committed consumer saw it."""
 
-    record: Record
+    record: RecordView
     headers: EventHeaders
     seen_at: float
 
@@ -30,7 +30,7 @@ class SeenEvent:
 class SeenDead:
     """Holds a dead letter."""
 
-    record: Record
+    record: RecordView
     letter: DeadLetter
 
 
@@ -41,9 +41,9 @@ class SeenRecords:
     topics: TopicNames
     events: list[SeenEvent] = field(default_factory=list)
     dead: list[SeenDead] = field(default_factory=list)
-    raw: list[Record] = field(default_factory=list)
+    raw: list[RecordView] = field(default_factory=list)
 
-    def add(self, record: Record, *, now: float) -> None:
+    def add(self, record: RecordView, *, now: float) -> None:
         if record.topic == self.topics.raw:
             self.raw.append(record)
         elif record.topic == self.topics.dead_letter:
@@ -108,7 +108,7 @@ def rates(observed: Observed, *, call_prefix: str) -> LoadRates:
     )
 
 
-def _received_at(record: Record) -> float:
+def _received_at(record: RecordView) -> float:
     text = header(record.headers, RECEIVED_AT) or b""
     return datetime.fromisoformat(text.decode()).timestamp()
 

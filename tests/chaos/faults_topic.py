@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from aiokafka.errors import KafkaError
 
-from ops.topics.plan import TopicSpec, default_replication_factor, wanted_topics
+from ops.kit.topics import TopicSpec
+from ops.topics.plan import default_replication_factor, wanted_topics
 from tests.chaos.fault import Fault
 from tests.chaos.world import World
 from tests.support.codecs import CODECS, set_codec

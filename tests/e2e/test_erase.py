@@ -98,10 +98,11 @@ async def test_a_number_is_followed_from_the_plan_to_the_last_row(place: Place, 
         await client.send_and_wait(topics.dead_letter, b"call of " + NUMBER.encode(), headers=reason)
     before = claims(place)
 
-    plan = await asked(programs, "--number", NUMBER)
+    document = await asked(programs, "--number", NUMBER)
+    plan = document["plan"]
 
     assert plan["subject"] == "number •••5432"
-    assert plan["calls"] == [CALL]
+    assert [call["call_id"] for call in plan["calls"]] == [CALL]
     assert [found["records"] for found in plan["topics"]] == [6, 2, 1, 2]
     assert plan["rows"] == [
         {"what": "claims", "count": 3, "kept": True},
@@ -110,7 +111,7 @@ async def test_a_number_is_followed_from_the_plan_to_the_last_row(place: Place, 
     raw = plan["topics"][0]
     assert timedelta(0) <= latest(raw) - datetime.fromisoformat(raw["newest"]) - AT_MOST < timedelta(hours=1)
     assert "INGRESS_SPOOL_DIR" in " ".join(plan["out_of_reach"])
-    assert (plan["erased"], claims(place), query(place, "SELECT FROM erasure")) == (None, before, [])
+    assert (document["result"], claims(place), query(place, "SELECT FROM erasure")) == (None, before, [])
 
     noted = await erase(programs, "--number", NUMBER, "--execute")
 
@@ -121,22 +122,22 @@ async def test_a_number_is_followed_from_the_plan_to_the_last_row(place: Place, 
 
     await remove(place, [topics.raw])
     dead = await asked(programs, "--pending", "--execute")
-    assert (dead["erased"]["claims"], claims(place)) == (0, before), "a dead letter of the call may be replayed"
+    assert (dead["result"]["claims"], claims(place)) == (0, before), "a dead letter of the call may be replayed"
 
     await remove(place, [topics.dead_letter])
     first = await asked(programs, "--pending", "--execute")
 
-    assert (first["erased"]["claims"], first["erased"]["conflicts"], first["erased"]["completed"]) == (3, 1, [])
+    assert (first["result"]["claims"], first["result"]["conflicts"], first["result"]["completed"]) == (3, 1, [])
     assert claims(place) == {key for key in before if "erased%3A11" in key} != set()
     assert query(place, "SELECT FROM conflict") == []
     assert (await erase(programs, "--pending")).out.count("number") == 1, "its events are on the topics"
 
     await remove(place, [topics.call, topics.recording])
-    assert (await asked(programs, "--pending", "--execute"))["erased"]["completed"] == [], (
+    assert (await asked(programs, "--pending", "--execute"))["result"]["completed"] == [], (
         "before retention had its time"
     )
     query(place, "UPDATE erasure SET remains_until = now()")
-    assert (await asked(programs, "--pending", "--execute"))["erased"]["completed"] == [1]
+    assert (await asked(programs, "--pending", "--execute"))["result"]["completed"] == [1]
     ((call_ids, count, completed),) = query(place, "SELECT call_ids, claims, completed_at FROM erasure")
     assert (call_ids, count, completed is not None) == (None, 3, True)
     await erase(programs, "--number", NUMBER, expect=4)
@@ -152,17 +153,18 @@ async def test_claims_stay_while_a_duplicate_is_in_the_raw_log_and_go_after_it(
 
     kept = await asked(programs, "--call-id", "c", "--execute")
 
-    assert kept["rows"] == [{"what": "claims", "count": 1, "kept": True}]
-    assert (kept["erased"]["claims"], claims(place)) == (0, {only})
+    assert kept["plan"]["rows"] == [{"what": "claims", "count": 1, "kept": True}]
+    assert (kept["result"]["claims"], claims(place)) == (0, {only})
     assert len(await read_topic(place.bootstrap_servers, place.topics.raw)) == 1
 
     await remove(place, [place.topics.raw, place.topics.call])
     gone = await asked(programs, "--call-id", "c", "--execute")
 
-    assert (gone["erased"]["claims"], gone["remains"], claims(place)) == (1, False, set())
+    assert (gone["result"]["claims"], gone["plan"]["remains"], claims(place)) == (1, False, set())
     (row,) = query(place, "SELECT who <> '', call_ids, completed_at IS NOT NULL FROM erasure WHERE erasure_id = 2")
     assert row == (True, None, True)
-    assert (await asked(programs, "--pending", "--execute"))["requests"] == [1]
+    pending = await asked(programs, "--pending", "--execute")
+    assert [request["erasure_id"] for request in pending["plan"]["requests"]] == [1]
 
 
 async def test_what_a_rewind_wrote_again_counts_from_the_rewind(place: Place, programs: Programs) -> None:
@@ -175,7 +177,7 @@ async def test_what_a_rewind_wrote_again_counts_from_the_rewind(place: Place, pr
                 at = {"key": call_id, "partition": partition_of(call_id, range(TEST_PARTITIONS))}
                 await client.send_and_wait(place.topics.call, b"{}", timestamp_ms=int(old.timestamp() * 1000), **at)
 
-    first, again = [(await asked(programs, "--call-id", name))["topics"][1] for name in ("first", "again")]
+    first, again = [(await asked(programs, "--call-id", name))["plan"]["topics"][1] for name in ("first", "again")]
 
     assert partition_of(b"first", range(TEST_PARTITIONS)) == partition_of(b"again", range(TEST_PARTITIONS))
     assert timedelta(0) <= latest(first) - old - AT_MOST < timedelta(hours=1)

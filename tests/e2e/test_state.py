@@ -14,9 +14,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from pydantic import SecretStr
 
+from ops.kit.change import carry_out
 from ops.kit.errors import UnsafeError
+from ops.kit.output import OutputFormat, say
+from ops.kit.progress import shown_progress
+from ops.kit.settings import StateSettings
 from ops.state import rebuild as rebuilding
-from ops.state.session import StateSettings
 from tests.support import cli
 from tests.support.cli import Ran
 from tests.support.kafka import connect, store
@@ -138,11 +141,11 @@ async def test_compact_removes_only_what_is_old_and_out_of_the_log(place: Place,
     assert unchanged == before
     removed = {key for key, (partition, offset) in before.items() if 50 <= offset < starts[partition]}
     assert len(removed) > 50
-    assert (plan["claims"], plan["executed"]) == (len(removed), False)
-    assert plan["older_but_in_log"] > 0
+    assert (plan["plan"]["claims"], plan["executed"], plan["result"]) == (len(removed), False, None)
+    assert plan["plan"]["older_but_in_log"] > 0
     assert done.code == 0, done.err
     assert _claims(place) == {key: owner for key, owner in before.items() if key not in removed}
-    assert (await run(programs, "compact", "--ttl", "45d", "-o", "json")).json["claims"] == 0
+    assert (await run(programs, "compact", "--ttl", "45d", "-o", "json")).json["plan"]["claims"] == 0
     assert execute(place, "SELECT count(*) FROM conflict WHERE record_offset < 100") == [(0,)]
 
 
@@ -193,7 +196,7 @@ async def test_rebuild_with_wipe_keeps_claims_that_the_log_cannot_tell_any_more(
 
     assert f"{len(removed)} of them of records that retention has removed" in plan.err
     assert done.code == 0, done.err
-    assert done.json["claims_kept"] == len(removed)
+    assert done.json["result"]["claims_kept"] == len(removed)
     assert _claims(place) == before
     assert verdict.code == 0
     assert verdict.json["claims_of_removed_owners"] == len(removed)
@@ -254,6 +257,7 @@ async def test_rebuild_with_wipe_is_refused_while_somebody_stays_in_the_group(
         processor_group=place.group,
         database_url=SecretStr(place.database_url),
     )
+    change = rebuilding.RebuildState(settings, shown_progress, say, operator="ann", wipe=True, rate=None)
     stubborn = AIOKafkaConsumer(
         place.topics.raw,
         **connect(place.bootstrap_servers),
@@ -264,7 +268,7 @@ async def test_rebuild_with_wipe_is_refused_while_somebody_stays_in_the_group(
     await stubborn.start()
     try:
         with pytest.raises(UnsafeError, match=r"is not empty: stubborn-1 \(") as refused:
-            await rebuilding.rebuild(settings, wipe=True, rate=None)
+            await carry_out(change, execute=True, output=OutputFormat.JSON)
     finally:
         await stubborn.stop()
 

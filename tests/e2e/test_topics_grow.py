@@ -157,7 +157,7 @@ async def test_commands_see_a_call_whose_key_moved(place: Place, programs: Progr
     await cli.run(programs.env, "state", "verify", expect=0)
     await cli.run(programs.env, "top", "--once", "--every", "0.3", expect=0)
     erased = (await cli.run(programs.env, "erase", "--call-id", CALL_ID, "-o", "json", expect=0)).json
-    found = {topic["topic"].removeprefix(place.topics.prefix): topic["records"] for topic in erased["topics"]}
+    found = {topic["topic"].removeprefix(place.topics.prefix): topic["records"] for topic in erased["plan"]["topics"]}
     assert (found[RAW.name], found[CALL.name], found[RECORDING.name]) == (5, 4, 2)
 
 

@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from ops.kit.errors import NotFoundError
-from ops.kit.record_view import Record
+from ops.kit.record_view import RecordView
 from ops.tail.run import TailOptions, follow
 from ops.tail.topics import ALL, topic_names
 from runtime.settings import KafkaSettings
@@ -42,7 +42,7 @@ async def write(producer: AIOKafkaProducer, topic: str, values: list[bytes], *, 
 
 async def collect(
     settings: KafkaSettings, options: TailOptions, *, ready: Callable[[], None] = lambda: None
-) -> list[Record]:
+) -> list[RecordView]:
     async with asyncio.timeout(DEADLINE_SECONDS):
         async with aclosing(follow(settings, options, stop=asyncio.Event(), ready=ready)) as records:
             return [record async for record in records]

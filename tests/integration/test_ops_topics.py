@@ -10,8 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from ops.kit.kafka import admin_client
+from ops.kit.topics import read_topics
 from ops.topics.plan import parse_retention
-from ops.topics.run import apply_topics, read_topics
+from ops.topics.run import apply_topics
 from runtime.settings import KafkaSettings
 from schemas.topics import DAY_MS, MAX_MESSAGE_BYTES, RAW, TOPICS, TopicNames
 from tests.support.waiting import until

@@ -8,7 +8,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 from confluent_kafka import Producer
 
-from ops.topics.plan import TopicSpec
+from ops.kit.topics import TopicSpec
 from tests.support.kafka import Webhook, connect, raw_headers
 
 CODECS = ("gzip", "snappy", "lz4", "zstd")

@@ -17,7 +17,7 @@ from ops.calls.timeline import tell
 from ops.kit.claims import ClaimRow, of_call
 from ops.kit.masking import masked_body, shown_fields
 from ops.send.cli import ALL, _webhooks
-from ops.state.keys import candidates
+from ops.state.read import candidates
 from ops.topics.plan import wanted_topics
 from processors.decide import decide
 from processors.metrics import ProcessorMetrics
@@ -58,7 +58,7 @@ def facts() -> dict[str, object]:
         topics=NAMES,
         group="group",
     )
-    condition, parameters = of_call(1, WEBHOOK.key)
+    condition, parameters = of_call(WEBHOOK.key)
     return {
         "root": str(Path(schemas.__file__).parents[1]),
         "value": json.loads(verdict.value),

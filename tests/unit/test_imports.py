@@ -106,23 +106,12 @@ NEARLY_PURE = {"processors.pipeline": IMPURE - {"time", "asyncio"}}
 # the reason; a new arrow is a decision, and one that is gone leaves this list.
 ARROWS = {
     ("__main__", "cli"): "the entry point runs the command tree",
-    ("calls", "topics"): "counts a topic's partitions",
-    ("dead_letters", "topics"): "counts a topic's partitions",
     ("diff", "calls"): "compares a pass by the verdicts of `calls show`",
-    ("diff", "topics"): "counts a topic's partitions",
     ("erase", "calls"): "looks for a call in the partitions where `calls show` looks",
-    ("erase", "state"): "erases rows of the state table",
-    ("erase", "topics"): "says until when retention keeps the rest",
     ("kit", "lag"): "what stands still is told in a lag",
-    ("lag", "topics"): "counts a topic's partitions",
     ("rewind", "calls"): "forecasts by the partitions of a call's outputs",
     ("rewind", "diff"): "`rewind --diff` shows what the next pass would change",
-    ("rewind", "topics"): "counts a topic's partitions",
-    ("state", "topics"): "counts a topic's partitions, and reads how long they keep records",
-    ("tail", "topics"): "counts a topic's partitions",
     ("top", "lag"): "shows the lag",
-    ("top", "state"): "needs the settings of the state table",
-    ("top", "topics"): "counts a topic's partitions",
 }
 # Which rooms of ops/ and sandbox/ reach outside themselves, beside the kit.
 REACHING = {
@@ -138,6 +127,9 @@ REACHING = {
 }
 # After a crash the broker's answer about a group's offsets may be outdated (docs/design.md, "Where a takeover begins").
 ASKS_THE_BROKER = {"ops.kit.committed": {"committed"}, "ops.kit.groups": {"list_consumer_group_offsets"}}
+# Commands whose plans, reads and runs return values, so that a web console can stand on them, too.
+PRINT_IN_CLI_ONLY = ("ops.erase.", "ops.migrate.", "ops.spool.", "ops.state.", "ops.topics.")
+PRINTING = {f"ops.kit.output.{name}" for name in ("say", "stderr", "stdout", "write_json", "write_line", "write_text")}
 MODULES = modules()
 # Read once, while tests are collected: what each module imports.
 IMPORTS = {module: frozenset(imports(path)) for module, path in MODULES.items()}
@@ -214,6 +206,11 @@ def test_rooms_that_reach_outside_are_known(library: str) -> None:
 
     found = {".".join(module.split(".")[:2]) for module in shells}
     assert found - {"ops.kit"} == REACHING.get(library, set())
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.startswith(PRINT_IN_CLI_ONLY)])
+def test_only_cli_and_show_print(module: str) -> None:
+    assert module.endswith((".cli", ".show")) or not IMPORTS[module] & PRINTING
 
 
 def test_devstack_imports_nothing_of_ours() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from ops.kit.record_view import Record
+from ops.kit.record_view import RecordView
 from ops.send.samples import specification
 from ops.send.webhook import Answer
 from sandbox.demo.checks import check_all
@@ -28,7 +28,7 @@ STORED_AT = 1_767_366_000.0
 SEEN_AT = STORED_AT + 0.25
 
 
-def raw_record(step: Step, offset: int) -> Record:
+def raw_record(step: Step, offset: int) -> RecordView:
     headers = RawHeaders(
         request_id="r",
         endpoint=step.webhook.endpoint,
@@ -37,10 +37,10 @@ def raw_record(step: Step, offset: int) -> Record:
         auth_key_id="demo",
         content_type="application/json",
     )
-    return Record(TOPICS.raw, 0, offset, b"k", step.webhook.body, headers.encode())
+    return RecordView(TOPICS.raw, 0, offset, 0, b"k", step.webhook.body, headers.encode())
 
 
-def event_record(step: Step, source: int) -> Record:
+def event_record(step: Step, source: int) -> RecordView:
     body = orjson.loads(step.webhook.body)
     event_type = ENDPOINTS[step.webhook.endpoint]
     call_id = body["call"]["id"]
@@ -55,12 +55,12 @@ def event_record(step: Step, source: int) -> Record:
         idempotency_key=step.key,
         source_offset=f"{TOPICS.raw}/0/{source}",
     )
-    return Record(TOPICS.of(event_type.topic), 0, source, b"k", value, headers.encode())
+    return RecordView(TOPICS.of(event_type.topic), 0, source, 0, b"k", value, headers.encode())
 
 
-def dead_record(step: Step) -> Record:
+def dead_record(step: Step) -> RecordView:
     headers = reason_headers(Reason(Stage.ACCEPT, Code.CALL_ID_UNUSABLE, "m"), None)
-    return Record(TOPICS.dead_letter, 0, 0, b"k", step.webhook.body, headers)
+    return RecordView(TOPICS.dead_letter, 0, 0, 0, b"k", step.webhook.body, headers)
 
 
 def answer(step: Step) -> Answer:

@@ -2,22 +2,24 @@
 
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 from typer.testing import CliRunner
 
 from ops.cli import app
-from ops.erase.plan import CHECK_MS, CallState, ErasePlan, Holding, Keeping
-from ops.erase.rows import Erased
-from ops.erase.show import OUT_OF_REACH, calls_line, notes, plan_json, render
+from ops.erase.plan import CHECK_MS, OUT_OF_REACH, CallState, ErasePlan, ErasureRequest, Holding, Keeping, erasable
+from ops.erase.run import Erased
+from ops.erase.show import notes, tables, what_is_left
 from ops.erase.subject import Number, letter_pattern, parse_number, searched
 from ops.kit.claims import ClaimRow
 from ops.kit.errors import UsageError
-from ops.kit.output import stdout
+from ops.kit.output import json_bytes, stdout
 from schemas.topics import DAY_MS, OFFSET, TOPICS
 
 NOW = datetime(2026, 1, 2, 15, tzinfo=UTC)
 NUMBER = Number("+33601020304")
 LATER = NOW + timedelta(days=37)
+LOG_STARTS = {1: 100}
 
 
 def claim(offset: int, key: str = "ringover:call.started:c") -> ClaimRow:
@@ -25,11 +27,12 @@ def claim(offset: int, key: str = "ringover:call.started:c") -> ClaimRow:
 
 
 def call(*, sources: int = 0, events: int = 0, claims: tuple[ClaimRow, ...] = (), conflicts: int = 0) -> CallState:
-    return CallState("c", sources, events, claims, conflicts, log_starts={1: 100})
+    return CallState("c", sources, events, claims, conflicts, erasable(sources, claims, LOG_STARTS))
 
 
 def plan(*calls: CallState, raw: Holding | None = None) -> ErasePlan:
-    return ErasePlan("call c", (raw or Holding("raw", 0, None, None), Holding("call", 0, None, None)), calls)
+    topics = (raw or Holding("raw", 0, None, None), Holding("call", 0, None, None))
+    return ErasePlan("call c", topics, calls, LOG_STARTS)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +145,8 @@ def test_without_retention_it_stays_for_ever() -> None:
 def test_rows_stay_while_a_record_of_the_call_can_be_read_again() -> None:
     kept = plan(call(sources=1, claims=(claim(5),), conflicts=1), raw=Holding("raw", 1, NOW, LATER))
 
-    assert (kept.erasable, len(kept.kept), kept.remains, kept.until) == ((), 1, True, LATER)
+    assert (kept.erasable, len(kept.rows), kept.remains, kept.gone_at_the_latest) == ([], 2, True, LATER)
+    assert all(row.kept for row in kept.rows)
 
 
 def test_rows_stay_while_their_owner_may_be_in_the_raw_log() -> None:
@@ -153,15 +157,16 @@ def test_rows_stay_while_their_owner_may_be_in_the_raw_log() -> None:
 def test_rows_go_when_the_raw_log_has_let_go_of_the_call() -> None:
     gone = plan(call(claims=(claim(5),), conflicts=2))
 
-    assert (len(gone.erasable), gone.kept, gone.remains, gone.until) == (1, (), False, None)
+    assert (len(gone.erasable), gone.remains, gone.gone_at_the_latest) == (1, False, None)
+    assert [(row.what, row.count, row.kept) for row in gone.rows] == [("claims", 1, False), ("conflicts", 2, False)]
     assert not gone.calls[0].left_afterwards
 
 
 def test_events_on_a_topic_remain_although_the_rows_go() -> None:
-    events = ErasePlan("call c", (Holding("raw", 0, None, None), Holding("call", 2, NOW, LATER)), (call(events=2),))
+    events = ErasePlan("call c", (Holding("raw", 0, None, None), Holding("call", 2, NOW, LATER)), (call(events=2),), {})
 
     assert events.remains
-    assert events.until == LATER
+    assert events.gone_at_the_latest == LATER
     assert events.calls[0].left_afterwards
 
 
@@ -169,7 +174,8 @@ def test_what_never_goes_is_said_to_stay_for_ever() -> None:
     stays = plan(call(sources=1), raw=Holding("raw", 1, NOW, None))
 
     assert stays.for_ever
-    assert stays.until is None
+    assert stays.gone_at_the_latest is None
+    assert "for ever" in what_is_left(stays)
     assert "never" in _text(stays)
 
 
@@ -196,11 +202,60 @@ def test_the_account_names_what_is_out_of_reach() -> None:
 
 
 def test_many_calls_are_cut_for_people_and_whole_for_scripts() -> None:
-    many = ErasePlan("n", (), tuple(CallState(f"c{number}", 1, 0, (), 0, {}) for number in range(25)))
+    many = ErasePlan("n", (), tuple(CallState(f"c{number}", 1, 0, (), 1, False) for number in range(25)), {})
 
-    assert "and 5 more" in calls_line(many)
-    listed = plan_json(many, erased=Erased(0, 0))["calls"]
-    assert listed == [f"c{number}" for number in range(25)]
+    assert "and 5 more" in next(notes(many))
+    listed = orjson.loads(json_bytes(many))["calls"]
+    assert [found["call_id"] for found in listed] == [f"c{number}" for number in range(25)]
+
+
+def test_json_has_these_fields() -> None:
+    request = ErasureRequest(7, "ann@host", "call", NOW, ["c"], LATER, True)
+    topics = (Holding("raw", 1, NOW, LATER),)
+    found = ErasePlan("call c", topics, (call(sources=1, claims=(claim(5),)),), {1: 100}, [request])
+    at, later = "2026-01-02T15:00:00+00:00", "2026-02-08T15:00:00+00:00"
+
+    assert orjson.loads(json_bytes(found)) == {
+        "subject": "call c",
+        "topics": [{"topic": "raw", "records": 1, "newest": at, "gone_at_the_latest": later}],
+        "calls": [
+            {
+                "call_id": "c",
+                "sources": 1,
+                "events": 0,
+                "claims": [
+                    {
+                        "key": "ringover:call.started:c",
+                        "partition": 1,
+                        "offset": 5,
+                        "time": at,
+                        "content_hash": 0,
+                        "records": 2,
+                    }
+                ],
+                "conflicts": 0,
+                "erasable": False,
+            }
+        ],
+        "log_starts": {"1": 100},
+        "requests": [
+            {
+                "erasure_id": 7,
+                "who": "ann@host",
+                "kind": "call",
+                "requested_at": at,
+                "call_ids": ["c"],
+                "until": later,
+                "waiting": True,
+            }
+        ],
+        "rows": [{"what": "claims", "count": 1, "kept": True}],
+        "remains": True,
+        "gone_at_the_latest": later,
+        "out_of_reach": list(OUT_OF_REACH),
+    }
+    erased = {"claims": 1, "conflicts": 2, "erasure_id": 3, "completed": [7]}
+    assert orjson.loads(json_bytes(Erased(1, 2, 3, [7]))) == erased
 
 
 def test_no_topic_with_calls_is_compacted() -> None:
@@ -211,5 +266,6 @@ def test_no_topic_with_calls_is_compacted() -> None:
 def _text(shown: ErasePlan) -> str:
     console = stdout()
     with console.capture() as captured:
-        console.print(render(shown))
+        for grid in tables(shown):
+            console.print(grid)
     return captured.get()

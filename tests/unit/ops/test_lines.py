@@ -5,29 +5,32 @@ from dataclasses import replace
 import pytest
 
 from ops.kit.masking import mask_number
-from ops.kit.record_view import Record, human_line, json_object
+from ops.kit.record_view import RecordView, human_line, json_object
 from schemas.dead_letter import Code, Origin, Reason, Stage, reason_headers
 
-STARTED = Record(
+STARTED = RecordView(
     topic="ringover.call.v1",
     partition=3,
     offset=7,
+    timestamp=0,
     key=b"ro_call_123",
     value=b'{"call_id":"ro_call_123","from_e164":"+33601020304","to_e164":"+33189000000","queue_id":null}',
     headers=[("ce_type", b"call.started"), ("ce_time", b"2026-01-02T15:00:00.000Z")],
 )
-RECORDING = Record(
+RECORDING = RecordView(
     topic="ringover.recording.v1",
     partition=0,
     offset=0,
+    timestamp=0,
     key=b"ro_call_123",
     value=b'{"call_id":"ro_call_123","transcript_text":"Bonjour, je souhaite prendre rendez-vous..."}',
     headers=[("ce_type", b"call.recording_ready")],
 )
-DEAD = Record(
+DEAD = RecordView(
     topic="ringover.dead-letter.v1",
     partition=0,
     offset=0,
+    timestamp=0,
     key=b"ro_call_9",
     value=b'{"to":"0189"}',
     headers=reason_headers(
@@ -39,7 +42,7 @@ DEAD = Record(
 
 @pytest.mark.parametrize("record", [STARTED, DEAD])
 @pytest.mark.parametrize("reveal", [False, True])
-def test_a_null_header_a_null_key_and_a_tombstone_are_shown_as_null(record: Record, reveal: bool) -> None:
+def test_a_null_header_a_null_key_and_a_tombstone_are_shown_as_null(record: RecordView, reveal: bool) -> None:
     odd = replace(record, key=None, value=None, headers=[*record.headers, ("a", b"1"), ("a", None), ("ce_type", None)])
 
     shown = json_object(odd, reveal=reveal)
@@ -132,13 +135,13 @@ def test_a_dead_letter_shows_its_reason_and_origin_but_not_its_body() -> None:
 
 def test_a_dead_letter_of_the_ingress_has_no_origin() -> None:
     reason = Reason(Stage.ACCEPT, Code.NOT_JSON, "not JSON")
-    record = Record("t", 0, 0, None, b"\xff", reason_headers(reason, None))
+    record = RecordView("t", 0, 0, 0, None, b"\xff", reason_headers(reason, None))
 
     assert "from the ingress" in human_line(record, reveal=True)
 
 
 def test_a_received_control_character_cannot_move_the_cursor() -> None:
-    record = Record("t", 0, 0, b"a\x1b[2Jb", b'{"call_id":"x","hangup_cause":"\\u001b[31m"}', [])
+    record = RecordView("t", 0, 0, 0, b"a\x1b[2Jb", b'{"call_id":"x","hangup_cause":"\\u001b[31m"}', [])
 
     assert "\x1b" not in human_line(record, reveal=True)
 
@@ -160,7 +163,7 @@ def test_revealed_json_has_everything_as_it_is_on_the_topic() -> None:
 
 
 def test_a_dead_body_with_a_byte_order_mark_is_json_too() -> None:
-    marked = Record("t", 0, 0, b"c", b'\xef\xbb\xbf{"event":"call.started","to":"0189"}', DEAD.headers)
+    marked = RecordView("t", 0, 0, 0, b"c", b'\xef\xbb\xbf{"event":"call.started","to":"0189"}', DEAD.headers)
 
     assert json_object(marked, reveal=False)["value"] == {"event": "call.started", "to": "•••"}
     assert json_object(marked, reveal=True)["value"] == {"event": "call.started", "to": "0189"}
@@ -170,7 +173,7 @@ def test_a_dead_body_with_a_byte_order_mark_is_json_too() -> None:
     ("value", "shown"), [(b"not json", "not json"), (b"\xff\xfe", {"base64": "//4="}), (None, None)]
 )
 def test_revealed_json_keeps_values_that_are_not_json(value: bytes | None, shown: object) -> None:
-    assert json_object(Record("t", 0, 0, None, value, []), reveal=True)["value"] == shown
+    assert json_object(RecordView("t", 0, 0, 0, None, value, []), reveal=True)["value"] == shown
 
 
 def test_json_is_masked_as_lines_are() -> None:
@@ -189,12 +192,12 @@ def test_json_is_masked_as_lines_are() -> None:
 
 @pytest.mark.parametrize("value", [b"call +33601020304", b"\xff\xfe", b"[33601020304]", b'"jean@example.org"'])
 def test_masked_json_shows_nothing_of_a_value_that_is_no_object(value: bytes) -> None:
-    assert json_object(Record("t", 0, 0, None, value, []), reveal=False)["value"] == "•••"
+    assert json_object(RecordView("t", 0, 0, 0, None, value, []), reveal=False)["value"] == "•••"
 
 
 def test_a_masked_dead_letter_shows_neither_signature_nor_a_number_as_key() -> None:
     headers = [*DEAD.headers, ("signature", b"5a5a"), ("x-note", b"secret")]
-    shown = json_object(Record("t", 0, 0, b"+33601020304", b"{}", headers), reveal=False)
+    shown = json_object(RecordView("t", 0, 0, 0, b"+33601020304", b"{}", headers), reveal=False)
 
     assert shown["key"] == "•••"
     assert isinstance(shown["headers"], dict)

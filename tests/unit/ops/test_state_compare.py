@@ -2,10 +2,13 @@
 
 import random
 
+import orjson
 import pytest
 
-from ops.state.compare import Chunk, Fault, Finding, Valid, compare
-from ops.state.verify import Verdict
+from ops.kit.output import json_bytes
+from ops.state.compare import Chunk, Fault, Finding, ValidRecord, compare
+from ops.state.show import verify_tables
+from ops.state.verify import FindingCounter, VerifyResult
 from processors.model import Owner
 
 
@@ -16,8 +19,8 @@ def owner(offset: int, *, partition: int = 0, content: int = 1) -> Owner:
 def findings(
     records: list[tuple[int, str]], claimed: dict[str, Owner], owners: dict[str, Owner]
 ) -> list[tuple[Fault, str]]:
-    chunk = Chunk(0, [Valid(offset, key, 1) for offset, key in records], claimed)
-    return [(found.fault, found.key) for found in compare(chunk, owners)]
+    chunk = Chunk(0, [ValidRecord(offset, key, 1) for offset, key in records], claimed)
+    return [(found.fault, found.claim_key) for found in compare(chunk, owners)]
 
 
 @pytest.mark.parametrize(
@@ -66,19 +69,38 @@ def test_any_damage_is_found_whatever_the_chunks(seed: int) -> None:
     begin = 0
     while begin < 60:
         end = begin + chance.randint(1, 30)
-        records = [Valid(offset, key, 1) for offset, key in log if begin <= offset < end]
+        records = [ValidRecord(offset, key, 1) for offset, key in log if begin <= offset < end]
         claimed = {key: claim for key, claim in table.items() if begin <= claim.offset < end}
-        found |= {finding.key for finding in compare(Chunk(0, records, claimed), table)}
+        found |= {finding.claim_key for finding in compare(Chunk(0, records, claimed), table)}
         begin = end
 
     assert found == damaged
 
 
 def test_a_key_counts_once_and_the_list_is_bounded() -> None:
-    verdict = Verdict("log", most=1)
+    result = VerifyResult("log")
+    counter = FindingCounter(result, most=1)
     for key in ("a", "a", "b"):
-        verdict.note(Finding(Fault.MISSING, key, 0, 5, None))
+        counter.note(Finding(Fault.MISSING, key, 0, 5, None))
 
-    assert verdict.counts[Fault.MISSING] == 2
-    assert [finding.key for finding in verdict.findings] == ["a"]
-    assert not verdict.clean
+    assert result.counts[Fault.MISSING] == 2
+    assert [finding.claim_key for finding in result.findings] == ["a"]
+    assert not result.clean
+
+
+def test_json_of_verify_has_these_fields() -> None:
+    result = VerifyResult("log", records=5, claims=4, claims_of_removed_owners=2)
+    FindingCounter(result, most=1).note(Finding(Fault.WRONG_OWNER, "a", 0, 5, "1/6"))
+
+    assert orjson.loads(json_bytes(result)) == {
+        "log": "log",
+        "clean": False,
+        "records": 5,
+        "claims": 4,
+        "claims_of_removed_owners": 2,
+        "counts": {"missing": 0, "wrong_owner": 1, "invented": 0, "wrong_content": 0},
+        "findings": [
+            {"fault": "wrong_owner", "claim_key": "a", "partition": 0, "first_valid_offset": 5, "owner": "1/6"}
+        ],
+    }
+    assert "1 wrong owner" in str(list(verify_tables(result))[-1])

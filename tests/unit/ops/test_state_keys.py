@@ -3,7 +3,7 @@
 import pytest
 
 from ops.kit.errors import UsageError
-from ops.state.keys import candidates
+from ops.state.read import candidates
 from schemas.events import EventType
 from schemas.identity import claim_key, idempotency_key
 

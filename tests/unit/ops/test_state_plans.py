@@ -2,15 +2,25 @@
 
 from datetime import UTC, datetime, timedelta
 
+import orjson
 import pytest
 
+from ops.kit.output import json_bytes
 from ops.kit.scan import Range
-from ops.state.rebuild_plan import PartitionPlan, obstacle, plan_rebuild, shares
-from ops.state.report import size
-from ops.state.session import LogOffsets
-from ops.state.stats import PartitionProgress, by_partition, by_type, sample_percent
-from ops.state.throttle import Throttle
-from ops.state.ttl import too_short
+from ops.state.compact import Compacted, CompactPlan, Throttle, too_short
+from ops.state.read import (
+    LogOffsets,
+    NotedConflict,
+    PartitionProgress,
+    ShownClaim,
+    StateStats,
+    TypeStats,
+    by_partition,
+    by_type,
+    sample_percent,
+)
+from ops.state.rebuild import PartitionRebuild, RebuildPlan, obstacle, plan_rebuild, shares
+from ops.state.show import size
 
 DAY_MS = 86_400_000
 LOG = Range(10, 100)
@@ -55,15 +65,15 @@ def test_rebuild_reads_from_the_start_to_what_was_committed(
 def test_rebuild_refuses_what_would_hurt_the_guarantee(
     committed: int | None, progress: int | None, said: str | None
 ) -> None:
-    reason = obstacle([PartitionPlan(0, 10, 10, committed, progress)], {0: LOG})
+    reason = obstacle([PartitionRebuild(0, 10, 10, committed, progress)], {0: LOG})
 
     assert (reason is None) == (said is None)
     assert said is None or said in (reason or "")
 
 
 def test_partitions_are_dealt_out_evenly_and_only_those_with_work() -> None:
-    plans = [PartitionPlan(number, 0, records, records, None) for number, records in enumerate((50, 10, 30, 20, 0))]
-    plans.append(PartitionPlan(9, 0, 0, None, None))
+    plans = [PartitionRebuild(number, 0, records, records, None) for number, records in enumerate((50, 10, 30, 20, 0))]
+    plans.append(PartitionRebuild(9, 0, 0, None, None))
 
     hands = shares(plans, 2)
 
@@ -128,3 +138,83 @@ def test_a_partition_behind_its_commit_is_seen() -> None:
 @pytest.mark.parametrize(("count", "text"), [(0, "0 B"), (2048, "2 KiB"), (5 * 2**30, "5 GiB")])
 def test_sizes_read_well(count: int, text: str) -> None:
     assert size(count) == text
+
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+AT = "2026-01-02T00:00:00+00:00"
+
+
+def as_json(value: object) -> object:
+    return orjson.loads(json_bytes(value))
+
+
+def test_json_of_show_and_stats_has_these_fields() -> None:
+    claim = ShownClaim("log", "key", 1, 7, NOW, "00ff", 3, [NotedConflict(9, NOW)])
+    stats = StateStats(
+        "log",
+        "group",
+        False,
+        10,
+        20,
+        [TypeStats("log", "call.ended", 5, 2, 1, NOW, None)],
+        [PartitionProgress(0, 3, 5)],
+    )
+
+    assert as_json([claim]) == [
+        {
+            "log": "log",
+            "claim_key": "key",
+            "partition": 1,
+            "owner_offset": 7,
+            "owner_time": AT,
+            "content_hash": "00ff",
+            "records": 3,
+            "duplicates": 2,
+            "conflicts": [{"offset": 9, "time": AT}],
+        }
+    ]
+    assert as_json(stats) == {
+        "log": "log",
+        "group": "group",
+        "estimated": False,
+        "claims": 5,
+        "table_bytes": 10,
+        "index_bytes": 20,
+        "event_types": [
+            {
+                "log": "log",
+                "event_type": "call.ended",
+                "claims": 5,
+                "duplicates": 2,
+                "conflicts": 1,
+                "oldest": AT,
+                "newest": None,
+            }
+        ],
+        "partitions": [{"partition": 0, "progress": 3, "committed": 5, "behind": 2}],
+    }
+
+
+def test_json_of_compact_and_rebuild_has_these_fields() -> None:
+    compact = CompactPlan("log", NOW, 60.0, {0: 5}, claims=3, older_but_in_log=1, conflicts=2, freed_bytes=100)
+    rebuild = RebuildPlan("log", True, [PartitionRebuild(0, 5, 9, 9, None)], claims_before=4, claims_kept=1)
+
+    assert as_json(compact) == {
+        "log": "log",
+        "before": AT,
+        "retention_seconds": 60.0,
+        "log_starts": {"0": 5},
+        "claims": 3,
+        "older_but_in_log": 1,
+        "conflicts": 2,
+        "freed_bytes": 100,
+    }
+    assert as_json(Compacted(5)) == {"removed": 5}
+    assert as_json(rebuild) == {
+        "log": "log",
+        "wipe": True,
+        "records": 4,
+        "claims_before": 4,
+        "claims_kept": 1,
+        "partitions": [{"partition": 0, "start": 5, "end": 9, "committed": 9, "progress_before": None}],
+    }

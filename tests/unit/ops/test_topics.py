@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from ops.kit.errors import UsageError
+from ops.kit.topics import TopicSpec
 from ops.topics.plan import (
     MIN_IN_SYNC,
-    TopicSpec,
     compare,
     default_replication_factor,
     parse_retention,

@@ -33,7 +33,14 @@ FROM claim TABLESAMPLE SYSTEM (%(percent)s) GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT log_id, split_part(idempotency_key, ':', 2), count(*) FROM conflict GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- name: progress_of_log
-SELECT partition, next_offset FROM progress WHERE log_id = %(log_id)s ORDER BY partition;
+SELECT partition, next_offset FROM progress JOIN log USING (log_id) WHERE name = %(name)s ORDER BY partition;
+
+-- name: owners_of
+SELECT idempotency_key, partition, owner_offset, content_hash FROM claim
+WHERE log_id = %(log_id)s AND idempotency_key = ANY(%(keys)s);
+
+-- name: conflicts_of
+SELECT partition, record_offset FROM conflict WHERE log_id = %(log_id)s AND idempotency_key = ANY(%(keys)s);
 
 -- name: claims_with_owner_removed
 -- Claims whose owner the raw log no longer has.
@@ -104,6 +111,54 @@ SELECT idempotency_key, owner_offset, content_hash FROM claim
 WHERE log_id = %(log_id)s AND partition = %(partition)s
     AND owner_offset >= %(first)s AND owner_offset < %(next)s;
 
--- name: owners_of_keys
-SELECT idempotency_key, partition, owner_offset, content_hash FROM claim
-WHERE log_id = %(log_id)s AND idempotency_key = ANY(%(keys)s);
+-- name: claims_of_call
+-- `ops.kit.claims` puts the keys of the call's events in.
+SELECT idempotency_key, partition, owner_offset, owner_time, content_hash, records FROM claim
+WHERE log_id = %(log_id)s AND ({of_call})
+ORDER BY partition, owner_offset;
+
+-- name: conflicts_of_call
+SELECT partition, record_offset FROM conflict
+WHERE log_id = %(log_id)s AND ({of_call});
+
+-- name: erase_conflicts_of_call
+DELETE FROM conflict
+WHERE log_id = %(log_id)s AND ({of_call});
+
+-- name: erase_claims
+-- A claim that has counted another record since it was looked at is in use again, and stays.
+DELETE FROM claim AS c
+USING unnest(%(keys)s::text[], %(records)s::bigint[], %(starts)s::bigint[]) AS e (key, records, log_start)
+WHERE c.log_id = %(log_id)s AND c.idempotency_key = e.key AND c.records = e.records AND c.owner_offset < e.log_start;
+
+-- name: note_erasure
+INSERT INTO erasure (who, kind, log_name, call_ids, remains_until, claims, conflicts, completed_at)
+VALUES (%(who)s, %(kind)s, %(log_name)s, %(call_ids)s, %(until)s, %(claims)s, %(conflicts)s,
+    CASE WHEN %(complete)s THEN now() END)
+RETURNING erasure_id;
+
+-- name: open_erasures
+SELECT erasure_id, who, kind, requested_at, coalesce(call_ids, '{}'), NULLIF(remains_until, 'infinity'),
+    coalesce(remains_until > now(), false)
+FROM erasure WHERE completed_at IS NULL AND log_name = %(log_name)s ORDER BY erasure_id;
+
+-- name: go_on_erasing
+UPDATE erasure SET claims = claims + %(claims)s, conflicts = conflicts + %(conflicts)s,
+    call_ids = CASE WHEN %(complete)s THEN NULL ELSE call_ids END,
+    completed_at = CASE WHEN %(complete)s THEN now() END
+WHERE erasure_id = %(erasure_id)s;
+
+-- name: take_pause
+-- Taken only when nobody else has it: the pause is also what keeps two tools apart that work on one group.
+INSERT INTO pause AS p (group_name, until, reason)
+VALUES (%(group)s, now() + make_interval(secs => %(seconds)s), %(reason)s)
+ON CONFLICT (group_name) DO UPDATE SET until = GREATEST(p.until, EXCLUDED.until), reason = EXCLUDED.reason
+WHERE p.until <= now() OR p.reason = EXCLUDED.reason
+RETURNING true;
+
+-- name: renew_pause
+UPDATE pause SET until = GREATEST(until, now() + make_interval(secs => %(seconds)s))
+WHERE group_name = %(group)s AND reason = %(reason)s AND until > now() RETURNING true;
+
+-- name: release_pause
+DELETE FROM pause WHERE group_name = %(group)s AND reason = %(reason)s;
