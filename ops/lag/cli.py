@@ -1,4 +1,4 @@
-"""`ringover-ops lag`: how far the processors are behind, in records and in time."""
+"""`ringover-ops lag`: tells how far the processors are behind, in records and in time."""
 
 import asyncio
 from typing import Annotated
@@ -10,9 +10,9 @@ from ops.kit.options import OutputOption, reported
 from ops.kit.output import OutputFormat, say, stdout, write_json
 from ops.kit.settings import LagSettings
 from ops.kit.standstill import StandstillReader
-from ops.lag.model import GroupLag, as_json
-from ops.lag.read import look
-from ops.lag.show import expired_line, lag_table, standstill_lines, total_line
+from ops.lag.model import GroupLag
+from ops.lag.read import lag_with_standstills
+from ops.lag.show import lag_table, lines, warnings
 from runtime.settings import load
 
 app = typer.Typer()
@@ -34,18 +34,16 @@ def lag(
     """
     settings = load(LagSettings)
     with reported():
-        found = asyncio.run(look(StandstillReader(settings), settings, group, topic))
+        found = asyncio.run(lag_with_standstills(StandstillReader(settings), settings, group, topic))
     if output is OutputFormat.JSON:
-        write_json(as_json(found))
+        write_json(found)
     else:
         print_lag(found)
 
 
 def print_lag(lag: GroupLag) -> None:
-    """The table, the sum, what stands still and what retention took."""
-    stdout().print(lag_table(lag))
-    for words in (total_line(lag), *standstill_lines(lag)):
-        stdout().print(words)
-    line = expired_line(lag)
-    if line:
-        say(line)
+    """Print the table and its lines, and on stderr what retention took."""
+    for part in (lag_table(lag), *lines(lag)):
+        stdout().print(part)
+    for warning in warnings(lag):
+        say(warning)

@@ -14,8 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from ops.kit.errors import NotFoundError
 from ops.kit.record_view import Record
-from ops.tail.run import TailOptions, follow
-from ops.tail.topics import TailTopic, topic_names
+from ops.tail.run import TailOptions, TailTopic, follow, topic_names
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames
 from tests.support.kafka import connect
