@@ -6,29 +6,10 @@ from dataclasses import dataclass, field
 import orjson
 
 from ops.diff.index import OutputIndex, fingerprint
-from ops.diff.model import (
-    AGREEING,
-    HEADER,
-    DiffKind,
-    DiffResult,
-    Example,
-    FieldChange,
-    OutputEvent,
-    OutputPlace,
-    Transition,
-)
+from ops.diff.model import AGREEING, HEADER, DiffKind, DiffResult, Example, FieldChange, OutputEvent, Transition
 from processors.model import Normalized, Owner, RawRecord, Record, Rejected, Verdict
 from schemas.identity import ClaimKey
 from schemas.topics import TopicNames
-
-
-@dataclass(frozen=True, slots=True)
-class PendingExample:
-    """Holds a changed event whose bytes on the topic are still to be read."""
-
-    example: Example
-    before: OutputPlace
-    after: OutputEvent
 
 
 @dataclass(slots=True)
@@ -36,6 +17,7 @@ class PartitionDiff:
     """Feeds the result with the records of one partition from `start` on, and with so many examples at most.
 
     The claims decide who owns a key, as they do in a rewind; a key without a claim belongs to its first valid record.
+    `pending` are examples of changed events, with today's: their bytes on the topic are still to be read.
     """
 
     index: OutputIndex
@@ -44,7 +26,7 @@ class PartitionDiff:
     partition: int
     start: int
     examples: int
-    pending: list[PendingExample] = field(default_factory=list)
+    pending: list[tuple[Example, OutputEvent]] = field(default_factory=list)
     _taken: set[int] = field(default_factory=set)  # hashes of the keys that have their owner in the range
 
     def feed(self, records: Sequence[RawRecord], verdicts: Sequence[Verdict], claims: Mapping[ClaimKey, Owner]) -> None:
@@ -56,14 +38,13 @@ class PartitionDiff:
             output = self._output(record, verdict, claims)
             transition = self._transition(record, verdict, output)
             self.result.add(transition)
-            if transition.kind not in AGREEING and len(self.result.examples) + len(self.pending) < self.examples:
-                self._keep(Example(self.partition, record.offset, _text(record.key), transition), output)
-
-    def _keep(self, example: Example, output: OutputEvent | None) -> None:
-        if example.transition.kind is DiffKind.CHANGED and output is not None:
-            self.pending.append(PendingExample(example, self.index.event_place(example.offset), output))
-        else:
-            self.result.examples.append(example)
+            if transition.kind in AGREEING or len(self.result.examples) + len(self.pending) >= self.examples:
+                continue
+            example = Example(self.partition, record.offset, _text(record.key), transition)
+            if transition.kind is DiffKind.CHANGED and output is not None:
+                self.pending.append((example, output))
+            else:
+                self.result.examples.append(example)
 
     def _output(self, record: RawRecord, verdict: Verdict, claims: Mapping[ClaimKey, Owner]) -> OutputEvent | None:
         """The event that today's code makes of a record; None for a dead letter or a duplicate."""

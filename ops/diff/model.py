@@ -53,7 +53,7 @@ class Transition:
         return "event" if self.kind in {DiffKind.CHANGED, DiffKind.NEW} else "nothing"
 
 
-class Difference(NamedTuple):
+class TransitionCount(NamedTuple):
     """Counts the raw records of one transition."""
 
     transition: Transition
@@ -129,9 +129,9 @@ class DiffResult:
         return counts
 
     @property
-    def differences(self) -> list[Difference]:
+    def differences(self) -> list[TransitionCount]:
         """Transitions that differ, the most frequent first."""
-        return [Difference(*found) for found in self._transitions.most_common() if found[0].kind not in AGREEING]
+        return [TransitionCount(*found) for found in self._transitions.most_common() if found[0].kind not in AGREEING]
 
     @property
     def differs(self) -> bool:

@@ -1,17 +1,17 @@
 """Runs a diff: reads outputs and raw records partition by partition, and looks claims up. Writes nothing anywhere."""
 
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from psycopg import AsyncConnection
 
 from ops.calls.partition import outputs_of
 from ops.calls.timeline import source_of
-from ops.diff.compare import PartitionDiff, PendingExample, field_changes
+from ops.diff.compare import PartitionDiff, field_changes
 from ops.diff.index import OutputIndex, fingerprint
 from ops.diff.model import DiffResult, OutputEvent, OutputPlace
 from ops.kit.claims import log_number, owners_of
@@ -96,9 +96,9 @@ class _Run:
             keys = {verdict.claim_key for verdict in verdicts if isinstance(verdict, Normalized)}
             comparing.feed(chunk, verdicts, await owners_of(self.connection, self.log_id, keys))
             self.advance(len(chunk), total=self.total)
-        for pending in comparing.pending:
-            fields = field_changes(await self._before(pending), pending.after)
-            self.result.examples.append(replace(pending.example, fields=fields))
+        for example, after in comparing.pending:
+            before = await self._event_at(index.event_place(example.offset))
+            self.result.examples.append(replace(example, fields=field_changes(before, after)))
         self.result.examples.sort(key=lambda example: (example.partition, example.offset))
 
     async def _index(self, raw: TopicPartition, wanted: Range, since_ms: int) -> OutputIndex:
@@ -134,9 +134,9 @@ class _Run:
                 horizons[partition.topic] = math.inf if first is None else first.timestamp
         return horizons
 
-    async def _before(self, pending: PendingExample) -> OutputEvent:
+    async def _event_at(self, place: OutputPlace) -> OutputEvent:
         """The event as it is on its topic; empty when retention removed it meanwhile."""
-        topic, number, offset = pending.before
+        topic, number, offset = place
         found = await _first(self.consumer, TopicPartition(topic, number), Range(offset, offset + 1))
         if found is None:
             return OutputEvent(topic, Record(None, None, [], 0))
@@ -144,8 +144,7 @@ class _Run:
 
 
 async def _first(consumer: AIOKafkaConsumer, partition: TopicPartition, wanted: Range) -> ConsumerRecord | None:
-    chunks = cast("AsyncGenerator[Sequence[ConsumerRecord], None]", scan(consumer, {partition: wanted}))
-    async with aclosing(chunks):
+    async with aclosing(scan(consumer, {partition: wanted})) as chunks:
         async for chunk in chunks:
             return chunk[0]
     return None

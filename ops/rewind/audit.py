@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import orjson
 import psycopg
 from aiokafka import TopicPartition
 from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
 
 from ops.kit.errors import NotFoundError
 from ops.kit.groups import Group
@@ -25,7 +25,7 @@ from runtime.settings import DatabaseSettings
 
 BEGIN = """
 INSERT INTO rewind (group_name, topic, who, arguments, before, target)
-VALUES (%(group)s, %(topic)s, %(who)s, %(arguments)s, %(before)s::jsonb, %(target)s::jsonb) RETURNING rewind_id
+VALUES (%(group)s, %(topic)s, %(who)s, %(arguments)s, %(before)s, %(target)s) RETURNING rewind_id
 """
 MOVE = "UPDATE rewind SET committed_at = now(), outcome = %(outcome)s WHERE rewind_id = %(id)s"
 END = "UPDATE rewind SET outcome = %(outcome)s WHERE rewind_id = %(id)s"
@@ -81,14 +81,14 @@ class RewindEntry:
 
 
 async def begin(connection: Connection, plan: RewindPlan) -> int:
-    """Note a rewind that this command is about to carry out; its number."""
+    """Note a rewind that this command is about to carry out, and number it."""
     parameters = {
         "group": plan.group,
         "topic": plan.topic,
         "who": who(),
         "arguments": shlex.join(sys.argv[1:]),
-        "before": as_text(plan.before),
-        "target": as_text(plan.targets),
+        "before": Jsonb(plan.before),
+        "target": Jsonb(plan.targets),
     }
     return int((await _execute(connection, BEGIN, parameters))[0][0])
 
@@ -125,7 +125,7 @@ async def _now(settings: RewindSettings, found: RewindEntry) -> Offsets | None:
 
 
 async def entry(connection: Connection, rewind_id: int) -> RewindEntry:
-    """One rewind.
+    """Read one rewind.
 
     Raises:
         NotFoundError: there is none with this number.
@@ -137,7 +137,7 @@ async def entry(connection: Connection, rewind_id: int) -> RewindEntry:
 
 
 async def rate(connection: Connection, *, group: str, topic: str) -> Rate:
-    """How fast the last rewind that could be measured was, or an assumption."""
+    """Read how fast the last rewind that could be measured was, or assume a rate."""
     rows = await _execute(connection, OUTCOMES, {"group": group, "topic": topic})
     return next((found for row in rows if (found := measured_rate(*row)) is not None), DEFAULT_RATE)
 
@@ -150,28 +150,23 @@ async def _execute(connection: Connection, query: str, parameters: Mapping[str, 
 
 def _entry(row: TupleRow) -> RewindEntry:
     number, group, topic, operator, arguments, before, target, begun_at, committed_at, outcome, under_way = row
-    offsets = from_text(before), from_text(target)
+    offsets = offsets_of(before), offsets_of(target)
     times = begun_at.astimezone(UTC), None if committed_at is None else committed_at.astimezone(UTC)
     return RewindEntry(number, group, topic, operator, arguments, *offsets, *times, outcome, under_way)
 
 
-def as_text(offsets: Offsets) -> str:
-    """Write offsets for the audit's jsonb columns."""
-    return orjson.dumps(offsets, option=orjson.OPT_NON_STR_KEYS).decode()
-
-
-def from_text(document: Mapping[str, int | None]) -> Offsets:
-    """Read what PostgreSQL hands back of `as_text`."""
+def offsets_of(document: Mapping[str, int | None]) -> Offsets:
+    """Read offsets back from a jsonb column, whose keys are text."""
     return {int(partition): offset for partition, offset in document.items()}
 
 
 def passed_again(records: int, seconds: float) -> str:
-    """The outcome of a rewind that was watched to its end; `measured_rate` reads it."""
+    """Word the outcome of a rewind that was watched to its end; `measured_rate` reads it."""
     return f"passed again: {records} records in {seconds:.2f} s"
 
 
 def measured_rate(rewind_id: int, outcome: str) -> Rate | None:
-    """The rate that an outcome tells, None if it tells none worth trusting."""
+    """Parse the rate that an outcome tells, None if it tells none worth trusting."""
     found = _PASSED.fullmatch(outcome)
     if found is None or int(found["records"]) < MEASURABLE_RECORDS or float(found["seconds"]) <= 0:
         return None
@@ -179,7 +174,7 @@ def measured_rate(rewind_id: int, outcome: str) -> Rate | None:
 
 
 def told(found: RewindEntry, now: Offsets | None) -> RewindEntry:
-    """The row with its outcome in words; `now` are the group's committed offsets, None if they cannot be had."""
+    """Put the outcome of a row in words; `now` are the group's committed offsets, None if they cannot be had."""
     if found.committed_at is not None:
         return replace(found, outcome=found.outcome or MOVED)
     return replace(found, outcome="under way" if found.under_way else f"interrupted: {_whereabouts(found, now)}")

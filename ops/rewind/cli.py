@@ -20,16 +20,7 @@ from ops.rewind.execute import RewindRequest
 from ops.rewind.read import rewind_session
 from ops.rewind.run import MoveOffsets, compare, follow
 from ops.rewind.show import log_table
-from ops.rewind.target import (
-    RewindScope,
-    RewindSettings,
-    Target,
-    TargetOptions,
-    Undo,
-    parse_plan,
-    parse_scope,
-    target_of,
-)
+from ops.rewind.target import RewindScope, RewindSettings, ToTargets, Undo, parse_plan, parse_scope, target_of
 from processors.settings import ProcessorSettings
 from runtime.settings import DatabaseSettings, load
 
@@ -83,19 +74,21 @@ def rewind(
     """
     if context.invoked_subcommand is not None:
         return
-    options = TargetOptions(
-        to=to,
-        since=since,
-        earliest=to_earliest,
-        latest=to_latest,
-        offset=to_offset,
-        shift=shift_by,
-        other_group=to_group,
-    )
     with reported():
         if diff and execute:
             raise UsageError("--diff moves nothing: leave out --execute")
-        scope, target = _scope_and_target(options, from_file, group, topic)
+        scope, file = _scope(group, topic, from_file)
+        target = target_of(
+            now=datetime.now(UTC),
+            to=to,
+            since=since,
+            earliest=to_earliest,
+            latest=to_latest,
+            offset=to_offset,
+            shift=shift_by,
+            file=file,
+            other_group=to_group,
+        )
         if not diff:
             request = RewindRequest(target, skip_unprocessed, timeout)
             asyncio.run(_move(scope, request, execute=execute, wait=not no_wait, output=output, plan_out=plan_out))
@@ -178,23 +171,20 @@ async def _move(
             await audit.passed(session.state, rewound.rewind_id, records=end.of, seconds=end.seconds)
 
 
-def _scope_and_target(
-    options: TargetOptions, from_file: Path | None, group: str | None, topic: str | None
-) -> tuple[RewindScope, Target]:
+def _scope(group: str | None, topic: str | None, from_file: Path | None) -> tuple[RewindScope, ToTargets | None]:
     """Raises UsageError: what is named cannot be, or does not fit together."""
     settings = load(RewindSettings)
     name, partitions = parse_scope(topic) if topic is not None else (None, None)
     scope = RewindScope(settings, group or settings.processor_group, name or settings.raw_topic, partitions)
-    if from_file is not None:
-        try:
-            found = parse_plan(from_file.read_bytes(), name=str(from_file))
-        except OSError as error:
-            raise UsageError(f"cannot read {from_file}: {error.strerror}") from error
-        if group not in {None, found.group} or name not in {None, found.topic}:
-            raise UsageError(f"{from_file} is a plan for group {found.group} on topic {found.topic}")
-        options = replace(options, file=found.target)
-        scope = replace(scope, group=found.group, topic=found.topic)
-    return scope, target_of(options, now=datetime.now(UTC))
+    if from_file is None:
+        return scope, None
+    try:
+        found = parse_plan(from_file.read_bytes(), name=str(from_file))
+    except OSError as error:
+        raise UsageError(f"cannot read {from_file}: {error.strerror}") from error
+    if group not in {None, found.group} or name not in {None, found.topic}:
+        raise UsageError(f"{from_file} is a plan for group {found.group} on topic {found.topic}")
+    return replace(scope, group=found.group, topic=found.topic), found.target
 
 
 def _refuse_options_of_parent(context: typer.Context) -> None:

@@ -51,7 +51,7 @@ class RewindSession:
     partitions: Sequence[TopicPartition]
 
     async def progress(self) -> dict[int, int]:
-        """How far each partition of the raw log was claimed; empty for a group downstream."""
+        """Read how far each partition of the raw log was claimed; empty for a group downstream."""
         if not self.scope.ours or self.state is None:
             return {}
         with database_errors():
@@ -84,7 +84,7 @@ async def rewind_session(scope: RewindScope) -> AsyncIterator[RewindSession]:
 
 
 async def partitions_in(admin: AIOKafkaAdminClient, scope: RewindScope) -> list[TopicPartition]:
-    """The partitions that a rewind is about.
+    """List the partitions that a rewind is about.
 
     Raises:
         NotFoundError: there is no such topic, or no such partition.
@@ -180,7 +180,7 @@ async def forecast(
 
 
 def again_of(moves: Sequence[PartitionMove]) -> Ranges:
-    """The raw offsets that would be read again, by partition."""
+    """List the raw offsets that would be read again, by partition."""
     return {m.partition: Range(m.target, m.target + m.records) for m in moves if m.target is not None and m.records}
 
 

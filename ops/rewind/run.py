@@ -109,13 +109,9 @@ class Passed:
 
 def passed(moves: Sequence[PartitionMove], now: Mapping[int, int | None], seconds: float) -> Passed:
     """Compute how much of what is repeated has been processed again, by the committed offsets of now. Pure."""
-    again = [move for move in moves if move.moves and move.target is not None]
-    done = sum(
-        min(max(0, offset - move.target), move.records)
-        for move in again
-        if move.target is not None and (offset := now.get(move.partition)) is not None
-    )
-    return Passed(done, sum(move.records for move in again), seconds)
+    again = again_of(moves)
+    done = (min(max(0, (now.get(number) or 0) - wanted.start), len(wanted)) for number, wanted in again.items())
+    return Passed(sum(done), sum(map(len, again.values())), seconds)
 
 
 async def follow(session: RewindSession, moves: Sequence[PartitionMove], advance: Advance) -> Passed:

@@ -10,10 +10,9 @@ from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
 import orjson
-from pydantic import Field, SecretStr
 
 from ops.kit.errors import UsageError
-from ops.kit.settings import GroupSettings
+from ops.kit.settings import LagSettings
 from ops.kit.times import milliseconds, parse_age, parse_time, shown
 from processors.settings import RawLogSettings
 from schemas.body import BYTE_ORDER_MARK
@@ -23,10 +22,8 @@ TARGET_OPTIONS = "--to, --since, --to-earliest, --to-latest, --to-offset, --shif
 _SCOPE = re.compile(r"(?P<topic>[A-Za-z0-9._-]*)(:(?P<partitions>[0-9]+(,[0-9]+)*))?")
 
 
-class RewindSettings(RawLogSettings, GroupSettings):
+class RewindSettings(RawLogSettings, LagSettings):
     """Holds the settings of `rewind`; the database is needed for the processors' group only."""
-
-    database_url: SecretStr | None = Field(default=None, description="PostgreSQL connection URI of the state table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,36 +104,32 @@ class Undo:
 Target: TypeAlias = ToTime | ToEarliest | ToLatest | ToOffset | ShiftBy | ToTargets | ToGroup | Undo
 
 
-@dataclass(frozen=True, slots=True)
-class TargetOptions:
-    """Holds the options that name a target; None or False: not given. `file` is what the file says."""
-
-    to: str | None = None
-    since: str | None = None
-    earliest: bool = False
-    latest: bool = False
-    offset: int | None = None
-    shift: int | None = None
-    file: ToTargets | None = None
-    other_group: str | None = None
-
-
-def target_of(options: TargetOptions, *, now: datetime) -> Target:
-    """The one target that was given.
+def target_of(
+    *,
+    now: datetime,
+    to: str | None = None,
+    since: str | None = None,
+    earliest: bool = False,
+    latest: bool = False,
+    offset: int | None = None,
+    shift: int | None = None,
+    file: ToTargets | None = None,
+    other_group: str | None = None,
+) -> Target:
+    """Choose the one target that was given, by the options of the command line; `file` is what the file says.
 
     Raises:
         UsageError: none, more than one, or one that cannot be read.
     """
-    since = None if options.since is None else now - parse_age(options.since)
-    given: list[Target | None] = [
-        None if options.to is None else _to_time(parse_time(options.to)),
-        None if since is None else _to_time(since, f", {options.since} ago"),
-        ToEarliest() if options.earliest else None,
-        ToLatest() if options.latest else None,
-        None if options.offset is None else ToOffset(options.offset),
-        None if options.shift is None else ShiftBy(options.shift),
-        options.file,
-        None if options.other_group is None else ToGroup(options.other_group),
+    given = [
+        None if to is None else _to_time(parse_time(to)),
+        None if since is None else _to_time(now - parse_age(since), f", {since} ago"),
+        ToEarliest() if earliest else None,
+        ToLatest() if latest else None,
+        None if offset is None else ToOffset(offset),
+        None if shift is None else ShiftBy(shift),
+        file,
+        None if other_group is None else ToGroup(other_group),
     ]
     targets = [target for target in given if target is not None]
     if len(targets) != 1:

@@ -120,7 +120,7 @@ def test_examples_are_bounded_and_changed_ones_wait_for_their_bytes() -> None:
     result, comparing = compare(verdicts, events=[11, 12, 13], examples=3)
 
     assert [example.offset for example in result.examples] == [10]
-    assert [(pending.example.offset, pending.before) for pending in comparing.pending] == [
+    assert [(example.offset, comparing.index.event_place(example.offset)) for example, _ in comparing.pending] == [
         (11, OutputPlace(TOPIC, 0, 0)),
         (12, OutputPlace(TOPIC, 0, 1)),
     ]
