@@ -1,4 +1,4 @@
-"""What the topics hold of a range of raw offsets of one partition, in 24 bytes a raw record. Pure.
+"""Remembers what the topics hold of a range of raw offsets of one partition, in 24 bytes a raw record: pure.
 
 Several passes count once: the latest wins, since one topic's later offset was written later.
 """
@@ -6,7 +6,7 @@ Several passes count once: the latest wins, since one topic's later offset was w
 from array import array
 from collections.abc import Mapping
 
-from ops.diff.model import Place
+from ops.diff.model import OutputPlace
 from ops.kit.scan import Range
 from schemas.headers import AnyHeaders
 
@@ -15,13 +15,13 @@ _BITS = 12  # for the partitions of the topics of events
 
 
 def fingerprint(topic: str, key: bytes | None, value: bytes | None, headers: AnyHeaders, ms: int) -> int:
-    """A 64-bit hash of everything that a consumer sees of a record but its offset; only for use in this process."""
+    """Hash everything that a consumer sees of a record but its offset, to 64 bit; for this process only."""
     # Python's own (SipHash for bytes): a digest over all parts was half of a diff's time.
     return hash((topic, key, value, tuple(headers), ms))
 
 
 class OutputIndex:
-    """Events and dead letters by the raw offset that they were made from.
+    """Remembers events and dead letters by the raw offset that they were made from.
 
     `horizons`: for each topic that retention removed records of, the time (ms) of the first record left.
     """
@@ -35,7 +35,7 @@ class OutputIndex:
         self._topics: list[tuple[str, int]] = []  # with a partition each
         self._code_names: list[str] = []
 
-    def add_event(self, source: int, place: Place, content: int) -> None:
+    def add_event(self, source: int, place: OutputPlace, content: int) -> None:
         """Note an event; a later one of the same raw record replaces it."""
         if self._range.start <= source < self._range.end:
             topic = place.topic, place.partition
@@ -56,10 +56,10 @@ class OutputIndex:
         at = source - self._range.start
         return None if self._event_at[at] == NOTHING else self._events[at]
 
-    def event_place(self, source: int) -> Place:
+    def event_place(self, source: int) -> OutputPlace:
         """Where that event is."""
         packed = self._event_at[source - self._range.start]
-        return Place(*self._topics[packed & (1 << _BITS) - 1], packed >> _BITS)
+        return OutputPlace(*self._topics[packed & (1 << _BITS) - 1], packed >> _BITS)
 
     def dead_letter(self, source: int) -> str | None:
         """The code of the latest dead letter made from a raw record, or None."""

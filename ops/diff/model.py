@@ -1,53 +1,75 @@
-"""What a diff finds, as values: how many raw records went from what to what, and examples of it."""
+"""Holds what a diff finds: how many raw records went from what to what, and examples of it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar, NamedTuple
 
 from processors.model import Record
 
 
-class Kind(StrEnum):
-    """What the topics hold of a raw record, and what today's code makes of it, taken together."""
+class DiffKind(StrEnum):
+    """Compares what the topics hold of a raw record with what today's code makes of it."""
 
     SAME = "identical"
     CHANGED = "changed"  # an event, but other bytes
     NEW = "new"  # an event today, none on the topics
-    GONE = "no longer"  # an event on the topics, none today
-    DEAD_SAME = "dead letter, same code"
-    DEAD_CHANGED = "dead letter, other code"
-    DEAD_NEW = "new dead letter"
-    DEAD_GONE = "no longer a dead letter"  # and no event either: a duplicate today
+    GONE = "no_longer"  # an event on the topics, none today
+    DEAD_SAME = "dead_letter_identical"
+    DEAD_CHANGED = "dead_letter_other_code"
+    DEAD_NEW = "dead_letter_new"
+    DEAD_GONE = "dead_letter_no_longer"  # and no event either: a duplicate today
     SILENT = "silent"  # a duplicate, then and today
     REMOVED = "removed"  # so old that what the topics held of it may be gone by retention
 
 
 #: Kinds in which nothing is known that a pass of today's code would write otherwise.
-AGREEING = frozenset({Kind.SAME, Kind.DEAD_SAME, Kind.SILENT, Kind.REMOVED})
+AGREEING = frozenset({DiffKind.SAME, DiffKind.DEAD_SAME, DiffKind.SILENT, DiffKind.REMOVED})
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """What raw records went from and to; codes only where it was, or is, a dead letter."""
+    """Says what raw records went from and to; codes only where it was, or is, a dead letter."""
 
-    kind: Kind
+    also_in_json: ClassVar = ("before", "after")
+
+    kind: DiffKind
     code_before: str | None = None
     code_after: str | None = None
 
+    @property
+    def before(self) -> str:
+        """What the topics hold, in words; only for kinds that differ."""
+        if self.code_before:
+            return f"dead letter {self.code_before}"
+        return "event" if self.kind in {DiffKind.CHANGED, DiffKind.GONE} else "nothing"
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an output is."""
+    @property
+    def after(self) -> str:
+        """What today's code makes, likewise."""
+        if self.code_after:
+            return f"dead letter {self.code_after}"
+        return "event" if self.kind in {DiffKind.CHANGED, DiffKind.NEW} else "nothing"
+
+
+class TransitionCount(NamedTuple):
+    """Counts the raw records of one transition."""
+
+    transition: Transition
+    records: int
+
+
+class OutputPlace(NamedTuple):
+    """Says where an output is."""
 
     topic: str
     partition: int
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One event: its topic and what is written."""
+class OutputEvent(NamedTuple):
+    """Holds one event: its topic and what is written."""
 
     topic: str
     record: Record
@@ -56,9 +78,8 @@ class Output:
 HEADER = "header "  # before the name of a field that is one
 
 
-@dataclass(frozen=True, slots=True)
-class FieldChange:
-    """One field that differs; absent is None on that side."""
+class FieldChange(NamedTuple):
+    """Holds one field that differs; absent is None on that side."""
 
     name: str
     before: object
@@ -67,7 +88,7 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One raw record that differs. `fields` only for changed events; values are not masked here."""
+    """Holds one raw record that differs. `fields` only for changed events; nothing is masked here."""
 
     partition: int
     offset: int
@@ -78,33 +99,41 @@ class Example:
 
 @dataclass(slots=True)
 class DiffResult:
-    """What a pass of today's code over the ranges would change.
+    """Sums up what a pass of today's code over the ranges would change.
 
     `owners_moved`: records whose key the claims give to another record than the log does with today's code. A pass
     follows the claims, and so do the counts; a rebuild of the claims would change the owners.
     """
 
-    records: int = 0
-    transitions: Counter[Transition] = field(default_factory=Counter)
+    also_in_json: ClassVar = ("records", "differs", "counts", "differences")
+
     examples: list[Example] = field(default_factory=list)
     owners_moved: int = 0
+    _transitions: Counter[Transition] = field(default_factory=Counter)
 
-    def count(self, kind: Kind) -> int:
-        """Raw records of this kind."""
-        return sum(count for transition, count in self.transitions.items() if transition.kind is kind)
+    def add(self, transition: Transition, records: int = 1) -> None:
+        """Count raw records."""
+        self._transitions[transition] += records
 
     @property
-    def counts(self) -> Mapping[Kind, int]:
+    def records(self) -> int:
+        """All raw records."""
+        return self._transitions.total()
+
+    @property
+    def counts(self) -> Mapping[DiffKind, int]:
         """Raw records by kind, every kind."""
-        return {kind: self.count(kind) for kind in Kind}
+        counts = dict.fromkeys(DiffKind, 0)
+        for transition, count in self._transitions.items():
+            counts[transition.kind] += count
+        return counts
+
+    @property
+    def differences(self) -> list[TransitionCount]:
+        """Transitions that differ, the most frequent first."""
+        return [TransitionCount(*found) for found in self._transitions.most_common() if found[0].kind not in AGREEING]
 
     @property
     def differs(self) -> bool:
         """Whether a pass of today's code would write anything else than the topics hold."""
-        return any(count and kind not in AGREEING for kind, count in self.counts.items())
-
-    def differences(self) -> Iterator[tuple[Transition, int]]:
-        """Transitions that differ, the most frequent first."""
-        for transition, count in self.transitions.most_common():
-            if transition.kind not in AGREEING:
-                yield transition, count
+        return bool(self.differences)

@@ -66,8 +66,8 @@ def say(message: str, *, style: str | None = None) -> None:
 def write_json(value: object) -> None:
     """Writes one JSON document, indented, to stdout.
 
-    A dataclass is its fields, and the properties that its class attribute `also_in_json` names; a length of time is
-    its seconds, a path or an exception its text, a set its values in order.
+    A dataclass is its public fields, and the properties that its class attribute `also_in_json` names; a length of time
+    is its seconds, a path or an exception its text, a set its values in order.
     """
     _write(json_bytes(value, indented=True))
 
@@ -80,7 +80,8 @@ def json_bytes(value: object, *, indented: bool = False) -> bytes:
 
 def _plainer(value: object) -> object:
     if is_dataclass(value):
-        names = (*(field.name for field in fields(value)), *getattr(value, "also_in_json", ()))
+        public = (field.name for field in fields(value) if not field.name.startswith("_"))
+        names = (*public, *getattr(value, "also_in_json", ()))
         return {name: getattr(value, name) for name in names}
     if isinstance(value, timedelta):
         return value.total_seconds()

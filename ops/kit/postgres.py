@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 
 from ops.kit.errors import DiffersError, NotAuthorizedError, OpsError, UnreachableError, UsageError
-from ops.kit.settings import LagSettings
+from ops.kit.settings import OffsetSettings
 from runtime.errors import RefusedError
 from runtime.postgres import connect, server_of
 from runtime.settings import DatabaseSettings
@@ -16,7 +16,7 @@ _BEFORE = "PostgreSQL (DATABASE_URL)"
 
 
 @asynccontextmanager
-async def database(settings: DatabaseSettings | LagSettings) -> AsyncIterator[psycopg.AsyncConnection]:
+async def database(settings: DatabaseSettings | OffsetSettings) -> AsyncIterator[psycopg.AsyncConnection]:
     """An autocommit connection; errors inside the context are converted as in `database_errors`.
 
     Raises:

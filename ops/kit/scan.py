@@ -1,7 +1,7 @@
 """Reads ranges of topics once, in order within each partition: bounded, without a group, committing nothing."""
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -46,7 +46,7 @@ async def since(
 
 async def scan(
     consumer: AIOKafkaConsumer, ranges: Mapping[TopicPartition, Range], *, at_most: int | None = None
-) -> AsyncIterator[Sequence[ConsumerRecord]]:
+) -> AsyncGenerator[Sequence[ConsumerRecord], None]:
     """Every record of the ranges that the consumer's isolation level shows, in chunks of one partition.
 
     `at_most`: records of a chunk. `ops.kit.kafka.reader` makes the consumer. Records that retention removed meanwhile

@@ -21,8 +21,8 @@ class StateSettings(RawLogSettings, DatabaseSettings, GroupSettings):
     """Holds where Kafka and the state table are, and the processors' own names for group and log."""
 
 
-class LagSettings(RawLogSettings, GroupSettings):
-    """Holds the same for commands that do most of their work without the state table."""
+class OffsetSettings(RawLogSettings, GroupSettings):
+    """Holds the same where the state table is needed for the processors' group only."""
 
     database_url: SecretStr | None = Field(default=None, description="PostgreSQL connection URI of the state table")
 

@@ -8,7 +8,7 @@ import psycopg
 from ops.kit.errors import OpsError
 from ops.kit.output import say
 from ops.kit.postgres import database, database_errors
-from ops.kit.settings import LagSettings
+from ops.kit.settings import OffsetSettings
 from ops.lag.model import GroupLag, Standstill
 from processors.postgres_state import QUERIES
 
@@ -33,7 +33,7 @@ def with_standstills(lag: GroupLag, found: Mapping[int, Standstill]) -> GroupLag
 class StandstillReader:
     """Reads them for `lag`, if DATABASE_URL is set; a database that is away is said once, and no reason to fail."""
 
-    def __init__(self, settings: LagSettings) -> None:
+    def __init__(self, settings: OffsetSettings) -> None:
         self._settings = settings
         self._said: str | None = None
 

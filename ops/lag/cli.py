@@ -1,4 +1,4 @@
-"""`ringover-ops lag`: how far the processors are behind, in records and in time."""
+"""`ringover-ops lag`: tells how far the processors are behind, in records and in time."""
 
 import asyncio
 from typing import Annotated
@@ -8,11 +8,11 @@ import typer
 from ops.kit.errors import EXIT_CODES
 from ops.kit.options import OutputOption, reported
 from ops.kit.output import OutputFormat, say, stdout, write_json
-from ops.kit.settings import LagSettings
+from ops.kit.settings import OffsetSettings
 from ops.kit.standstill import StandstillReader
-from ops.lag.model import GroupLag, as_json
-from ops.lag.read import look
-from ops.lag.show import expired_line, lag_table, standstill_lines, total_line
+from ops.lag.model import GroupLag
+from ops.lag.read import lag_with_standstills
+from ops.lag.show import lag_table, lines, warnings
 from runtime.settings import load
 
 app = typer.Typer()
@@ -32,20 +32,18 @@ def lag(
     group may be outdated after a crash. A group or topic that does not exist ends with exit code 4.
     With DATABASE_URL, partitions of the processors that stand still are named, with the reason.
     """
-    settings = load(LagSettings)
+    settings = load(OffsetSettings)
     with reported():
-        found = asyncio.run(look(StandstillReader(settings), settings, group, topic))
+        found = asyncio.run(lag_with_standstills(StandstillReader(settings), settings, group, topic))
     if output is OutputFormat.JSON:
-        write_json(as_json(found))
+        write_json(found)
     else:
         print_lag(found)
 
 
 def print_lag(lag: GroupLag) -> None:
-    """The table, the sum, what stands still and what retention took."""
-    stdout().print(lag_table(lag))
-    for words in (total_line(lag), *standstill_lines(lag)):
-        stdout().print(words)
-    line = expired_line(lag)
-    if line:
-        say(line)
+    """Print the table and its lines, and on stderr what retention took."""
+    for part in (lag_table(lag), *lines(lag)):
+        stdout().print(part)
+    for warning in warnings(lag):
+        say(warning)

@@ -1,25 +1,24 @@
-"""Lag of a consumer group: the arithmetic, pure. `ops.lag.read` reads the numbers."""
+"""Computes the lag of a consumer group: pure. `ops.lag.read` reads the numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
-BAR_CELLS = 20
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionOffsets:
-    """What the broker says of one partition; `committed` is None when the group never committed there.
-
-    `oldest_timestamp_ms` is the broker's timestamp of the first record not yet processed, None if there is none or
-    it could not be read in time.
-    """
+    """Holds what the broker says of one partition; `committed` is None when the group never committed there."""
 
     partition: int
     log_start: int
     log_end: int
     committed: int | None
-    oldest_timestamp_ms: int | None = None
+
+    @property
+    def first_unprocessed(self) -> int:
+        """The offset of the first record that is still there and not processed; the log end if there is none."""
+        return min(max(self.committed or 0, self.log_start), self.log_end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,105 +32,69 @@ class Standstill:
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """The lag of one partition.
+    """Tells the lag of one partition.
 
-    `seconds` is the age of the oldest record not yet processed: 0 without lag, None if unknown. `expired` counts
-    records that retention deleted before the group processed them. `standstill` is None where none was told.
+    `lag_seconds` is the age of the oldest record not yet processed: 0 without lag, None if unknown. `expired_records`
+    were deleted by retention before the group processed them. `standstill` is None where none was told.
     """
 
     partition: int
     committed: int | None
     log_end: int
-    records: int
-    seconds: float | None
-    expired: int
+    lag_records: int
+    lag_seconds: float | None
+    expired_records: int
     standstill: Standstill | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GroupLag:
-    """The lag of a group over a topic; the worst partition is the one that is latest in time, then in records."""
+    """Tells the lag of a group over a topic."""
+
+    also_in_json: ClassVar[tuple[str, ...]] = ("lag_records", "lag_seconds", "worst_partition")
 
     group: str
     topic: str
     state: str
-    partitions: tuple[PartitionLag, ...]
+    partitions: Sequence[PartitionLag]
 
     @property
-    def records(self) -> int:
+    def lag_records(self) -> int:
         """Records not yet processed, over all partitions."""
-        return sum(partition.records for partition in self.partitions)
+        return sum(partition.lag_records for partition in self.partitions)
 
     @property
-    def seconds(self) -> float | None:
-        """The lag in seconds of the latest partition; 0 without lag, None if no lagging partition could be dated."""
-        lagging = [partition.seconds for partition in self.partitions if partition.records]
-        known = [seconds for seconds in lagging if seconds is not None]
-        return max(known, default=None if lagging else 0.0)
+    def lag_seconds(self) -> float | None:
+        """The lag of the latest partition; 0 without lag, None if no lagging partition could be dated."""
+        known = [partition.lag_seconds for partition in self._lagging if partition.lag_seconds is not None]
+        return max(known, default=None if self._lagging else 0.0)
 
     @property
-    def worst(self) -> PartitionLag | None:
-        """The partition to look at first; None when nothing lags."""
-        lagging = [partition for partition in self.partitions if partition.records]
-        return max(lagging, key=lambda partition: (partition.seconds or 0.0, partition.records), default=None)
+    def worst_partition(self) -> int | None:
+        """The partition to look at first: the latest in time, then in records; None when nothing lags."""
+        worst = max(self._lagging, key=lambda found: (found.lag_seconds or 0.0, found.lag_records), default=None)
+        return None if worst is None else worst.partition
+
+    @property
+    def _lagging(self) -> list[PartitionLag]:
+        return [partition for partition in self.partitions if partition.lag_records]
 
 
-def next_unprocessed(offsets: PartitionOffsets) -> int:
-    """The offset of the first record that is still there and not processed; the log end if there is none."""
-    return min(max(offsets.committed or 0, offsets.log_start), offsets.log_end)
+def partition_lag(offsets: PartitionOffsets, oldest_ms: int | None, *, now_ms: int) -> PartitionLag:
+    """Compute the lag of one partition. Without a commit the whole partition is the lag.
 
-
-def partition_lag(offsets: PartitionOffsets, *, now_ms: int) -> PartitionLag:
-    """The lag of one partition. Without a commit the whole partition is the lag."""
-    records = offsets.log_end - next_unprocessed(offsets)
+    `oldest_ms`: the broker's timestamp of the first record not processed; None if there is none, or it came too late.
+    """
+    records = offsets.log_end - offsets.first_unprocessed
     seconds: float | None = 0.0
     if records:
-        oldest = offsets.oldest_timestamp_ms
         # The broker's clock may be ahead of ours.
-        seconds = None if oldest is None else max(0.0, (now_ms - oldest) / 1000)
+        seconds = None if oldest_ms is None else max(0.0, (now_ms - oldest_ms) / 1000)
     return PartitionLag(
         partition=offsets.partition,
         committed=offsets.committed,
         log_end=offsets.log_end,
-        records=records,
-        seconds=seconds,
-        expired=0 if offsets.committed is None else max(0, offsets.log_start - offsets.committed),
+        lag_records=records,
+        lag_seconds=seconds,
+        expired_records=0 if offsets.committed is None else max(0, offsets.log_start - offsets.committed),
     )
-
-
-def bar(value: float, worst: float, *, cells: int = BAR_CELLS) -> str:
-    """A bar in proportion to the worst one; anything above zero shows at least one cell."""
-    if value <= 0 or worst <= 0:
-        return ""
-    return "█" * max(1, round(cells * value / worst))
-
-
-def as_json(lag: GroupLag) -> dict[str, object]:
-    """For `-o json`."""
-    partitions: Sequence[PartitionLag] = lag.partitions
-    return {
-        "group": lag.group,
-        "topic": lag.topic,
-        "state": lag.state,
-        "lag_records": lag.records,
-        "lag_seconds": lag.seconds,
-        "worst_partition": lag.worst.partition if lag.worst else None,
-        "partitions": [
-            {
-                "partition": partition.partition,
-                "committed": partition.committed,
-                "log_end": partition.log_end,
-                "lag_records": partition.records,
-                "lag_seconds": partition.seconds,
-                "expired_records": partition.expired,
-                "standstill": _standstill_json(partition.standstill),
-            }
-            for partition in partitions
-        ],
-    }
-
-
-def _standstill_json(found: Standstill | None) -> dict[str, str] | None:
-    if found is None:
-        return None
-    return {"since": found.since.isoformat(), "problem": found.problem, "processor": found.processor}

@@ -1,22 +1,32 @@
 """`ringover-ops rewind`: moves a consumer group's committed offsets, as a plan first."""
 
+import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ops.diff.show import print_diff
+from ops.kit.change import carry_out
 from ops.kit.errors import EXIT_CODES, EXIT_DIFFERS, UsageError
-from ops.kit.options import OutputOption, reported
-from ops.kit.output import OutputFormat
+from ops.kit.options import ExecuteOption, OutputOption, reported
+from ops.kit.output import OutputFormat, say, stdout, write_json
+from ops.kit.postgres import database
 from ops.kit.progress import shown_progress
-from ops.rewind import run
-from ops.rewind.target import GoalOptions
+from ops.kit.settings import OffsetSettings
+from ops.rewind import audit
+from ops.rewind.execute import RewindRequest
+from ops.rewind.read import rewind_session
+from ops.rewind.run import MoveOffsets, compare, follow
+from ops.rewind.show import log_table
+from ops.rewind.target import OffsetSettings, RewindScope, ToTargets, Undo, parse_plan, parse_scope, target_of
+from processors.settings import ProcessorSettings
+from runtime.settings import DatabaseSettings, load
 
 app = typer.Typer()
 
-ExecuteOption = Annotated[bool, typer.Option("--execute", help="Do it; without this, only the plan is shown.")]
 SkipOption = Annotated[
     bool, typer.Option("--skip-unprocessed", help="Allow to pass over records that were never processed.")
 ]
@@ -64,35 +74,31 @@ def rewind(
     code, and ends with exit code 3 when anything would differ.
     """
     if context.invoked_subcommand is not None:
-        return None
-
-    goal = GoalOptions(
-        to=to,
-        since=since,
-        earliest=to_earliest,
-        latest=to_latest,
-        offset=to_offset,
-        shift=shift_by,
-        other_group=to_group,
-    )
-    asked = run.Asked(goal, from_file, group, topic)
-    if diff:
-        with reported():
-            if execute:
-                raise UsageError("--diff moves nothing: leave out --execute")
-        return _compare(asked, examples=examples, reveal=reveal, output=output)
-    options = _options(output, execute, skip_unprocessed, timeout, no_wait)
+        return
     with reported():
-        run.rewind(asked, replace(options, plan_out=plan_out))
-    return None
-
-
-def _compare(asked: run.Asked, *, examples: int, reveal: bool, output: OutputFormat) -> None:
-
-    with reported(), shown_progress("comparing") as advance:
-        result = run.compare(asked, examples=examples, advance=advance)
-    print_diff(result, output, reveal=reveal)
-    if result.differs:
+        if diff and execute:
+            raise UsageError("--diff moves nothing: leave out --execute")
+        scope, file = _scope(group, topic, from_file)
+        target = target_of(
+            now=datetime.now(UTC),
+            to=to,
+            since=since,
+            earliest=to_earliest,
+            latest=to_latest,
+            offset=to_offset,
+            shift=shift_by,
+            file=file,
+            other_group=to_group,
+        )
+        if not diff:
+            request = RewindRequest(target, skip_unprocessed, timeout)
+            asyncio.run(_move(scope, request, execute=execute, wait=not no_wait, output=output, plan_out=plan_out))
+            return
+        with shown_progress("comparing") as advance:
+            work = compare(load(ProcessorSettings), scope, target, examples=examples, advance=advance)
+            found = asyncio.run(work)
+    print_diff(found, output, reveal=reveal)
+    if found.differs:
         raise typer.Exit(EXIT_DIFFERS)
 
 
@@ -111,9 +117,18 @@ def undo(
 
     A plan and a rewind of its own: shown first, done with --execute, kept in the log.
     """
+
+    async def run() -> None:
+        async with database(load(DatabaseSettings)) as connection:
+            entry = await audit.entry(connection, rewind_id)
+        scope = RewindScope(settings, entry.group, entry.topic, tuple(sorted(entry.before)))
+        request = RewindRequest(Undo(rewind_id, entry.before), skip_unprocessed, timeout)
+        await _move(scope, request, execute=execute, wait=not no_wait, output=output)
+
     with reported():
         _refuse_options_of_parent(context)
-        run.undo(rewind_id, _options(output, execute, skip_unprocessed, timeout, no_wait))
+        settings = load(OffsetSettings)
+        asyncio.run(run())
 
 
 @app.command("log", epilog=EXIT_CODES)
@@ -125,18 +140,52 @@ def show_log(
     """Every rewind that was carried out or begun: who, when, what, and how it ended."""
     with reported():
         _refuse_options_of_parent(context)
-        run.log(limit, output)
+        entries = asyncio.run(audit.read_log(load(OffsetSettings), load(DatabaseSettings), limit=limit))
+    if output is OutputFormat.JSON:
+        write_json(entries)
+    else:
+        stdout().print(log_table(entries))
 
 
-def _options(output: OutputFormat, execute: bool, skip_unprocessed: bool, timeout: float, no_wait: bool) -> run.Options:
+async def _move(
+    scope: RewindScope,
+    request: RewindRequest,
+    *,
+    execute: bool,
+    wait: bool,
+    output: OutputFormat,
+    plan_out: Path | None = None,
+) -> None:
+    """Plan and carry out, then watch the processors pass the old offsets again."""
+    async with rewind_session(scope) as session:
+        change = MoveOffsets(session, request, say, plan_out=plan_out)
+        rewound = (await carry_out(change, execute=execute, output=output)).result
+        if rewound is None or not scope.ours or not wait or not rewound.records:
+            return
+        with shown_progress("passing again") as advance:
+            end = await follow(session, rewound.partitions, advance)
+        if not end.done:
+            say("the processors go on without us; `ringover-ops lag` shows how far they are")
+            return
+        say(f"passed again: {end.of:,} records in {end.seconds:.1f} s, {end.rate:,.0f} records/s")
+        if session.state is not None and rewound.rewind_id is not None:
+            await audit.passed(session.state, rewound.rewind_id, records=end.of, seconds=end.seconds)
 
-    return run.Options(
-        output=output,
-        execute=execute,
-        skip_unprocessed=skip_unprocessed,
-        timeout=timeout,
-        wait=not no_wait,
-    )
+
+def _scope(group: str | None, topic: str | None, from_file: Path | None) -> tuple[RewindScope, ToTargets | None]:
+    """Raises UsageError: what is named cannot be, or does not fit together."""
+    settings = load(OffsetSettings)
+    name, partitions = parse_scope(topic) if topic is not None else (None, None)
+    scope = RewindScope(settings, group or settings.processor_group, name or settings.raw_topic, partitions)
+    if from_file is None:
+        return scope, None
+    try:
+        found = parse_plan(from_file.read_bytes(), name=str(from_file))
+    except OSError as error:
+        raise UsageError(f"cannot read {from_file}: {error.strerror}") from error
+    if group not in {None, found.group} or name not in {None, found.topic}:
+        raise UsageError(f"{from_file} is a plan for group {found.group} on topic {found.topic}")
+    return replace(scope, group=found.group, topic=found.topic), found.target
 
 
 def _refuse_options_of_parent(context: typer.Context) -> None:

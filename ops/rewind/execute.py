@@ -1,46 +1,68 @@
-"""Carries a plan out. Each step leaves the group, should the tool die there, with either all old or all new offsets."""
+"""Moves the offsets. Each step leaves the group, should the tool die there, with either all old or all new offsets."""
 
 import asyncio
-import shlex
-import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import nullcontext
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, TypeVar
 
 from aiokafka import TopicPartition
 
 from ops.kit.errors import OpsError, UnsafeError
 from ops.kit.kafka import kafka_errors
 from ops.kit.operator import who
-from ops.kit.pause import Lease, paused
+from ops.kit.pause import Lease, Say, Timing, paused
 from ops.rewind import audit
-from ops.rewind.offsets_kafka import commit_together, committed, take_over
-from ops.rewind.plan import Plan, changed
-from ops.rewind.prepare import World, targets
-from ops.rewind.read import scope
-from ops.rewind.request import Done, Request, refuse, stale
-from ops.rewind.scope import Place
+from ops.rewind.offsets import commit_together, committed, take_over
+from ops.rewind.plan import PartitionMove, RewindPlan, refuse_changed, refuse_skipping
+from ops.rewind.read import RewindSession, partitions_in, read_moves
+from ops.rewind.target import Target
 
+TIMING = Timing()
 TRIES = 3  # commits that a zombie may spoil; see `Execution.move`
 
 Answer = TypeVar("Answer")
 
 
-class Execution:
-    """One rewind of the processors' group. `run` goes through the steps; each is a method of its own."""
+@dataclass(frozen=True, slots=True)
+class RewindRequest:
+    """Says where to go, and how: `timeout` seconds are waited for the processors to let go."""
 
-    def __init__(self, world: World, plan: Plan, request: Request, say: Callable[[str], None]) -> None:
-        assert world.state is not None
-        self._world = world
-        self._state = world.state
-        self._place = world.place
+    target: Target
+    skip_unprocessed: bool = False
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rewound:
+    """Tells what was moved, from the offsets that the moment showed; `rewind_id` is None where nothing is audited."""
+
+    also_in_json: ClassVar = ("records",)
+
+    rewind_id: int | None
+    partitions: tuple[PartitionMove, ...]
+
+    @property
+    def records(self) -> int:
+        """Records that are read again."""
+        return sum(move.records for move in self.partitions)
+
+
+class Execution:
+    """Rewinds the processors' group. `run` goes through the steps; each is a method of its own."""
+
+    def __init__(self, session: RewindSession, plan: RewindPlan, request: RewindRequest, say: Say) -> None:
+        assert session.state is not None
+        self._session = session
+        self._state = session.state
+        self._scope = session.scope
         self._plan = plan
         self._request = request
         self._say = say
-        self._lease = Lease(lambda: nullcontext(self._state), plan.group, f"rewind by {who()}", request.timing)
+        self._lease = Lease(lambda: nullcontext(self._state), plan.group, f"rewind by {who()}", TIMING)
         self._all: list[TopicPartition] = []
 
-    async def run(self) -> Done:
+    async def run(self) -> Rewound:
         """Pause, wait, take over, verify, note, move, and let the processors go on.
 
         Raises:
@@ -48,46 +70,46 @@ class Execution:
             UnsafeError: the group did not get empty, or somebody else has paused it; nothing was touched.
             OpsError: a server is away. The message says what is known of the offsets.
         """
-        async with paused(self._lease, self._world.group, self._request.timeout, self._say):
+        async with paused(self._lease, self._session.group, self._request.timeout, self._say):
             await self.take_over()
             await self.verify()
             rewind_id = await self.note()
             # Not to be broken off by Ctrl-C: it takes a moment, and its result must be known.
             return await unbroken(self._conclude(rewind_id))
 
-    async def _conclude(self, rewind_id: int) -> Done:
+    async def _conclude(self, rewind_id: int) -> Rewound:
         try:
-            with kafka_errors(self._place.settings):
+            with kafka_errors(self._scope.settings):
                 await self.move()
             await self.finish(rewind_id)
         except OpsError as error:
             # The lease is left to end by itself: until then nobody can commit over what is still under way.
             raise type(error)(
                 f"{error}; rewind {rewind_id} may be done or not, `ringover-ops rewind log` tells; "
-                f"the processors go on within {self._request.timing.commit:g} s"
+                f"the processors go on within {TIMING.commit:g} s"
             ) from error
-        return Done(rewind_id, self._plan)
+        return Rewound(rewind_id, self._plan.partitions)
 
     async def take_over(self) -> None:
         """Make every process powerless that still thinks a partition is its own."""
         self._lease.check()
-        self._all = await scope(self._world.admin, Place(self._place.settings, self._place.group, self._place.topic))
-        await take_over(self._place, self._all)
+        self._all = await partitions_in(self._session.admin, replace(self._scope, partitions=None))
+        await take_over(self._scope, self._all)
 
     async def verify(self) -> None:
         """Compute the targets again, now that nothing moves: they must be those that were shown."""
-        fresh = await targets(self._world, self._request.goal, fenced=True)
-        different = changed(self._plan.moves, fresh)
-        if different:
-            raise stale(different)
-        shown = self._plan
-        self._plan = Plan(shown.group, shown.topic, shown.goal, fresh, shown.forecast, shown.rate)
-        refuse(self._plan, self._request, self._place)
+        fresh = await read_moves(self._session, self._request.target, fenced=True)
+        refuse_changed(self._plan.partitions, fresh)
+        times = {move.partition: move.target_time for move in self._plan.partitions}
+        moves = (replace(move, target_time=times[move.partition]) for move in fresh)
+        self._plan = replace(self._plan, partitions=tuple(moves))
+        if not self._request.skip_unprocessed:
+            refuse_skipping(self._plan)
         self._lease.check()
 
     async def note(self) -> int:
         """Write the audit's row, before anything moves."""
-        return await audit.begin(self._state, self._plan, who=who(), arguments=shlex.join(sys.argv[1:]))
+        return await audit.begin(self._state, self._plan)
 
     async def move(self) -> None:
         """Commit all targets at once, and make sure that they stay.
@@ -105,15 +127,15 @@ class Execution:
                 await self.commit()
             except OpsError as error:
                 failure = error  # whether it was done shows now
-            await take_over(self._place, self._all)
-            now = await committed(self._place, self._world.group, self._world.partitions, fenced=True)
+            await take_over(self._scope, self._all)
+            now = await committed(self._scope, self._session.group, self._session.partitions, fenced=True)
             if all(now[partition] == offset for partition, offset in self._plan.targets.items()):
                 return
         raise failure
 
     async def commit(self) -> None:
-        """One transaction."""
-        await commit_together(self._place, self._plan.targets)
+        """Commit in one transaction."""
+        await commit_together(self._scope, self._plan.targets)
 
     async def finish(self, rewind_id: int) -> None:
         """Note that it is done, and let the processors go on."""

@@ -1,21 +1,49 @@
-"""Where a rewind goes, as operators say it: pure. `ops.rewind.plan` turns a goal into an offset per partition."""
+"""Says what a rewind is about and where it goes, as operators say it: pure.
+
+`ops.rewind.plan` turns a target into an offset per partition.
+"""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
+
+import orjson
 
 from ops.kit.errors import UsageError
+from ops.kit.settings import OffsetSettings
 from ops.kit.times import milliseconds, parse_age, parse_time, shown
+from schemas.body import BYTE_ORDER_MARK
+from schemas.topics import TopicNames
 
-GOAL_OPTIONS = "--to, --since, --to-earliest, --to-latest, --to-offset, --shift-by, --from-file, --to-group"
+TARGET_OPTIONS = "--to, --since, --to-earliest, --to-latest, --to-offset, --shift-by, --from-file, --to-group"
 _SCOPE = re.compile(r"(?P<topic>[A-Za-z0-9._-]*)(:(?P<partitions>[0-9]+(,[0-9]+)*))?")
 
 
 @dataclass(frozen=True, slots=True)
+class RewindScope:
+    """Names a group's offsets in a topic; `partitions` None: all of them."""
+
+    settings: OffsetSettings
+    group: str
+    topic: str
+    partitions: tuple[int, ...] | None = None
+
+    @property
+    def names(self) -> TopicNames:
+        """The topics of this environment."""
+        return TopicNames(self.settings.kafka_topic_prefix)
+
+    @property
+    def ours(self) -> bool:
+        """Whether these are the processors' offsets in the raw log, and not those of a team downstream."""
+        return self.group == self.settings.processor_group and self.topic == self.names.raw
+
+
+@dataclass(frozen=True, slots=True)
 class ToTime:
-    """The first record with at least this broker timestamp."""
+    """Goes to the first record with at least this broker timestamp."""
 
     timestamp_ms: int
     said: str
@@ -23,31 +51,31 @@ class ToTime:
 
 @dataclass(frozen=True, slots=True)
 class ToEarliest:
-    """The first record that is kept."""
+    """Goes to the first record that is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToLatest:
-    """The end of the log."""
+    """Goes to the end of the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToOffset:
-    """This offset."""
+    """Goes to this offset."""
 
     offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class ShiftBy:
-    """So many records back (negative) or forth."""
+    """Goes so many records back (negative) or forth."""
 
     records: int
 
 
 @dataclass(frozen=True, slots=True)
 class ToTargets:
-    """The offsets of an earlier plan; other partitions stay."""
+    """Goes to the offsets of an earlier plan; other partitions stay."""
 
     targets: Mapping[int, int]
     said: str
@@ -55,74 +83,62 @@ class ToTargets:
 
 @dataclass(frozen=True, slots=True)
 class ToGroup:
-    """Where another group is; partitions in which it has no committed offset stay."""
+    """Goes where another group is; partitions in which it has no committed offset stay."""
 
     group: str
 
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """Back to where the group was before a rewind, for partitions that have not got there by themselves."""
+    """Goes back to where the group was before a rewind, in partitions that have not got there by themselves."""
 
     rewind_id: int
     before: Mapping[int, int | None]
 
 
-Goal: TypeAlias = ToTime | ToEarliest | ToLatest | ToOffset | ShiftBy | ToTargets | ToGroup | Undo
+Target: TypeAlias = ToTime | ToEarliest | ToLatest | ToOffset | ShiftBy | ToTargets | ToGroup | Undo
 
 
-@dataclass(frozen=True, slots=True)
-class GoalOptions:
-    """The options of the command line that name a goal; None or False: not given. `file` is what the file says."""
-
-    to: str | None = None
-    since: str | None = None
-    earliest: bool = False
-    latest: bool = False
-    offset: int | None = None
-    shift: int | None = None
-    file: ToTargets | None = None
-    other_group: str | None = None
-
-
-def goal_of(options: GoalOptions, *, now: datetime) -> Goal:
-    """The one goal that was given.
+def target_of(
+    *,
+    now: datetime,
+    to: str | None = None,
+    since: str | None = None,
+    earliest: bool = False,
+    latest: bool = False,
+    offset: int | None = None,
+    shift: int | None = None,
+    file: ToTargets | None = None,
+    other_group: str | None = None,
+) -> Target:
+    """Choose the one target that was given, by the options of the command line; `file` is what the file says.
 
     Raises:
         UsageError: none, more than one, or one that cannot be read.
     """
-    goals = list(_given(options, now))
-    if len(goals) != 1:
-        raise UsageError(f"give exactly one of {GOAL_OPTIONS}")
-    return goals[0]
+    given = [
+        None if to is None else _to_time(parse_time(to)),
+        None if since is None else _to_time(now - parse_age(since), f", {since} ago"),
+        ToEarliest() if earliest else None,
+        ToLatest() if latest else None,
+        None if offset is None else ToOffset(offset),
+        None if shift is None else ShiftBy(shift),
+        file,
+        None if other_group is None else ToGroup(other_group),
+    ]
+    targets = [target for target in given if target is not None]
+    if len(targets) != 1:
+        raise UsageError(f"give exactly one of {TARGET_OPTIONS}")
+    return targets[0]
 
 
-def _given(options: GoalOptions, now: datetime) -> list[Goal]:
-    goals: list[Goal] = []
-    if options.to is not None:
-        moment = parse_time(options.to)
-        goals.append(ToTime(milliseconds(moment), shown(moment)))
-    if options.since is not None:
-        moment = now - parse_age(options.since)
-        goals.append(ToTime(milliseconds(moment), f"{shown(moment)}, {options.since} ago"))
-    if options.earliest:
-        goals.append(ToEarliest())
-    if options.latest:
-        goals.append(ToLatest())
-    if options.offset is not None:
-        goals.append(ToOffset(options.offset))
-    if options.shift is not None:
-        goals.append(ShiftBy(options.shift))
-    if options.file is not None:
-        goals.append(options.file)
-    if options.other_group is not None:
-        goals.append(ToGroup(options.other_group))
-    return goals
+def _to_time(moment: datetime, more: str = "") -> ToTime:
+    return ToTime(milliseconds(moment), shown(moment) + more)
 
 
-def describe(goal: Goal) -> str:  # noqa: PLR0911 - one answer for each goal
-    """A goal in words."""
-    match goal:
+def describe(target: Target) -> str:  # noqa: PLR0911 - one answer for each target
+    """Say a target in words."""
+    match target:
         case ToTime(said=said):
             return f"to {said}"
         case ToEarliest():
@@ -142,7 +158,7 @@ def describe(goal: Goal) -> str:  # noqa: PLR0911 - one answer for each goal
 
 
 def parse_scope(text: str) -> tuple[str | None, tuple[int, ...] | None]:
-    """Topic and partitions of `T`, `T:0,3` or `:0,3`; None for what is not named.
+    """Parse topic and partitions of `T`, `T:0,3` or `:0,3`; None for what is not named.
 
     Raises:
         UsageError: it is none of these.
@@ -153,3 +169,30 @@ def parse_scope(text: str) -> tuple[str | None, tuple[int, ...] | None]:
     partitions = found["partitions"]
     numbers = tuple(sorted({int(number) for number in partitions.split(",")})) if partitions else None
     return found["topic"] or None, numbers
+
+
+class PlanFile(NamedTuple):
+    """Holds what a plan's file says."""
+
+    group: str
+    topic: str
+    target: ToTargets
+
+
+def parse_plan(text: bytes, *, name: str) -> PlanFile:
+    """Parse the text of a plan's file; of its partitions only `partition` and `target`.
+
+    Raises:
+        UsageError: it is no plan.
+    """
+    try:
+        document = orjson.loads(text.removeprefix(BYTE_ORDER_MARK))  # some editors write it
+        group, topic = document["group"], document["topic"]
+        found = {item["partition"]: item["target"] for item in document["partitions"]}
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise UsageError(f"{name} is not a plan; write one with --plan-out") from error
+    targets = {number: target for number, target in found.items() if target is not None}
+    offsets = all(type(number) is int and number >= 0 for number in (*targets, *targets.values()))
+    if not isinstance(group, str) or not isinstance(topic, str) or not offsets:
+        raise UsageError(f"{name} is not a plan; write one with --plan-out")
+    return PlanFile(group, topic, ToTargets(targets, name))

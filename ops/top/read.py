@@ -1,12 +1,12 @@
-"""Looks at Kafka and PostgreSQL for `top`; commits nothing, joins no group."""
+"""Reads from Kafka and PostgreSQL what `top` shows; commits nothing, joins no group."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import psycopg
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from ops.kit.committed import committed_offsets
 from ops.kit.groups import Group, GroupMember
@@ -16,61 +16,63 @@ from ops.kit.postgres import database
 from ops.kit.scan import Range, scan
 from ops.kit.settings import StateSettings
 from ops.kit.standstill import standstills, with_standstills
-from ops.kit.topics import partitions_of
+from ops.kit.topics import partitions_of_all
+from ops.lag.model import GroupLag
 from ops.lag.read import lag_of_commits
-from ops.top.snapshot import Look, Pause, Process, Written
+from ops.top.snapshot import NewOutputs, Process, Snapshot, paced, rates
 from schemas.dead_letter import TOPIC as ORIGIN_TOPIC
 from schemas.headers import header
 from schemas.topics import EVENT_TOPICS, TopicNames
 
 
 @dataclass(slots=True)
-class Observer:
-    """Open clients, and where the output topics ended at the last look.
+class PipelineReader:
+    """Keeps clients open from look to look, and what the last look found.
 
     Offsets of the output topics cannot be subtracted: every transaction ends with a marker that takes one. So what is
     new there is read and counted.
     """
 
     settings: StateSettings
-    admin: AIOKafkaAdminClient
+    names: TopicNames
+    group: Group
     log: AIOKafkaConsumer
     outputs: AIOKafkaConsumer
     connection: psycopg.AsyncConnection
     raw: Sequence[TopicPartition]
     written: Sequence[TopicPartition]
+    last: tuple[float, GroupLag] | None = None
     ends: dict[TopicPartition, int] = field(default_factory=dict)
 
-    async def look(self, at: float) -> Look:
-        """Everything now; `at` is when, for the rates.
+    async def snapshot(self, now: float) -> Snapshot:
+        """Read everything; `now` is of a clock that only goes forward, in seconds.
 
         Raises:
             OpsError: Kafka or PostgreSQL is away or refuses.
         """
-        group = self.settings.processor_group
-        found = Group(self.admin, group)
-        now = await found.state()
-        own_topic = TopicNames(self.settings.kafka_topic_prefix).offset
-        committed = await committed_offsets(self.settings, found, self.raw, own_topic=own_topic)
-        written = await self._written()
-        lag = await lag_of_commits(self.log, self.raw, committed, group=group, state=now.state)
-        lag = with_standstills(lag, await standstills(self.connection, group, self.settings.raw_topic))
-        holder = await holder_of(self.connection, group)
-        return Look(
+        name, raw = self.group.name, self.names.raw
+        found = await self.group.state()
+        committed = await committed_offsets(self.settings, self.group, self.raw, own_topic=self.names.offset)
+        new = await self._new_outputs()
+        lag = await lag_of_commits(self.log, self.raw, committed, group=name, state=found.state)
+        lag = with_standstills(lag, await standstills(self.connection, name, raw))
+        began, before = self.last or (now, None)
+        self.last = now, lag
+        at = datetime.now(UTC)
+        return Snapshot(
             at=at,
-            lag=lag,
-            processes=sorted((process(member, self.settings.raw_topic) for member in now.members), key=_name),
-            pause=None if holder is None else Pause(holder.reason, holder.seconds_left),
-            written=written,
+            rates=rates(before, lag, new, now - began),
+            lag=paced(before, lag, now - began, at=at),
+            processors=sorted((process(member, raw) for member in found.members), key=lambda p: (p.client_id, p.host)),
+            pause=await holder_of(self.connection, name),
         )
 
-    async def _written(self) -> Written | None:
+    async def _new_outputs(self) -> NewOutputs | None:
         ends: dict[TopicPartition, int] = await self.outputs.end_offsets(list(self.written))
         before, self.ends = self.ends, ends
         if not before:
             return None
-        names = TopicNames(self.settings.kafka_topic_prefix)
-        events = dict.fromkeys(map(names.of, EVENT_TOPICS), 0)
+        events = dict.fromkeys(map(self.names.of, EVENT_TOPICS), 0)
         dead = {True: 0, False: 0}
         async for records in scan(self.outputs, {part: Range(before[part], ends[part]) for part in ends}):
             if records[0].topic in events:
@@ -78,22 +80,18 @@ class Observer:
                 continue
             for record in records:
                 dead[header(record.headers, ORIGIN_TOPIC) is not None] += 1
-        return Written(events, dead_of_processors=dead[True], dead_of_ingress=dead[False])
-
-
-def _name(process: Process) -> tuple[str, str]:
-    return process.client_id, process.host
+        return NewOutputs(events, dead_of_processors=dead[True], dead_of_ingress=dead[False])
 
 
 def process(member: GroupMember, topic: str) -> Process:
-    """A member of the group with its partitions of `topic`."""
-    partitions = tuple(sorted(p.partition for p in member.partitions if p.topic == topic))
+    """Show a member of the group with its partitions of `topic`."""
+    partitions = sorted(p.partition for p in member.partitions if p.topic == topic)
     return Process(member.client_id, member.host.removeprefix("/"), partitions)
 
 
 @asynccontextmanager
-async def observer(settings: StateSettings) -> AsyncIterator[Observer]:
-    """Clients that stay open from look to look."""
+async def pipeline_reader(settings: StateSettings) -> AsyncIterator[PipelineReader]:
+    """Open the clients; errors as in `PipelineReader.snapshot`."""
     names = TopicNames(settings.kafka_topic_prefix)
     async with (
         admin_client(settings) as admin,
@@ -101,10 +99,8 @@ async def observer(settings: StateSettings) -> AsyncIterator[Observer]:
         reader(settings, isolation="read_committed") as outputs,
         database(settings) as connection,
     ):
-        raw = await _partitions(admin, names.raw)
-        written = [partition for name in names.outputs for partition in await _partitions(admin, name)]
-        yield Observer(settings, admin, log, outputs, connection, raw, written)
-
-
-async def _partitions(admin: AIOKafkaAdminClient, topic: str) -> list[TopicPartition]:
-    return [TopicPartition(topic, number) for number in range(await partitions_of(admin, topic))]
+        counts = await partitions_of_all(admin, (names.raw, *names.outputs))
+        every = [TopicPartition(topic, number) for topic, count in counts.items() for number in range(count)]
+        raw = [partition for partition in every if partition.topic == names.raw]
+        group = Group(admin, settings.processor_group)
+        yield PipelineReader(settings, names, group, log, outputs, connection, raw, every[len(raw) :])

@@ -101,7 +101,7 @@ async def _settle(settings: KafkaSettings, seen: SeenRecords, *, events: int, de
 
 async def _lag(settings: KafkaSettings, topics: TopicNames) -> int:
     found = await read_lag(settings, group=GROUP, topic=topics.raw, own_topic=topics.offset)
-    return found.records
+    return found.lag_records
 
 
 def _read_state(database_url: str) -> tuple[list[StateRow], list[str]]:

@@ -101,7 +101,7 @@ async def _rewinds_work(place: Place, programs: Programs) -> None:
         downstream.assign(partitions)
         await downstream.commit(await downstream.end_offsets(partitions))
     done = await rewind(programs.env, *of_group, "--since", "1h", "--execute", "-o", "json")
-    assert all(item["target_time"] for item in done.json["partitions"])
+    assert all(item["target_time"] for item in done.json["result"]["partitions"])
     lag = await cli.run(programs.env, "lag", *of_group, "-o", "json", expect=0)
     assert all(item["committed"] == 0 and item["lag_seconds"] for item in lag.json["partitions"])
 

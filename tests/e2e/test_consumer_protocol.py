@@ -80,10 +80,10 @@ async def test_a_group_downstream_is_seen_named_while_it_runs_and_moved_when_it_
         member_id = (await _group(place, group)).members[0].member_id
         still = await rewind(programs.env, *of_group, "--to-latest", "-o", "json")
     assert (lag.json["state"], lag.json["lag_records"]) == ("Stable", 0)
-    assert {item["target"] for item in plan.json["partitions"]} == {0}
+    assert {item["target"] for item in plan.json["plan"]["partitions"]} == {0}
     assert f"billing-1 ({member_id} at 127.0.0.1)" in refused.err
-    before = {item["partition"]: item["committed"] for item in plan.json["partitions"]}
-    assert {item["partition"]: item["committed"] for item in still.json["partitions"]} == before
+    before = {item["partition"]: item["committed"] for item in plan.json["plan"]["partitions"]}
+    assert {item["partition"]: item["committed"] for item in still.json["plan"]["partitions"]} == before
 
     await _empty(place, group)
     done = await rewind(programs.env, *of_group, "--to-earliest", "--execute", "-o", "json")
@@ -96,7 +96,7 @@ async def test_a_group_downstream_is_seen_named_while_it_runs_and_moved_when_it_
     await _empty(place, group)
     await rewind(programs.env, "undo", "1", "--execute")
     undone = await rewind(programs.env, *of_group, "--to-latest", "-o", "json")
-    assert {item["partition"]: item["committed"] for item in undone.json["partitions"]} == before
+    assert {item["partition"]: item["committed"] for item in undone.json["plan"]["partitions"]} == before
 
 
 async def test_a_member_that_comes_back_at_the_last_moment_keeps_its_offsets(
@@ -117,7 +117,7 @@ async def test_a_member_that_comes_back_at_the_last_moment_keeps_its_offsets(
 
         now = await rewind(programs.env, "--group", group, "--topic", topic, "--to-earliest", "-o", "json")
     assert f"group {group} has members again" in ran.err
-    assert any(item["committed"] for item in now.json["partitions"])
+    assert any(item["committed"] for item in now.json["plan"]["partitions"])
 
 
 async def test_our_own_group_is_moved_though_a_consumer_of_the_newer_protocol_has_used_its_name(

@@ -124,7 +124,7 @@ async def test_a_rewind_to_where_the_processors_are_goes_by_their_own_record(
     await move(replace(place, group=billing), dict.fromkeys(outdated, 1))
 
     arguments = ("--group", billing, "--to-group", place.group)
-    plan = (await rewind(programs.env, *arguments, "--topic", place.topics.raw, "-o", "json")).json
+    plan = (await rewind(programs.env, *arguments, "--topic", place.topics.raw, "-o", "json")).json["plan"]
 
     assert by_partition(plan, "committed") == dict.fromkeys(outdated, 1)
     assert by_partition(plan, "target") == outdated

@@ -34,7 +34,7 @@ async def test_plan_and_forecast_are_exact_and_change_nothing(place: Place, prog
         programs.env, "--to-offset", "40", "--topic", ":0,2", "-o", "json", "--plan-out", str(tmp_path / "plan.json")
     )
 
-    plan = ran.json
+    plan = ran.json["plan"]
     moved = {item["partition"]: item for item in plan["partitions"]}
     assert sorted(moved) == [0, 2]
     assert {p: (m["committed"], m["target"], m["log_start"]) for p, m in moved.items()} == {
@@ -75,8 +75,8 @@ async def test_rewind_under_load_repeats_the_first_pass_exactly(place: Place, pr
     count += await loading
     await processed(place, count)
     assert ran.json["executed"]
-    assert ran.json["rewind_id"] == 1
-    old = {item["partition"]: item["committed"] for item in ran.json["partitions"]}
+    assert ran.json["result"]["rewind_id"] == 1
+    old = {item["partition"]: item["committed"] for item in ran.json["result"]["partitions"]}
     assert sum(old.values()) >= 900
     await judge_passes(place, [whole_pass(old), whole_pass(dict.fromkeys(old))])
     (entry,) = (await rewind(programs.env, "log", "-o", "json")).json
@@ -116,7 +116,7 @@ async def test_undo_goes_back_only_where_the_group_has_not_passed_again(place: P
     assert "the processors go on without us" in first.err
     assert await committed_offsets(place) == {**old, 0: 0, 1: 0}
 
-    plan = (await rewind(programs.env, "undo", "1", "-o", "json")).json
+    plan = (await rewind(programs.env, "undo", "1", "-o", "json")).json["plan"]
     assert {item["partition"]: item["target"] for item in plan["partitions"]} == {0: old[0], 1: old[1]}
     assert (plan["records"], plan["skipped"]) == (0, 0)
     assert await committed_offsets(place) == {**old, 0: 0, 1: 0}
@@ -176,13 +176,13 @@ async def test_a_plan_that_retention_has_overtaken_is_stale(place: Place, progra
     assert "earliest kept is offset 20" in ran.err
     assert "stale" in ran.err
     assert not ran.json["executed"]
-    assert {item["partition"]: item["target"] for item in ran.json["partitions"]} == {0: 0, 1: 20, 2: 0}
+    assert {item["partition"]: item["target"] for item in ran.json["plan"]["partitions"]} == {0: 0, 1: 20, 2: 0}
     assert await committed_offsets(place) == old
     named = await rewind(programs.env, "--to-offset", "5", expect=6)
     assert "partition 1 begins at 20: offset 5 was removed by retention" in named.err
     since = await rewind(programs.env, "--since", "1h", "-o", "json")
     assert "partition 1: retention has removed" in since.err
-    assert [item["target"] for item in since.json["partitions"]] == [0, 20, 0]
+    assert [item["target"] for item in since.json["plan"]["partitions"]] == [0, 20, 0]
 
 
 async def test_a_member_that_does_not_let_go_is_named_and_the_processors_go_on(
@@ -241,11 +241,11 @@ async def test_a_group_downstream_is_moved_only_while_nobody_is_in_it(place: Pla
     finally:
         await consumer.stop()
     done = await rewind(programs.env, *arguments)
-    assert done.json["forecast"] is None
-    assert sum(item["records"] for item in done.json["partitions"]) > 0
+    assert done.json["plan"]["forecast"] is None
+    assert sum(item["records"] for item in done.json["result"]["partitions"]) > 0
     downstream = Place(place.bootstrap_servers, place.database_url, place.topics, group)
     offsets = await rewind(programs.env, "--group", group, "--topic", place.topics.call, "--to-latest", "-o", "json")
-    assert {item["committed"] for item in offsets.json["partitions"]} == {0}
+    assert {item["committed"] for item in offsets.json["plan"]["partitions"]} == {0}
     assert downstream.group in (await rewind(programs.env, "log")).out
 
 

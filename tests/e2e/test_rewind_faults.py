@@ -90,7 +90,7 @@ async def test_a_processor_that_was_frozen_before_a_rewind_changes_nothing_after
 
     ran = await rewind(programs.env, "--to-earliest", "--execute", "--no-wait", "-o", "json")
 
-    old = {item["partition"]: item["committed"] for item in ran.json["partitions"]}
+    old = {item["partition"]: item["committed"] for item in ran.json["result"]["partitions"]}
     assert set(await committed_offsets(place)) >= {p for p, offset in old.items() if offset is not None}
     assert sum((await committed_offsets(place)).values()) == 0
     programs.processor()

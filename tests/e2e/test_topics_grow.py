@@ -166,7 +166,7 @@ async def test_a_rewind_and_a_rebuild_repeat_a_call_whose_key_moved(place: Place
 
     difference = (await cli.run(programs.env, "rewind", "--to-earliest", "--diff", "-o", "json")).json
     assert (difference["differs"], difference["owners_moved"]) == (False, 0)
-    plan = (await cli.run(programs.env, "rewind", "--to-earliest", "-o", "json", expect=0)).json
+    plan = (await cli.run(programs.env, "rewind", "--to-earliest", "-o", "json", expect=0)).json["plan"]
     dead = len(await read_topic(place.bootstrap_servers, place.topics.dead_letter))
     assert (plan["forecast"]["records"], plan["forecast"]["dead_letters"]) == (count, dead)
     await cli.run(programs.env, "rewind", "--to-earliest", "--execute", expect=0)

@@ -41,15 +41,15 @@ async def test_lag_counts_what_is_not_committed_and_dates_it(kafka_bootstrap_ser
 
     lag = await read_lag(settings, group=group, topic=topics.raw)
 
-    found = [(item.partition, item.committed, item.log_end, item.records) for item in lag.partitions]
+    found = [(item.partition, item.committed, item.log_end, item.lag_records) for item in lag.partitions]
     assert found == [(0, 2, 5, 3), (1, None, 3, 3), (2, 0, 0, 0)]
     assert lag.state == "Empty"
-    first, second, third = (item.seconds for item in lag.partitions)
+    first, second, third = (item.lag_seconds for item in lag.partitions)
     assert third == 0.0
     assert first is not None
     assert second is not None
     assert 0.0 <= second <= first <= time.time() - before + 1
-    assert lag.worst is not None
+    assert lag.worst_partition is not None
 
 
 async def test_processors_are_where_their_own_record_says(kafka_bootstrap_servers: str, topics: TopicNames) -> None:
@@ -65,7 +65,7 @@ async def test_processors_are_where_their_own_record_says(kafka_bootstrap_server
     own = await read_lag(settings, group=group, topic=topics.raw, own_topic=topics.offset)
 
     assert [found.partitions[1].committed for found in (shown, own)] == [2, 3]
-    assert (own.records, own.partitions[0].committed) == (1, None)
+    assert (own.lag_records, own.partitions[0].committed) == (1, None)
 
 
 async def test_a_group_that_has_caught_up_has_no_lag(kafka_bootstrap_servers: str, topics: TopicNames) -> None:
@@ -76,7 +76,7 @@ async def test_a_group_that_has_caught_up_has_no_lag(kafka_bootstrap_servers: st
 
     lag = await read_lag(settings, group=group, topic=topics.raw)
 
-    assert (lag.records, lag.seconds, lag.worst) == (0, 0.0, None)
+    assert (lag.lag_records, lag.lag_seconds, lag.worst_partition) == (0, 0.0, None)
 
 
 async def test_an_unknown_group_is_said_to_be_unknown(kafka_bootstrap_servers: str, topics: TopicNames) -> None:

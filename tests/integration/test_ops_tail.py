@@ -14,8 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from ops.kit.errors import NotFoundError
 from ops.kit.record_view import RecordView
-from ops.tail.run import TailOptions, follow
-from ops.tail.topics import ALL, topic_names
+from ops.tail.run import ALL, TailOptions, follow, topic_names
 from runtime.settings import KafkaSettings
 from schemas.topics import TopicNames
 from tests.support.kafka import connect

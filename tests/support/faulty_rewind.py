@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaProducer
 
 from ops.__main__ import main
 from ops.kit.pause import Lease, Timing
+from ops.rewind import execute
 from ops.rewind.execute import Execution
-from ops.rewind.request import Request
 
 WHEN, _, STEP = os.environ["FAULT_POINT"].partition(":")
 SIGNAL = signal.Signals[f"SIG{os.environ.get('FAULT_SIGNAL', 'KILL')}"]
@@ -42,14 +42,9 @@ async def die_at_the_end(_producer: AIOKafkaProducer) -> None:
 
 
 def build_in() -> None:
-    made = Request.__init__
-
-    def with_short_lease(self: Request, *arguments: Any, **named: Any) -> None:
-        made(self, *arguments, **{**named, "timing": TIMING})
-
-    setattr(Request, "__init__", with_short_lease)  # noqa: B010 - mypy would not let us assign
+    execute.TIMING = TIMING
     if WHEN == "inside":
-        setattr(AIOKafkaProducer, "commit_transaction", die_at_the_end)  # noqa: B010
+        setattr(AIOKafkaProducer, "commit_transaction", die_at_the_end)  # noqa: B010 - mypy would not let us assign
     else:
         owner = Lease if hasattr(Lease, STEP) else Execution
         setattr(owner, STEP, faulty(getattr(owner, STEP)))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.arrows import PACKAGES, ROOT, arrows, imports, measures, modules
+from tests.support.arrows import PACKAGES, ROOT, arrows, imports, measures, modules, room
 
 # Each package stands on those it may import, and on nothing else of ours.
 MAY_IMPORT = {
@@ -125,6 +125,15 @@ REACHING = {
         "sandbox.devstack",
     },
 }
+# What prints; reads, plans and runs of these folders return values instead.
+PRINTS = {
+    *(
+        f"ops.kit.output.{name}"
+        for name in ("reporting", "say", "stderr", "stdout", "write_json", "write_line", "write_text")
+    ),
+    "ops.kit.progress.shown_progress",
+}
+QUIET = {"diff", "lag", "rewind", "spool", "tail", "top"}
 # After a crash the broker's answer about a group's offsets may be outdated (docs/design.md, "Where a takeover begins").
 ASKS_THE_BROKER = {"ops.kit.committed": {"committed"}, "ops.kit.groups": {"list_consumer_group_offsets"}}
 # Commands whose plans, reads and runs return values, so that a web console can stand on them, too.
@@ -198,6 +207,11 @@ def test_arrows_between_command_folders_are_those_with_a_reason() -> None:
 
     assert {arrow: names for arrow, names in found.items() if arrow not in ARROWS} == {}, "a new arrow"
     assert ARROWS.keys() - found.keys() == set(), "an arrow that is gone"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) in QUIET])
+def test_only_options_and_displays_print(module: str) -> None:
+    assert module.endswith((".cli", ".show")) or not IMPORTS[module] & PRINTS
 
 
 @pytest.mark.parametrize("library", sorted(OUTSIDE))

@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 
+from ops.kit.output import json_bytes
 from ops.kit.standstill import with_standstills
 from ops.kit.times import duration
 from ops.lag.model import (
@@ -11,18 +13,15 @@ from ops.lag.model import (
     PartitionLag,
     PartitionOffsets,
     Standstill,
-    as_json,
-    bar,
-    next_unprocessed,
     partition_lag,
 )
-from ops.lag.show import standstill_lines
+from ops.lag.show import bar, lines
 
 NOW_MS = 1_767_366_000_000
 
 
-def offsets(committed: int | None, *, start: int = 0, end: int = 10, oldest: int | None = None) -> PartitionOffsets:
-    return PartitionOffsets(0, start, end, committed, oldest)
+def offsets(committed: int | None, *, start: int = 0, end: int = 10) -> PartitionOffsets:
+    return PartitionOffsets(0, start, end, committed)
 
 
 @pytest.mark.parametrize(
@@ -39,27 +38,27 @@ def offsets(committed: int | None, *, start: int = 0, end: int = 10, oldest: int
     ],
 )
 def test_lag_is_what_is_left_of_the_log(given: PartitionOffsets, offset: int, records: int, expired: int) -> None:
-    lag = partition_lag(given, now_ms=NOW_MS)
+    lag = partition_lag(given, None, now_ms=NOW_MS)
 
-    assert (next_unprocessed(given), lag.records, lag.expired) == (offset, records, expired)
+    assert (given.first_unprocessed, lag.lag_records, lag.expired_records) == (offset, records, expired)
 
 
 def test_seconds_are_the_age_of_the_oldest_unprocessed_record() -> None:
-    assert partition_lag(offsets(4, oldest=NOW_MS - 12_500), now_ms=NOW_MS).seconds == 12.5
+    assert partition_lag(offsets(4), NOW_MS - 12_500, now_ms=NOW_MS).lag_seconds == 12.5
 
 
 def test_no_lag_is_zero_seconds_and_an_unread_record_is_unknown() -> None:
-    assert partition_lag(offsets(10), now_ms=NOW_MS).seconds == 0.0
-    assert partition_lag(offsets(4), now_ms=NOW_MS).seconds is None
+    assert partition_lag(offsets(10), None, now_ms=NOW_MS).lag_seconds == 0.0
+    assert partition_lag(offsets(4), None, now_ms=NOW_MS).lag_seconds is None
 
 
 def test_a_broker_clock_ahead_of_ours_is_zero_seconds() -> None:
-    assert partition_lag(offsets(4, oldest=NOW_MS + 900), now_ms=NOW_MS).seconds == 0.0
+    assert partition_lag(offsets(4), NOW_MS + 900, now_ms=NOW_MS).lag_seconds == 0.0
 
 
 def group(*lags: tuple[int, float | None]) -> GroupLag:
     partitions = tuple(
-        PartitionLag(number, committed=0, log_end=records, records=records, seconds=seconds, expired=0)
+        PartitionLag(number, committed=0, log_end=records, lag_records=records, lag_seconds=seconds, expired_records=0)
         for number, (records, seconds) in enumerate(lags)
     )
     return GroupLag("g", "raw", "Stable", partitions)
@@ -68,26 +67,32 @@ def group(*lags: tuple[int, float | None]) -> GroupLag:
 def test_the_latest_partition_is_the_worst_even_with_fewer_records() -> None:
     lag = group((0, 0.0), (900, 2.0), (3, 60.0))
 
-    assert (lag.records, lag.seconds) == (903, 60.0)
-    assert lag.worst is not None
-    assert lag.worst.partition == 2
+    assert (lag.lag_records, lag.lag_seconds, lag.worst_partition) == (903, 60.0, 2)
 
 
 def test_without_lag_there_is_no_worst() -> None:
-    assert group((0, 0.0), (0, 0.0)).worst is None
-    assert group((0, 0.0)).seconds == 0.0
+    assert group((0, 0.0), (0, 0.0)).worst_partition is None
+    assert group((0, 0.0)).lag_seconds == 0.0
 
 
 def test_a_group_whose_lag_cannot_be_dated_has_an_unknown_lag_in_seconds() -> None:
-    assert group((0, 0.0), (5, None)).seconds is None
-    assert group((3, 7.0), (5, None)).seconds == 7.0
+    assert group((0, 0.0), (5, None)).lag_seconds is None
+    assert group((3, 7.0), (5, None)).lag_seconds == 7.0
 
 
 def test_json_names_records_and_seconds_per_partition() -> None:
-    shown = as_json(group((5, 1.5)))
+    shown = orjson.loads(json_bytes(group((5, 1.5))))
 
-    assert shown["lag_records"] == 5
-    assert shown["partitions"] == [
+    partitions = shown.pop("partitions")
+    assert shown == {
+        "group": "g",
+        "topic": "raw",
+        "state": "Stable",
+        "lag_records": 5,
+        "lag_seconds": 1.5,
+        "worst_partition": 0,
+    }
+    assert partitions == [
         {
             "partition": 0,
             "committed": 0,
@@ -104,10 +109,10 @@ def test_partition_that_stands_still_is_named_in_words_and_json() -> None:
     since = datetime(2026, 12, 1, 10, 5, 6, tzinfo=UTC)
     lag = with_standstills(group((0, 0.0), (5, 1.5)), {1: Standstill(since, "it\u202e fails\n", "processor-7")})
 
-    assert standstill_lines(lag) == [
+    assert lines(lag)[1:] == [
         "partition 1 stands still since 2026-12-01 10:05:06 UTC: it\\u202e fails\\n (processor-7)"
     ]
-    assert [item["standstill"] for item in as_json(lag)["partitions"]] == [  # type: ignore[attr-defined]
+    assert [item["standstill"] for item in orjson.loads(json_bytes(lag))["partitions"]] == [
         None,
         {"since": "2026-12-01T10:05:06+00:00", "problem": "it\u202e fails\n", "processor": "processor-7"},
     ]

@@ -131,8 +131,8 @@ def test_talk_goes_to_stderr_and_data_to_stdout(capsys: pytest.CaptureFixture[st
 
 def test_lag_shows_missing_commits_unknown_ages_and_expired_records(capsys: pytest.CaptureFixture[str]) -> None:
     partitions = (
-        PartitionLag(0, committed=None, log_end=40, records=40, seconds=65.0, expired=0),
-        PartitionLag(1, committed=5, log_end=30, records=20, seconds=None, expired=5),
+        PartitionLag(0, committed=None, log_end=40, lag_records=40, lag_seconds=65.0, expired_records=0),
+        PartitionLag(1, committed=5, log_end=30, lag_records=20, lag_seconds=None, expired_records=5),
     )
 
     print_lag(GroupLag("g", "raw", "Stable", partitions))

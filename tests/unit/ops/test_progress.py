@@ -8,8 +8,8 @@ import pytest
 from ops.kit import progress
 from ops.kit.output import PlainConsole
 from ops.kit.progress import LINE_SECONDS, shown_progress
-from ops.rewind import follow
-from ops.rewind.plan import Facts, Plan, plan_moves
+from ops.rewind import run
+from ops.rewind.plan import PartitionPosition, plan_moves
 from ops.rewind.target import ToEarliest
 
 
@@ -116,10 +116,10 @@ async def test_the_pass_after_a_rewind_tells_how_many_records_more(monkeypatch: 
     looks: list[Mapping[int, int | None]] = [{0: 0}, {0: 20}, {0: 50}]
     told: list[tuple[int, int | None]] = []
 
-    class World:
+    class Session:
         """Nobody asks it: how far the group is comes from `looks`."""
 
-        place = group = None
+        scope = group = None
         partitions = ()
 
     async def committed(*_asked: object, fenced: bool) -> Mapping[int, int | None]:
@@ -129,11 +129,11 @@ async def test_the_pass_after_a_rewind_tells_how_many_records_more(monkeypatch: 
     def advance(count: int, /, *, total: int | None = None) -> None:
         told.append((count, total))
 
-    monkeypatch.setattr(follow, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(follow, "committed", committed)
-    plan = Plan("g", "raw", "", plan_moves(ToEarliest(), [Facts(0, 50, 0, 60)]))
+    monkeypatch.setattr(run, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(run, "committed", committed)
+    moves = plan_moves(ToEarliest(), [PartitionPosition(0, 50, 0, 60)])
 
-    end = await follow.follow(World(), plan, advance)  # type: ignore[arg-type]
+    end = await run.follow(Session(), moves, advance)  # type: ignore[arg-type]
 
     assert (end.records, end.done) == (50, True)
     assert told == [(0, 50), (20, 50), (30, 50)]

@@ -9,13 +9,13 @@ import pytest
 
 from ops.kit.errors import OpsError, UnreachableError, UnsafeError
 from ops.rewind import execute
-from ops.rewind.execute import Execution, unbroken
-from ops.rewind.plan import Facts, Plan, plan_moves
-from ops.rewind.prepare import World
-from ops.rewind.request import Request
+from ops.rewind.execute import Execution, RewindRequest, unbroken
+from ops.rewind.plan import PartitionPosition, RewindPlan, plan_moves
+from ops.rewind.read import RewindSession
 from ops.rewind.target import ToEarliest
 
-PLAN = Plan("g", "raw", "", plan_moves(ToEarliest(), [Facts(0, 50, 0, 60), Facts(1, 0, 0, 60)]))
+MOVES = plan_moves(ToEarliest(), [PartitionPosition(0, 50, 0, 60), PartitionPosition(1, 0, 0, 60)])
+PLAN = RewindPlan("g", "raw", "", MOVES)
 OLD, NEW, ZOMBIE = {0: 50, 1: 0}, {0: 0, 1: 0}, {0: 52, 1: 0}
 
 
@@ -52,8 +52,8 @@ def execution(broker: Broker, monkeypatch: pytest.MonkeyPatch, *, failing: int =
     monkeypatch.setattr(execute, "take_over", broker.take_over)
     monkeypatch.setattr(execute, "committed", broker.committed)
     monkeypatch.setattr(execute, "commit_together", commit)
-    world = cast("World", SimpleNamespace(place=None, state=object(), group=None, partitions=[]))
-    made = Execution(world, PLAN, Request(ToEarliest()), lambda _line: None)
+    session = cast("RewindSession", SimpleNamespace(scope=None, state=object(), group=None, partitions=[]))
+    made = Execution(session, PLAN, RewindRequest(ToEarliest()), lambda _line: None)
     monkeypatch.setattr(made, "_lease", cast("Any", SimpleNamespace(renew_for_commit=renew)))
     return made
 

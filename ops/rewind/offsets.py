@@ -12,7 +12,7 @@ from ops.kit.committed import committed_offsets
 from ops.kit.errors import UnsafeError
 from ops.kit.groups import Group
 from ops.kit.kafka import CLIENT_ID, kafka_errors
-from ops.rewind.scope import Place
+from ops.rewind.target import RewindScope
 from processors.kafka_offsets import offset_key, offset_value, read_offsets, transactional_id
 from processors.kafka_output import START_SECONDS, require_known
 from runtime.kafka import client_options, close_consumer, close_producer
@@ -27,82 +27,79 @@ def own_id(group: str) -> str:
     return f"{group}|rewind"
 
 
-async def take_over(place: Place, partitions: Iterable[TopicPartition]) -> None:
+async def take_over(scope: RewindScope, partitions: Iterable[TopicPartition]) -> None:
     """End what every earlier owner of the partitions, and every earlier run of this tool, may still have open.
 
     From here on none of them can commit, and what they did commit shows.
     """
-    options = client_options(place.settings, client_id=CLIENT_ID)
+    options = client_options(scope.settings, client_id=CLIENT_ID)
     at_once = asyncio.Semaphore(AT_ONCE)
 
     async def fence(partition: TopicPartition) -> None:
-        async with at_once, _started(options, transactional_id(place.group, partition)):
+        async with at_once, _started(options, transactional_id(scope.group, partition)):
             pass
 
-    with kafka_errors(place.settings, transaction_ms=TRANSACTION_TIMEOUT_MS):
-        async with _started(options, own_id(place.group)):
+    with kafka_errors(scope.settings, transaction_ms=TRANSACTION_TIMEOUT_MS):
+        async with _started(options, own_id(scope.group)):
             await asyncio.gather(*(fence(partition) for partition in partitions))
 
 
 async def committed(
-    place: Place, group: Group, partitions: Sequence[TopicPartition], *, fenced: bool
+    scope: RewindScope, group: Group, partitions: Sequence[TopicPartition], *, fenced: bool
 ) -> dict[int, int | None]:
-    """The committed offset of each partition, None where there is none.
+    """Read the committed offset of each partition, None where there is none.
 
     `fenced`: `take_over` came before, so nothing of this group is open, and what others have open is waited for.
     """
-    own_topic = place.names.offset if place.ours else None
-    return await committed_offsets(place.settings, group, partitions, own_topic=own_topic, wait=fenced)
+    own_topic = scope.names.offset if scope.ours else None
+    return await committed_offsets(scope.settings, group, partitions, own_topic=own_topic, wait=fenced)
 
 
-async def commit_together(place: Place, targets: Mapping[int, int]) -> None:
+async def commit_together(scope: RewindScope, targets: Mapping[int, int]) -> None:
     """Commit every target in one transaction, as `processors.kafka_output` commits one.
 
     A crash leaves all of the old offsets or all of the new ones. After an error it is not known which: take over, then
     look.
     """
-    options = client_options(place.settings, client_id=CLIENT_ID)
-    offsets = {TopicPartition(place.topic, number): offset for number, offset in targets.items()}
-    with kafka_errors(place.settings, transaction_ms=TRANSACTION_TIMEOUT_MS):
-        async with _started(options, own_id(place.group)) as producer, asyncio.timeout(COMMIT_SECONDS):
-            records = await read_offsets(options, place.names.offset, place.group, offsets)
+    options, topic = client_options(scope.settings, client_id=CLIENT_ID), scope.names.offset
+    offsets = _by_partition(scope, targets)
+    with kafka_errors(scope.settings, transaction_ms=TRANSACTION_TIMEOUT_MS):
+        async with _started(options, own_id(scope.group)) as producer, asyncio.timeout(COMMIT_SECONDS):
+            records = await read_offsets(options, topic, scope.group, offsets)
             for record in records.values():
                 await require_known(producer, record.place)
             await producer.begin_transaction()
-            await asyncio.gather(
-                *(
-                    producer.send_and_wait(
-                        place.names.offset,
-                        offset_value(offset),
-                        offset_key(place.group, partition),
-                        partition=records[partition].place.partition,
-                    )
-                    for partition, offset in offsets.items()
-                )
-            )
-            await producer.send_offsets_to_transaction(offsets, place.group)
+            sent = []
+            for partition, offset in offsets.items():
+                value, key = offset_value(offset), offset_key(scope.group, partition)
+                sent.append(producer.send_and_wait(topic, value, key, partition=records[partition].place.partition))
+            await asyncio.gather(*sent)
+            await producer.send_offsets_to_transaction(offsets, scope.group)
             await producer.commit_transaction()
 
 
-async def commit_plainly(place: Place, targets: Mapping[int, int]) -> None:
+async def commit_plainly(scope: RewindScope, targets: Mapping[int, int]) -> None:
     """Commit for a group that nobody is in; the broker itself refuses it for any other.
 
     Raises:
         UnsafeError: somebody is in the group.
     """
-    options = client_options(place.settings, client_id=CLIENT_ID)
-    with kafka_errors(place.settings):
-        consumer = AIOKafkaConsumer(**options, group_id=place.group, enable_auto_commit=False)
+    options, offsets = client_options(scope.settings, client_id=CLIENT_ID), _by_partition(scope, targets)
+    with kafka_errors(scope.settings):
+        consumer = AIOKafkaConsumer(**options, group_id=scope.group, enable_auto_commit=False)
         try:
             await consumer.start()
-            offsets = {TopicPartition(place.topic, number): offset for number, offset in targets.items()}
             consumer.assign(list(offsets))
             async with asyncio.timeout(COMMIT_SECONDS):
                 await consumer.commit(offsets)
         except (CommitFailedError, UnknownMemberIdError, IllegalStateError) as error:
-            raise UnsafeError(f"group {place.group} has members again: stop them, then try again") from error
+            raise UnsafeError(f"group {scope.group} has members again: stop them, then try again") from error
         finally:
             await close_consumer(consumer)
+
+
+def _by_partition(scope: RewindScope, targets: Mapping[int, int]) -> dict[TopicPartition, int]:
+    return {TopicPartition(scope.topic, number): offset for number, offset in targets.items()}
 
 
 @asynccontextmanager
