@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -60,7 +60,7 @@ def list_(
     """
     settings = load(DeadLetterSettings)
     with reported():
-        selection = _selection(code=code, stage=stage, since=since, until=until)
+        selection = select(code=code, stage=stage, since=since, until=until, now=datetime.now(UTC))
         if each:
             letters = asyncio.run(read.listed(settings, selection, shown_progress))
         else:
@@ -112,8 +112,8 @@ def replay(
     letters of one raw record stands for all. A replayed record has the header replayed-from.
     """
     with reported():
-        selection = _selection(ids=ids, code=code, stage=stage, since=since, until=until)
-        if selection.everything != everything:
+        selection = select(ids=ids, code=code, stage=stage, since=since, until=until, now=datetime.now(UTC))
+        if (selection == Selection()) != everything:
             raise UsageError("give either ids, or conditions, or --all for all dead letters")
     _send(selection, (), even_if_still_bad=even_if_still_bad, execute=execute, output=output)
 
@@ -135,7 +135,7 @@ def export(
     """
     settings = load(DeadLetterSettings)
     with reported():
-        selection = _selection(ids=ids, code=code, stage=stage, since=since, until=until)
+        selection = select(ids=ids, code=code, stage=stage, since=since, until=until, now=datetime.now(UTC))
         say("warning: bodies and headers are exported unmasked; they hold personal data")
         with export_to(file) as write:
             count = asyncio.run(read.export(settings, selection, write))
@@ -178,7 +178,3 @@ def _send(
         say("stopped; run it again to go on")
         raise typer.Exit(EXIT_FAILED)
     return report
-
-
-def _selection(**options: Any) -> Selection:
-    return select(**options, now=datetime.now(UTC))

@@ -42,10 +42,6 @@ class RawOrigin:
     offset: int
     group: str
 
-    @property
-    def place(self) -> str:
-        return f"{self.topic}/{self.partition}/{self.offset}"
-
 
 @dataclass(frozen=True, slots=True)
 class StatedReason:
@@ -86,7 +82,8 @@ class Letter:
     @property
     def place(self) -> str | None:
         """Where its raw record is; None if the ingress made it."""
-        return None if self.origin is None else self.origin.place
+        origin = self.origin
+        return None if origin is None else f"{origin.topic}/{origin.partition}/{origin.offset}"
 
 
 def parse_id(text: str) -> LetterId:
@@ -102,11 +99,7 @@ def parse_id(text: str) -> LetterId:
 
 
 def read_letter(
-    letter_id: LetterId,
-    timestamp_ms: int,
-    key: bytes | None,
-    value: bytes | None,
-    headers: AnyHeaders,
+    letter_id: LetterId, timestamp_ms: int, key: bytes | None, value: bytes | None, headers: AnyHeaders
 ) -> Letter:
     """Split a record of the dead-letter topic; the last reason counts. Never raises."""
     reason = StatedReason(
@@ -170,10 +163,6 @@ class Selection:
     stages: frozenset[str] = frozenset()
     since_ms: int | None = None
     until_ms: int | None = None
-
-    @property
-    def everything(self) -> bool:
-        return self == Selection()
 
     def matches(self, letter: Letter) -> bool:
         """Whether the command is about this one."""

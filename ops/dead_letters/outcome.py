@@ -1,7 +1,7 @@
 """Judges what today's code would make of a dead letter: pure."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ingress.accept import ToDeadLetter, accept
 from ops.dead_letters.model import Letter
@@ -41,8 +41,7 @@ class NoPlace:
 OutcomeToday: TypeAlias = WouldBeEvent | StillBad | NoPlace
 
 
-@dataclass(frozen=True, slots=True)
-class _Raw:
+class _Raw(NamedTuple):
     """Holds the raw record that a replay would make, as far as the normalizer looks."""
 
     key: bytes | None

@@ -20,13 +20,12 @@ from ops.dead_letters.plan import (
     record_of,
 )
 from ops.dead_letters.read import READING, DeadLetterSession
-from ops.dead_letters.sender import CHUNK_RECORDS, ReplaySender, raw_topic
+from ops.dead_letters.sender import CHUNK_RECORDS, ReplaySender, replay_sender
 from ops.dead_letters.show import plan_notes, plan_table, refusals
 from ops.kit.change import Change
 from ops.kit.errors import NotFoundError, OpsError
 from ops.kit.live import stopped
 from ops.kit.progress import Advance, ShowProgress
-from schemas.topics import TopicNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +82,7 @@ class SendLetters(Change[DeadLetterPlan, SentLetters]):
         """
         session = self._session
         self._stop = stopped()
-        names = TopicNames(session.settings.kafka_topic_prefix)
-        raw = await session.closing.enter_async_context(raw_topic(session.settings, names.raw))
-        await session.ledger.lock()
-        self._sender = ReplaySender(session.ledger, raw, session.topic)
+        self._sender = await session.closing.enter_async_context(replay_sender(session.settings, session.ledger))
         unsettled = [entry for entry in (await session.ledger.entries()).values() if entry.raw_offset is None]
         if not unsettled:
             return

@@ -1,6 +1,6 @@
 """Shows dead letters, and plans of sending them back: tables and lines for people, masked unless revealed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
@@ -31,32 +31,18 @@ _PLAN = ("stage", "code", "today's code makes of it", "count", "sent")
 
 def groups_table(groups: Sequence[LetterGroup]) -> Table:
     """Show one row per stage and code."""
-    rows = [
-        (
-            _short(group.stage),
-            _short(group.code),
-            group.bodies,
-            group.records,
-            group.replayed,
-            shown(group.first_seen),
-            shown(group.last_seen),
-            group.sample,
-            _short(group.message),
-        )
-        for group in groups
-    ]
-    return table("", _GROUPS, rows, right=("bodies", "records", "replayed"))
+    return _table(_GROUPS, groups, right=("bodies", "records", "replayed"))
 
 
-def letters_table(letters: Iterable[ListedLetter]) -> Table:
+def letters_table(letters: Sequence[ListedLetter]) -> Table:
     """Show one row per dead letter."""
-    return table("", _LETTERS, [[_cell(getattr(letter, name)) for name in _LETTERS] for letter in letters])
+    return _table(_LETTERS, letters)
 
 
 def plan_table(plan: DeadLetterPlan) -> Table:
     """Show what would become of the selected letters, and whether they are sent."""
     rows = [
-        (_short(found.stage), _short(found.code), found.becomes, found.count, "yes" if found.sent else "no")
+        (_cell(found.stage), _cell(found.code), found.becomes, found.count, "yes" if found.sent else "no")
         for found in plan.outcomes
     ]
     return table("", _PLAN, rows, right=("count",))
@@ -168,14 +154,15 @@ def _key(key: bytes | None, *, reveal: bool) -> object:
 
 def _headers(letter: Letter, *, reveal: bool) -> dict[str, str | None]:
     """By name: of a repeated one the last, which counts."""
-    shown_headers: dict[str, str | None] = {headers.SIGNATURE: "absent"}
+    found: dict[str, str | None] = {headers.SIGNATURE: "absent"}
     for name, value in letter.headers:
-        plain = reveal and name != headers.SIGNATURE
         if value is None:
-            shown_headers[name] = None
-            continue
-        shown_headers[name] = value.decode(errors="backslashreplace") if plain else masked_header(name, value)
-    return shown_headers
+            found[name] = None
+        elif reveal and name != headers.SIGNATURE:
+            found[name] = value.decode(errors="backslashreplace")
+        else:
+            found[name] = masked_header(name, value)
+    return found
 
 
 def _body(value: bytes, *, reveal: bool) -> object:
@@ -197,11 +184,13 @@ def _cut(document: object, depth: int = 0) -> object:
     return [_cut(item, depth + 1) for item in document]
 
 
+def _table(columns: Sequence[str], values: Sequence[object], *, right: Sequence[str] = ()) -> Table:
+    """One row per value, of the fields that the columns name."""
+    names = [column.replace(" ", "_") for column in columns]
+    return table("", columns, [[_cell(getattr(value, name)) for name in names] for value in values], right=right)
+
+
 def _cell(item: object) -> str | None:
     if isinstance(item, datetime):
         return shown(item)
-    return None if item is None or item is False else _short(str(item))
-
-
-def _short(text: str) -> str:
-    return shorten(text, MESSAGE_CHARACTERS)
+    return None if item is None or item is False else shorten(str(item), MESSAGE_CHARACTERS)

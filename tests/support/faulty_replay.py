@@ -12,12 +12,12 @@ from ops.__main__ import main
 from ops.dead_letters.ledger import ReplayLedger
 from ops.dead_letters.model import LetterId
 from ops.dead_letters.plan import ReplayKind, ReplayRecord
-from ops.dead_letters.sender import RawTopic
+from ops.dead_letters.sender import ReplaySender
 
 POINT = os.environ["FAULT_POINT"]
 SIGNAL = signal.Signals[f"SIG{os.environ['FAULT_SIGNAL']}"]
 
-begin, produce = ReplayLedger.begin, RawTopic.produce
+begin, produce = ReplayLedger.begin, ReplaySender.produce
 
 
 def fault(point: str) -> None:
@@ -33,7 +33,7 @@ async def faulty_begin(
     return begun
 
 
-async def faulty_produce(self: RawTopic, records: Sequence[ReplayRecord]) -> dict[LetterId, int]:
+async def faulty_produce(self: ReplaySender, records: Sequence[ReplayRecord]) -> dict[LetterId, int]:
     middle = len(records) // 2
     places = await produce(self, records[:middle])
     fault("half")
@@ -44,5 +44,5 @@ async def faulty_produce(self: RawTopic, records: Sequence[ReplayRecord]) -> dic
 
 if __name__ == "__main__":
     ReplayLedger.begin = faulty_begin  # type: ignore[method-assign]
-    RawTopic.produce = faulty_produce  # type: ignore[method-assign]
+    ReplaySender.produce = faulty_produce  # type: ignore[method-assign]
     main()

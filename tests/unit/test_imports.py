@@ -141,6 +141,11 @@ REACHING = {
 }
 # After a crash the broker's answer about a group's offsets may be outdated (docs/design.md, "Where a takeover begins").
 ASKS_THE_BROKER = {"ops.kit.committed": {"committed"}, "ops.kit.groups": {"list_consumer_group_offsets"}}
+# Command folders in which only cli.py and show.py print.
+ONLY_SHELLS_PRINT = {"calls", "dead_letters", "send", "spool"}
+PRINTS = {
+    f"ops.kit.output.{name}" for name in ("say", "stdout", "stderr", "write_json", "write_line", "write_text")
+} | {"ops.kit.progress.shown_progress", "typer"}
 MODULES = modules()
 # Read once, while tests are collected: what each module imports.
 IMPORTS = {module: frozenset(imports(path)) for module, path in MODULES.items()}
@@ -209,6 +214,15 @@ def test_arrows_between_command_folders_are_those_with_a_reason() -> None:
 
     assert {arrow: names for arrow, names in found.items() if arrow not in ARROWS} == {}, "a new arrow"
     assert ARROWS.keys() - found.keys() == set(), "an arrow that is gone"
+
+
+@pytest.mark.parametrize("folder", sorted(ONLY_SHELLS_PRINT))
+def test_reads_plans_and_runs_print_nothing(folder: str) -> None:
+    """So that a web console can stand on them: they return values, and are given what shows progress or says a line."""
+    modules = [module for module in MODULES if module.startswith(f"ops.{folder}.")]
+    shells = {f"ops.{folder}.{name}" for name in ("cli", "show")}
+
+    assert [module for module in modules if module not in shells and IMPORTS[module] & PRINTS] == []
 
 
 @pytest.mark.parametrize("library", sorted(OUTSIDE))

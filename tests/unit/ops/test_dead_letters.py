@@ -182,7 +182,7 @@ def test_times_and_ages_become_milliseconds() -> None:
 
     assert found.since_ms == NOW.timestamp() * 1000 - 7_200_000
     assert found.until_ms == NOW.timestamp() * 1000 - 1_800_000
-    assert select(now=NOW).everything
+    assert select(now=NOW) == Selection()
 
 
 @pytest.mark.parametrize(

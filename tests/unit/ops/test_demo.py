@@ -8,7 +8,7 @@ import pytest
 
 from ops.kit.record_view import Record
 from ops.send.samples import specification
-from ops.send.webhook import Answer
+from ops.send.webhook import WebhookAnswer
 from sandbox.demo.checks import check_all
 from sandbox.demo.keep import usage
 from sandbox.demo.observed import Observed, Seen, StateRow, rates
@@ -63,12 +63,12 @@ def dead_record(step: Step) -> Record:
     return Record(TOPICS.dead_letter, 0, 0, b"k", step.webhook.body, headers)
 
 
-def answer(step: Step) -> Answer:
+def answer(step: Step) -> WebhookAnswer:
     if step.fate is Fate.REFUSED:
-        return Answer(step.webhook, 401, {"code": "signature_wrong"})
+        return WebhookAnswer(step.webhook, 401, {"code": "signature_wrong"})
     body = orjson.loads(step.webhook.body)
     event_id = derived_event_id(ENDPOINTS[step.webhook.endpoint], body["call"].get("id", ""), body["timestamp"])
-    return Answer(step.webhook, 202, {"status": "accepted", "event_id": event_id})
+    return WebhookAnswer(step.webhook, 202, {"status": "accepted", "event_id": event_id})
 
 
 def perfect_run() -> Observed:
