@@ -1,35 +1,41 @@
-"""The values that the parts of `calls` hand to each other. Nothing here decides or does anything."""
+"""Models one call: what was read of it, and what became of its webhooks. Nothing here decides or does anything."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import ClassVar
 
 from ops.kit.claims import ClaimRow, Source
-from processors.model import Verdict
-from schemas.headers import AnyHeaders
+from processors.model import Normalized
+from schemas.dead_letter import Reason
+from schemas.headers import AnyHeaders, header
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """One record of any topic, with its place. `timestamp` is the broker's time of the raw record, in ms."""
+class TopicRecord:
+    """Holds one record of any topic, with its place. `timestamp` is the broker's time of the raw record, in ms."""
 
     topic: str
     partition: int
     offset: int
     timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: AnyHeaders
+    key: bytes | None = field(repr=False)
+    value: bytes | None = field(repr=False)
+    headers: AnyHeaders = field(repr=False)
 
     @property
     def place(self) -> Source:
-        """Partition and offset."""
         return Source(self.partition, self.offset)
+
+    def text(self, name: str) -> str | None:
+        """Return a header as text, None if it is absent."""
+        value = header(self.headers, name)
+        return None if value is None else value.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Everything that the topics and the state table have of one call.
+class CallRecords:
+    """Holds everything that the topics and the state table have of one call.
 
     `partition`: where the ingress puts the call now; it may be in others, too, if a topic has grown. `partitions`: how
     many each topic has. By partition of the raw topic, `committed`: the group's offset, None if it has none, and
@@ -43,14 +49,14 @@ class Found:
     partitions: Mapping[str, int]
     committed: Mapping[int, int | None]
     raw_ends: Mapping[int, int]
-    raw: Sequence[Seen]
-    outputs: Sequence[Seen]
+    raw: Sequence[TopicRecord] = field(repr=False)
+    outputs: Sequence[TopicRecord] = field(repr=False)
     claims: Sequence[ClaimRow]
     conflicts: frozenset[Source]
 
 
-class Standing(StrEnum):
-    """What today's code makes of a webhook."""
+class WebhookVerdict(StrEnum):
+    """Lists what today's code makes of a webhook."""
 
     EVENT = "event"
     DUPLICATE = "duplicate"
@@ -59,36 +65,65 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Webhook:
-    """One raw record of the call and what became of it.
+class CallOutput(TopicRecord):
+    """Tells of an event on its topic (`type`, and its `fields` masked unless revealed), or of a dead letter (the rest).
 
-    `owner`: the record that owns its key, None for dead letters. `events`, `dead_letters`: what the topics
-    hold of it, one for each pass.
+    `source`: the raw record it was made from; None if that is of another log.
     """
 
-    record: Seen
-    verdict: Verdict
-    standing: Standing
-    owner: Source | None
-    processed: bool
-    events: tuple[Seen, ...]
-    dead_letters: tuple[Seen, ...]
+    source: Source | None
+    type: str | None
+    fields: Mapping[str, object] | None
+    stage: str | None
+    code: str | None
+    message: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """A call: its webhooks in raw order, and outputs whose raw record is not in what was scanned."""
+class CallWebhook(TopicRecord):
+    """Tells of one raw record of the call and what became of it.
 
-    found: Found
-    webhooks: tuple[Webhook, ...]
-    strays: tuple[Seen, ...]
+    `owner`: the record that owns its key, None for dead letters. `events`, `dead_letters`: what the topics hold of it,
+    one for each pass. `body`: only if revealed. `normalized`: its event, if it owns its key; None for dead letters.
+    """
+
+    received_at: str | None
+    request_id: str | None
+    endpoint: str | None
+    auth_key_id: str | None
+    verdict: WebhookVerdict
+    event_type: str | None
+    owner: Source | None
+    conflict_noted: bool
+    reason: Reason | None
+    processed: bool
+    events: Sequence[CallOutput]
+    dead_letters: Sequence[CallOutput]
+    body: str | None
+    normalized: Normalized | None = field(repr=False)
+    remark: str | None = None
 
     @property
-    def unprocessed(self) -> tuple[Webhook, ...]:
-        """Webhooks that the processors have not come to yet."""
-        return tuple(webhook for webhook in self.webhooks if not webhook.processed)
+    def event(self) -> Normalized | None:
+        """The event as a pass of today's code would write it; None if the webhook owns nothing."""
+        return self.normalized if self.verdict is WebhookVerdict.EVENT else None
+
+
+@dataclass(frozen=True, slots=True)
+class CallTimeline(CallRecords):
+    """Tells a call: its webhooks in raw order, and outputs whose raw record is not in what was read."""
+
+    also_in_json: ClassVar = ("known",)
+
+    webhooks: Sequence[CallWebhook]
+    strays: Sequence[CallOutput]
+    summary: str = ""
 
     @property
     def known(self) -> bool:
-        """Whether anything at all is known of the call."""
-        return bool(self.webhooks or self.strays or self.found.claims)
+        return bool(self.webhooks or self.strays or self.claims)
+
+    @property
+    def unprocessed(self) -> list[CallWebhook]:
+        """Webhooks that the processors have not come to yet."""
+        return [webhook for webhook in self.webhooks if not webhook.processed]

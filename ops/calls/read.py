@@ -7,26 +7,38 @@ from operator import attrgetter
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from ops.calls.model import Found, Seen
+from ops.calls.model import CallRecords, CallTimeline, TopicRecord
 from ops.calls.partition import output_partitions, placed, raw_partitions
+from ops.calls.timeline import build
 from ops.kit.claims import ClaimRow, Source, claims_of_call, conflicts_of, log_number
 from ops.kit.committed import committed_offsets
 from ops.kit.groups import Group
 from ops.kit.kafka import admin_client, reader
 from ops.kit.postgres import database
-from ops.kit.progress import Advance
-from ops.kit.scan import Range, scan, since
+from ops.kit.progress import Advance, ShowProgress
+from ops.kit.scan import Range, scan
+from ops.kit.scan import since as ranges_since
+from ops.kit.times import parse_age
 from ops.kit.topics import partitions_of_all
 from processors.settings import ProcessorSettings
 from schemas.topics import TopicNames
 
 
-async def read_call(settings: ProcessorSettings, call_id: str, *, age_ms: int, advance: Advance) -> Found:
-    """Everything of a call that is at most so old.
+async def read_timeline(
+    settings: ProcessorSettings, call_id: str, since: str, progress: ShowProgress, *, reveal: bool = False
+) -> CallTimeline:
+    """Read everything of a call that is at most as old as the age `since`, and build its timeline.
 
     Raises:
+        UsageError: `since` is not an age.
         OpsError: Kafka or PostgreSQL is away or refuses, or a topic is missing.
     """
+    age_ms = int(parse_age(since).total_seconds() * 1000)
+    with progress(f"looking for call {call_id}") as advance:
+        return build(await _read(settings, call_id, age_ms, advance), since=since, reveal=reveal)
+
+
+async def _read(settings: ProcessorSettings, call_id: str, age_ms: int, advance: Advance) -> CallRecords:
     names = TopicNames(settings.kafka_topic_prefix)
     since_ms = max(0, time.time_ns() // 1_000_000 - age_ms)
     async with admin_client(settings) as admin:
@@ -45,7 +57,7 @@ async def read_call(settings: ProcessorSettings, call_id: str, *, age_ms: int, a
     found, ends = await _records(settings, partitions, call_id.encode(), since_ms, advance)
     # Records of several partitions are ordered by the brokers' clocks, those of one partition by its log.
     received = merge(*(found[raw[number]] for number in numbers), key=attrgetter("timestamp"))
-    return Found(
+    return CallRecords(
         call_id=call_id,
         raw_topic=names.raw,
         partition=placed(call_id, names, counts),
@@ -73,22 +85,21 @@ async def _records(
     key: bytes,
     since_ms: int,
     advance: Advance,
-) -> tuple[Mapping[TopicPartition, list[Seen]], Mapping[TopicPartition, Range]]:
+) -> tuple[Mapping[TopicPartition, list[TopicRecord]], Mapping[TopicPartition, Range]]:
     """The records with this key, per partition, and what was read of each."""
-    found: dict[TopicPartition, list[Seen]] = {partition: [] for partition in partitions}
+    found: dict[TopicPartition, list[TopicRecord]] = {partition: [] for partition in partitions}
     async with reader(settings, isolation="read_committed") as consumer:
-        ranges: Mapping[TopicPartition, Range] = await since(consumer, partitions, since_ms)
+        ranges: Mapping[TopicPartition, Range] = await ranges_since(consumer, partitions, since_ms)
         total = sum(len(wanted) for wanted in ranges.values())
         async for chunk in scan(consumer, ranges):
             matches = [record for record in chunk if record.key == key]
             if matches:
-                found[TopicPartition(chunk[0].topic, chunk[0].partition)] += map(seen, matches)
+                found[TopicPartition(chunk[0].topic, chunk[0].partition)] += map(_topic_record, matches)
             advance(len(chunk), total=total)
     return found, ranges
 
 
-def seen(record: ConsumerRecord) -> Seen:
-    """Our view of the client's record."""
-    return Seen(
+def _topic_record(record: ConsumerRecord) -> TopicRecord:
+    return TopicRecord(
         record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, list(record.headers)
     )

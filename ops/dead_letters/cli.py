@@ -1,29 +1,27 @@
-"""`ringover-ops dead-letters`: what could not become an event: look at it, send it back, repair it."""
+"""`ringover-ops dead-letters`: lists what could not become an event, shows it, sends it back, or has it repaired."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from ops.dead_letters import actions, report
-from ops.dead_letters.actions import Done, Order
-from ops.dead_letters.describe import lines_of
-from ops.dead_letters.files import letters_in, lines_to
-from ops.dead_letters.model import parse_id
-from ops.dead_letters.plan import Plan
-from ops.dead_letters.replay import Settled
-from ops.dead_letters.selection import Selection, select
-from ops.dead_letters.session import DeskSettings
-from ops.kit.errors import EXIT_CODES, EXIT_FAILED, OpsError, UsageError
-from ops.kit.options import OutputOption, reported
-from ops.kit.output import OutputFormat, reporting, say, stdout, write_json, write_text
+from ops.dead_letters import read
+from ops.dead_letters.jsonl import letters_in
+from ops.dead_letters.model import Letter, Selection, parse_id, select
+from ops.dead_letters.plan import DeadLetterPlan
+from ops.dead_letters.read import DeadLetterSettings, open_session
+from ops.dead_letters.run import SendLetters, SentLetters
+from ops.dead_letters.show import described, groups_table, letters_table, lines_of
+from ops.kit.change import Report, carry_out
+from ops.kit.errors import EXIT_CODES, EXIT_FAILED, UsageError
+from ops.kit.export import export_to
+from ops.kit.options import ExecuteOption, OutputOption, reported
+from ops.kit.output import OutputFormat, say, stdout, write_json, write_text
+from ops.kit.progress import shown_progress
 from runtime.settings import load
-
-REFUSALS_SHOWN = 20
 
 app = typer.Typer(no_args_is_help=True, epilog=EXIT_CODES)
 
@@ -35,7 +33,6 @@ Since = Annotated[
 ]
 Until = Annotated[str | None, typer.Option(help="Received before this time, or an age.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show the whole body and all headers: personal data.")]
-Execute = Annotated[bool, typer.Option("--execute", help="Do it; without this the plan is shown and nothing happens.")]
 EvenIfStillBad = Annotated[
     bool, typer.Option("--even-if-still-bad", help="Also what would become a dead letter again, if it has a key.")
 ]
@@ -61,15 +58,17 @@ def list_(
     `bodies` counts each raw record once; `records` is higher after a rewind, since every pass makes its dead letters
     again. Times are when the raw record was received.
     """
-    settings = load(DeskSettings)
+    settings = load(DeadLetterSettings)
     with reported():
-        selection = _selection(code=code, stage=stage, since=since, until=until)
+        selection = select(code=code, stage=stage, since=since, until=until, now=datetime.now(UTC))
         if each:
-            letters = asyncio.run(actions.each(settings, selection))
-            _print(output, letters, lambda: report.letters_table(letters))
+            letters = asyncio.run(read.listed(settings, selection, shown_progress))
         else:
-            groups, replayed = asyncio.run(actions.grouped(settings, selection))
-            _print(output, report.groups_json(groups, replayed), lambda: report.groups_table(groups, replayed))
+            groups = asyncio.run(read.grouped(settings, selection, shown_progress))
+    if output is OutputFormat.JSON:
+        write_json(letters if each else groups)
+    else:
+        stdout().print(letters_table(letters) if each else groups_table(groups))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -84,13 +83,13 @@ def show(
     Without --reveal, telephone numbers show their last 4 digits, and of texts, unknown fields and bodies that are not
     JSON nothing is shown. The signature is never shown.
     """
-    settings = load(DeskSettings)
+    settings = load(DeadLetterSettings)
     with reported():
-        description = asyncio.run(actions.show(settings, parse_id(letter), reveal=reveal))
+        details = described(asyncio.run(read.facts_of(settings, parse_id(letter))), reveal=reveal)
     if output is OutputFormat.JSON:
-        write_json(description)
+        write_json(details)
     else:
-        write_text(*lines_of(description))
+        write_text(*lines_of(details))
 
 
 @app.command(epilog=EXIT_CODES)
@@ -103,7 +102,7 @@ def replay(
     until: Until = None,
     everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
     even_if_still_bad: EvenIfStillBad = False,
-    execute: Execute = False,
+    execute: ExecuteOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Send dead letters back to the raw topic, for the processors to try again: key, value and headers as received.
@@ -113,10 +112,10 @@ def replay(
     letters of one raw record stands for all. A replayed record has the header replayed-from.
     """
     with reported():
-        selection = _selection(ids=ids, code=code, stage=stage, since=since, until=until)
-        if selection.everything != everything:
+        selection = select(ids=ids, code=code, stage=stage, since=since, until=until, now=datetime.now(UTC))
+        if (selection == Selection()) != everything:
             raise UsageError("give either ids, or conditions, or --all for all dead letters")
-    _run(Order(selection=selection, even_if_still_bad=even_if_still_bad), execute=execute, output=output)
+    _send(selection, (), even_if_still_bad=even_if_still_bad, execute=execute, output=output)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -134,12 +133,12 @@ def export(
     `value` is the body as a string, or {"base64": ...} if it is not UTF-8; `dead-letters import` takes it back. Of
     several dead letters of one raw record the first is written.
     """
-    settings = load(DeskSettings)
+    settings = load(DeadLetterSettings)
     with reported():
-        selection = _selection(ids=ids, code=code, stage=stage, since=since, until=until)
+        selection = select(ids=ids, code=code, stage=stage, since=since, until=until, now=datetime.now(UTC))
         say("warning: bodies and headers are exported unmasked; they hold personal data")
-        with lines_to(file) as write:
-            count = asyncio.run(actions.export(settings, selection, write))
+        with export_to(file) as write:
+            count = asyncio.run(read.export(settings, selection, write))
     say(f"exported: {count}")
 
 
@@ -148,7 +147,7 @@ def import_(
     file: Annotated[Path, typer.Argument(help="Lines as `dead-letters export` writes them, `value` repaired.")],
     *,
     even_if_still_bad: EvenIfStillBad = False,
-    execute: Execute = False,
+    execute: ExecuteOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Send repaired dead letters to the raw topic; like replay, but with the file's content.
@@ -157,65 +156,25 @@ def import_(
     replayed at most once. An imported record has the header imported-from.
     """
     with reported():
-        order = Order(repaired=letters_in(file), even_if_still_bad=even_if_still_bad)
-    _run(order, execute=execute, output=output)
+        repaired = letters_in(file)
+    report = _send(Selection(), repaired, even_if_still_bad=even_if_still_bad, execute=execute, output=output)
+    if execute and report.plan.left_out:
+        raise typer.Exit(EXIT_FAILED)
 
 
-def _print(output: OutputFormat, value: object, grid: "Callable[[], Table]") -> None:
-    if output is OutputFormat.JSON:
-        write_json(value)
-    else:
-        stdout().print(grid())
+def _send(
+    selection: Selection, repaired: Sequence[Letter], *, even_if_still_bad: bool, execute: bool, output: OutputFormat
+) -> Report[DeadLetterPlan, SentLetters]:
+    settings = load(DeadLetterSettings)
 
+    async def carried_out() -> Report[DeadLetterPlan, SentLetters]:
+        async with open_session(settings) as session:
+            change = SendLetters(session, shown_progress, say, selection, repaired, even_if_still_bad=even_if_still_bad)
+            return await carry_out(change, execute=execute, output=output)
 
-def _run(order: "Order", *, execute: bool, output: OutputFormat) -> None:
-
-    told: list[Plan] = []
-
-    def tell(plan: "Plan", settled: "Settled | None" = None) -> None:
-        told.append(plan)
-        if output is OutputFormat.TABLE:
-            with reporting(report.settled_line(settled)):
-                stdout().print(report.plan_table(plan))
-        for line in [*(report.settled_prose(settled) if settled else []), *report.plan_prose(plan)]:
-            say(line)
-        for line in report.refusals(plan)[:REFUSALS_SHOWN] if order.repaired else []:
-            say(f"refused: {line}")
-
-    settings = load(DeskSettings)
     with reported():
-        try:
-            done = asyncio.run(actions.executed(settings, order, tell) if execute else actions.planned(settings, order))
-        except OpsError:
-            if told:
-                say("not all was sent; run it again to go on, nothing is sent twice")
-            raise
-    if not execute:
-        tell(done.plan)
-        say("nothing was sent: this is the plan; --execute carries it out")
-    else:
-        say(f"sent: {done.sent} of {len(done.plan.to_send)}")
-    if output is OutputFormat.JSON:
-        with reporting(f"sent: {done.sent} of {len(done.plan.to_send)}" if execute else None):
-            write_json(report.plan_json(done.plan, settled=done.settled, sent=done.sent))
-    _end(done, execute=execute, imported=bool(order.repaired))
-
-
-def _end(done: "Done", *, execute: bool, imported: bool) -> None:
-    if done.stopped:
+        report = asyncio.run(carried_out())
+    if report.result is not None and report.result.stopped:
         say("stopped; run it again to go on")
         raise typer.Exit(EXIT_FAILED)
-    if execute and imported and done.plan.left_out:
-        raise typer.Exit(EXIT_FAILED)
-
-
-def _selection(
-    *,
-    ids: list[str] | None = None,
-    code: list[str] | None,
-    stage: list[str] | None,
-    since: str | None,
-    until: str | None,
-) -> "Selection":
-
-    return select(ids=ids or (), codes=code or (), stages=stage or (), since=since, until=until, now=datetime.now(UTC))
+    return report

@@ -1,38 +1,40 @@
-"""Dead letters as lines of JSON, to be repaired by hand and imported again: pure.
+"""Reads dead letters back from lines of JSON, as `dead-letters export` writes them and an operator has repaired them.
 
-Bytes are text when they are UTF-8, else `{"base64": "..."}`.
+Bytes are text when they are UTF-8, else `{"base64": "..."}`. Errors never show what a line holds.
 """
 
-import base64
 import binascii
+import sys
+from pathlib import Path
 from typing import Any
 
 import orjson
 
-from ops.dead_letters.model import Letter, Origin, Why, parse_id
+from ops.dead_letters.model import Letter, RawOrigin, StatedReason, parse_id
 from ops.kit.errors import UsageError
+from ops.kit.export import bytes_of_json
 from schemas.body import BYTE_ORDER_MARK
 from schemas.dead_letter import PREFIX
 
 
-def line_of(letter: Letter) -> dict[str, object]:
-    """The letter as one JSON object, unmasked."""
-    origin = letter.origin
-    return {
-        "id": str(letter.letter_id),
-        "timestamp_ms": letter.timestamp_ms,
-        "reason": {"stage": letter.why.stage, "code": letter.why.code, "message": letter.why.message},
-        "origin": None
-        if origin is None
-        else {"topic": origin.topic, "partition": origin.partition, "offset": origin.offset, "group": origin.group},
-        "key": _text(letter.key),
-        "headers": [[name, _text(value)] for name, value in letter.headers],
-        "value": _text(letter.value),
-    }
+def letters_in(file: Path) -> list[Letter]:
+    """Read the letters of an exported file; `-` is stdin.
+
+    Raises:
+        UsageError: it cannot be read, or is not such a file.
+    """
+    try:
+        text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    letters = read_lines(text)
+    if not letters:
+        raise UsageError(f"{file} has no dead letters")
+    return letters
 
 
 def read_lines(text: bytes) -> list[Letter]:
-    """The inverse of `line_of`, line by line; empty lines are passed over.
+    """Read letters line by line; empty lines are passed over.
 
     Raises:
         UsageError: a line is none of ours; the message names the line and never its content.
@@ -52,39 +54,18 @@ def read_lines(text: bytes) -> list[Letter]:
 
 def _letter(line: dict[str, Any]) -> Letter:
     reason, origin = line["reason"], line["origin"]
-    headers = [(_str(name), _bytes(value)) for name, value in line["headers"]]
+    headers = [(_str(name), bytes_of_json(value)) for name, value in line["headers"]]
     return Letter(
-        letter_id=parse_id(_str(line["id"])),
+        id=parse_id(_str(line["id"])),
         timestamp_ms=int(line["timestamp_ms"]),
-        key=_bytes(line["key"]),
-        value=_bytes(line["value"]),
-        headers=[(name, value) for name, value in headers if not name.startswith(PREFIX)],
-        why=Why(_str(reason["stage"]), _str(reason["code"]), _str(reason["message"])),
+        reason=StatedReason(_str(reason["stage"]), _str(reason["code"]), _str(reason["message"])),
         origin=None
         if origin is None
-        else Origin(_str(origin["topic"]), int(origin["partition"]), int(origin["offset"]), _str(origin["group"])),
+        else RawOrigin(_str(origin["topic"]), int(origin["partition"]), int(origin["offset"]), _str(origin["group"])),
+        key=bytes_of_json(line["key"]),
+        headers=[(name, value) for name, value in headers if not name.startswith(PREFIX)],
+        value=bytes_of_json(line["value"]),
     )
-
-
-def _text(data: bytes | None) -> object:
-    if data is None:
-        return None
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode()}
-
-
-def _bytes(value: object) -> bytes | None:
-    match value:
-        case None:
-            return None
-        case str():
-            return value.encode()
-        case {"base64": str() as text, **rest} if not rest:
-            return base64.b64decode(text, validate=True)
-        case _:
-            raise TypeError("bytes are a string or {base64}; write a body as a string, quotes escaped")
 
 
 def _str(value: object) -> str:

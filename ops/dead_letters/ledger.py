@@ -1,18 +1,18 @@
-"""The book of replays in PostgreSQL (table `replay`): a dead letter is sent at most once, whatever crashes.
+"""Keeps the ledger of replays in PostgreSQL (table `replay`): a dead letter is sent at most once, whatever crashes.
 
 A row is written before its record is sent and gets the record's offset afterwards. A row without one is unsettled:
-the record may or may not be in the raw log, and `ops.dead_letters.replay` looks there before anything else is sent.
+the record may or may not be in the raw log, and `ops.dead_letters.run` looks there before anything else is sent.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
 import psycopg
 
 from ops.dead_letters.model import LetterId
-from ops.dead_letters.plan import Outgoing
+from ops.dead_letters.plan import ReplayKind, ReplayRecord
+from ops.kit.claims import log_number, owners_of
 from ops.kit.errors import UnsafeError
 from ops.kit.operator import who
 from schemas.identity import ClaimKey
@@ -45,21 +45,11 @@ DELETE FROM replay USING unnest(%(partitions)s::int[], %(offsets)s::bigint[]) AS
 WHERE replay.topic = %(topic)s AND replay.partition = r.partition
   AND replay.dead_letter_offset = r.dead_letter_offset AND replay.raw_offset IS NULL
 """
-_OWNED = """
-SELECT idempotency_key FROM claim JOIN log USING (log_id) WHERE name = %s AND idempotency_key = ANY (%s)
-"""
-
-
-class Kind(StrEnum):
-    """How a dead letter was sent; the last word of the column `who`."""
-
-    REPLAY = "replay"
-    IMPORT = "import"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One row; `raw_offset` is None while it is unsettled, `age_seconds` is by the database's clock."""
+class LedgerEntry:
+    """Holds one row; `raw_offset` is None while it is unsettled, `age_seconds` is by the database's clock."""
 
     letter_id: LetterId
     raw_partition: int
@@ -70,20 +60,19 @@ class Entry:
     age_seconds: float
 
     @property
-    def kind(self) -> Kind:
-        """Whether the letter itself was sent, or a repaired one."""
-        return Kind.IMPORT if self.who.endswith(f" {Kind.IMPORT}") else Kind.REPLAY
+    def kind(self) -> ReplayKind:
+        return ReplayKind.IMPORT if self.who.endswith(f" {ReplayKind.IMPORT}") else ReplayKind.REPLAY
 
 
-class Book:
-    """The rows of one dead-letter topic."""
+class ReplayLedger:
+    """Reads and writes the rows of one dead-letter topic."""
 
     def __init__(self, connection: psycopg.AsyncConnection, topic: str) -> None:
         self._connection = connection
         self._topic = topic
 
     async def lock(self) -> None:
-        """Be the only one who sends, until the connection ends.
+        """Lock the topic against other tools that send, until the connection ends.
 
         Raises:
             UnsafeError: another tool is sending.
@@ -93,23 +82,25 @@ class Book:
         if row is None or not row[0]:
             raise UnsafeError(f"another replay or import of {self._topic} is running; wait until it has ended")
 
-    async def entries(self) -> dict[LetterId, Entry]:
-        """Everything that was sent, or begun."""
+    async def entries(self) -> dict[LetterId, LedgerEntry]:
+        """Read everything that was sent, or begun."""
         cursor = await self._connection.execute(_ALL, [self._topic])
         return {
-            LetterId(partition, offset): Entry(LetterId(partition, offset), *rest)
+            LetterId(partition, offset): LedgerEntry(LetterId(partition, offset), *rest)
             for partition, offset, *rest in await cursor.fetchall()
         }
 
-    async def begin(self, records: Sequence[Outgoing], raw_ends: Mapping[int, int], kind: Kind) -> set[LetterId]:
-        """Note what is about to be sent; returns those that nobody noted before: only they may be sent."""
-        places = {
+    async def begin(
+        self, records: Sequence[ReplayRecord], raw_ends: Mapping[int, int], kind: ReplayKind
+    ) -> set[LetterId]:
+        """Note what is about to be sent; return those that nobody noted before: only they may be sent."""
+        parameters = {
+            **self._ids([record.letter_id for record in records]),
             "raw_partitions": [record.partition for record in records],
             "raw_ends": [raw_ends[record.partition] for record in records],
+            "who": signed(kind),
         }
-        cursor = await self._connection.execute(
-            _BEGIN, {**self._ids([record.letter_id for record in records]), **places, "who": signed(kind)}
-        )
+        cursor = await self._connection.execute(_BEGIN, parameters)
         return {LetterId(partition, offset) for partition, offset in await cursor.fetchall()}
 
     async def note(self, places: Mapping[LetterId, int]) -> None:
@@ -121,12 +112,10 @@ class Book:
         await self._connection.execute(_RELEASE, self._ids(letter_ids))
 
     async def owned(self, log_name: str, keys: Sequence[ClaimKey]) -> set[ClaimKey]:
-        """Those of `keys` that a record of the raw log owns."""
-        found: set[ClaimKey] = set()
-        for start in range(0, len(keys), CLAIMS_AT_ONCE):
-            cursor = await self._connection.execute(_OWNED, [log_name, keys[start : start + CLAIMS_AT_ONCE]])
-            found.update(key for (key,) in await cursor.fetchall())
-        return found
+        """Return those of `keys` that a record of the raw log owns."""
+        log_id = await log_number(self._connection, log_name)
+        chunks = (keys[start : start + CLAIMS_AT_ONCE] for start in range(0, len(keys), CLAIMS_AT_ONCE))
+        return {key for chunk in chunks for key in await owners_of(self._connection, log_id, chunk)}
 
     def _ids(self, letter_ids: Sequence[LetterId]) -> dict[str, object]:
         return {
@@ -136,6 +125,6 @@ class Book:
         }
 
 
-def signed(kind: Kind) -> str:
-    """Who runs this and how, for the column `who`."""
+def signed(kind: ReplayKind) -> str:
+    """Return who runs this and how, for the column `who`."""
     return f"{who()} {kind}"

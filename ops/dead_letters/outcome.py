@@ -1,7 +1,7 @@
-"""What today's code would make of a dead letter: pure."""
+"""Judges what today's code would make of a dead letter: pure."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ingress.accept import ToDeadLetter, accept
 from ops.dead_letters.model import Letter
@@ -16,7 +16,7 @@ from schemas.topics import MAX_BODY_BYTES
 
 @dataclass(frozen=True, slots=True)
 class WouldBeEvent:
-    """It would be an event, unless another record owns `claim_key`: then it would be a duplicate."""
+    """Says that it would be an event, or a duplicate if another record owns `claim_key`."""
 
     key: bytes
     event_type: EventType
@@ -25,7 +25,7 @@ class WouldBeEvent:
 
 @dataclass(frozen=True, slots=True)
 class StillBad:
-    """It would be a dead letter again; it can be sent all the same."""
+    """Says that it would be a dead letter again; it can be sent all the same."""
 
     key: bytes | None
     reason: Reason
@@ -33,17 +33,16 @@ class StillBad:
 
 @dataclass(frozen=True, slots=True)
 class NoPlace:
-    """It has no place in the raw log: there is no key for it."""
+    """Says that it has no place in the raw log: there is no key for it."""
 
     reason: Reason
 
 
-Fate: TypeAlias = WouldBeEvent | StillBad | NoPlace
+OutcomeToday: TypeAlias = WouldBeEvent | StillBad | NoPlace
 
 
-@dataclass(frozen=True, slots=True)
-class _Raw:
-    """The raw record that a replay would make, as far as the normalizer looks."""
+class _Raw(NamedTuple):
+    """Holds the raw record that a replay would make, as far as the normalizer looks."""
 
     key: bytes | None
     value: bytes | None
@@ -52,7 +51,7 @@ class _Raw:
     timestamp: int = 0
 
 
-def fate_of(letter: Letter) -> Fate:
+def outcome_today(letter: Letter) -> OutcomeToday:
     """Run the ingress's and the processor's own decisions on the letter. Never raises."""
     body = letter.value or b""
     if len(body) > MAX_BODY_BYTES:

@@ -1,37 +1,51 @@
-"""What a replay or an import would send, in which order, and what would become of it: pure."""
+"""Plans what a replay or an import sends, in which order, and what would become of it: pure."""
 
 import heapq
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
 
-from ops.dead_letters.model import Identity, Letter, LetterId, Why
-from ops.dead_letters.outcome import Fate, NoPlace, StillBad, WouldBeEvent, fate_of
-from ops.dead_letters.selection import Selection
+from ops.dead_letters.model import (
+    Identity,
+    Letter,
+    LetterId,
+    Selection,
+    StatedReason,
+    import_marker,
+    replay_marker,
+    without_markers,
+)
+from ops.dead_letters.outcome import NoPlace, OutcomeToday, StillBad, WouldBeEvent, outcome_today
 from schemas.headers import AnyHeaders
 from schemas.identity import ClaimKey
-
-EVENT = "event"
-DUPLICATE = "duplicate"
 
 PartitionOf = Callable[[bytes], int]
 
 
+class ReplayKind(StrEnum):
+    """Tells dead letters that are sent as they are from repaired ones; the last word of the ledger's column `who`."""
+
+    REPLAY = "replay"
+    IMPORT = "import"
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One dead letter to send, without its body; `raw_offset` is its origin's, None for one of the ingress."""
+    """Holds one dead letter to send, without its body; `raw_offset` is its origin's, None for one of the ingress."""
 
     letter_id: LetterId
-    why: Why
-    fate: Fate
+    reason: StatedReason
+    outcome: OutcomeToday
     raw_partition: int | None
     raw_offset: int | None
     timestamp_ms: int
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
-    """One record to write to the raw topic, with its marker."""
+class ReplayRecord:
+    """Holds one record to write to the raw topic, with its marker."""
 
     letter_id: LetterId
     partition: int
@@ -41,8 +55,8 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """How many letters of a stage and code would become what, and whether they are sent."""
+class OutcomeCount:
+    """Counts the letters of a stage and code that would become the same, and says whether they are sent."""
 
     stage: str
     code: str
@@ -52,144 +66,145 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """`to_send` is in sending order; `left_out` would be dead letters again, or have no place in the raw log.
+class DeadLetterPlan:
+    """Plans a replay or an import: `sending` in sending order, `refused` would be dead letters again or have no place.
 
-    `again` counts later dead letters of raw records that are in the plan already.
+    `passes_of_the_same_record` counts later dead letters of raw records that are in the plan already.
     """
 
-    to_send: tuple[Candidate, ...]
-    left_out: tuple[Candidate, ...]
-    outlooks: tuple[Outlook, ...]
+    also_in_json: ClassVar = ("to_send", "left_out")
+
+    outcomes: tuple[OutcomeCount, ...]
     replayed_already: int
-    again: int
+    passes_of_the_same_record: int
+    sending: tuple[Candidate, ...] = field(repr=False)
+    refused: tuple[Candidate, ...] = field(repr=False)
+
+    @property
+    def to_send(self) -> int:
+        return len(self.sending)
+
+    @property
+    def left_out(self) -> int:
+        return len(self.refused)
 
 
 @dataclass(slots=True)
-class _Entry:
-    """What is known of one raw record's dead letters."""
+class _Passes:
+    """Collects the dead letters of one raw record: the first stands for all."""
 
     first: LetterId
     selected: int = 0
-    replayed: bool = False
     candidate: Candidate | None = None
 
 
 @dataclass(slots=True)
 class Planner:
-    """Takes every letter of the topic, in order within each partition, and keeps no body.
+    """Takes every letter of the topic, or of a repaired file, in order within each partition, and keeps no body.
 
-    Every letter, not only the selected: the first of several of one raw record stands for all, and one that was
-    replayed settles all. `partition_of` says where the raw topic puts a key.
+    Every letter, not only the selected: the first of several of one raw record stands for all. `partition_of` says
+    where the raw topic puts a key.
     """
 
     selection: Selection
-    sent: Collection[LetterId]
     partition_of: PartitionOf
-    _entries: dict[Identity, _Entry] = field(default_factory=dict)
+    _passes: dict[Identity, _Passes] = field(default_factory=dict)
     _ids_found: set[LetterId] = field(default_factory=set)
 
     def add(self, letter: Letter) -> None:
-        """Take one more."""
-        entry = self._entries.setdefault(letter.identity, _Entry(letter.letter_id))
-        entry.replayed |= letter.letter_id in self.sent
+        passes = self._passes.setdefault(letter.identity, _Passes(letter.id))
         if not self.selection.matches(letter):
             return
         if self.selection.ids:
-            self._ids_found.add(letter.letter_id)
-        entry.selected += 1
-        if entry.candidate is None:
-            entry.candidate = candidate_of(letter, entry.first, self.partition_of)
+            self._ids_found.add(letter.id)
+        passes.selected += 1
+        if passes.candidate is None:
+            passes.candidate = candidate_of(letter, passes.first, self.partition_of)
 
     @property
     def missing_ids(self) -> list[LetterId]:
         """Ids that were asked for and are not in the topic."""
         return sorted(self.selection.ids - self._ids_found)
 
-    @property
-    def claim_keys(self) -> list[ClaimKey]:
-        """The keys that the plan's events would claim."""
-        return claim_keys(self._candidates())
+    def candidates(self, replayed: Collection[Identity]) -> list[Candidate]:
+        """Return what could be sent: nothing of which any pass was replayed."""
+        left = (passes.candidate for identity, passes in self._passes.items() if identity not in replayed)
+        return [candidate for candidate in left if candidate is not None]
 
-    def plan(self, owned: Collection[ClaimKey], *, even_if_still_bad: bool = False) -> Plan:
-        """Decide; `owned` are those of `claim_keys` that a record of the raw log owns already."""
-        chosen = [entry for entry in self._entries.values() if entry.selected]
-        return make_plan(
-            self._candidates(),
-            owned,
-            even_if_still_bad=even_if_still_bad,
-            replayed_already=sum(entry.replayed for entry in chosen),
-            again=sum(entry.selected - 1 for entry in chosen),
+    def plan(
+        self, replayed: Collection[Identity], owned: Collection[ClaimKey], *, even_if_still_bad: bool = False
+    ) -> DeadLetterPlan:
+        """Decide what is sent; `owned` are the candidates' claim keys that a record of the raw log owns already."""
+        claimed = set(owned)
+        sending: list[Candidate] = []
+        refused: list[Candidate] = []
+        counts: Counter[tuple[str, str, str, bool]] = Counter()
+        for candidate in in_order(self.candidates(replayed)):
+            outcome = candidate.outcome
+            sent = isinstance(outcome, WouldBeEvent) or (isinstance(outcome, StillBad) and even_if_still_bad)
+            (sending if sent else refused).append(candidate)
+            counts[candidate.reason.stage, candidate.reason.code, _becomes(outcome, claimed), sent] += 1
+        chosen = {identity: passes.selected for identity, passes in self._passes.items() if passes.selected}
+        return DeadLetterPlan(
+            outcomes=tuple(OutcomeCount(*what, count) for what, count in sorted(counts.items())),
+            replayed_already=sum(identity in replayed for identity in chosen),
+            passes_of_the_same_record=sum(selected - 1 for selected in chosen.values()),
+            sending=tuple(sending),
+            refused=tuple(refused),
         )
-
-    def _candidates(self) -> list[Candidate]:
-        entries = (entry for entry in self._entries.values() if not entry.replayed)
-        return [entry.candidate for entry in entries if entry.candidate is not None]
 
 
 def candidate_of(letter: Letter, letter_id: LetterId, partition_of: PartitionOf) -> Candidate:
     """Judge one letter; `letter_id` is the one under which it is replayed."""
-    fate = fate_of(letter)
-    key = None if isinstance(fate, NoPlace) else fate.key
+    outcome, origin = outcome_today(letter), letter.origin
+    key = None if isinstance(outcome, NoPlace) else outcome.key
     if key is not None:
         partition: int | None = partition_of(key)
     else:
-        partition = letter.origin.partition if letter.origin is not None else None
-    offset = letter.origin.offset if letter.origin is not None else None
-    return Candidate(letter_id, letter.why, fate, partition, offset, letter.timestamp_ms)
+        partition = None if origin is None else origin.partition
+    offset = None if origin is None else origin.offset
+    return Candidate(letter_id, letter.reason, outcome, partition, offset, letter.timestamp_ms)
 
 
 def claim_keys(candidates: Iterable[Candidate]) -> list[ClaimKey]:
-    """The keys that the candidates' events would claim."""
-    return [found.fate.claim_key for found in candidates if isinstance(found.fate, WouldBeEvent)]
-
-
-def make_plan(
-    candidates: Iterable[Candidate],
-    owned: Collection[ClaimKey],
-    *,
-    even_if_still_bad: bool,
-    replayed_already: int,
-    again: int,
-) -> Plan:
-    """Order the candidates, and say what would become of each."""
-    claimed = set(owned)
-    to_send: list[Candidate] = []
-    left_out: list[Candidate] = []
-    counts: Counter[tuple[str, str, str, bool]] = Counter()
-    for candidate in in_order(candidates):
-        becomes = _becomes(candidate.fate, claimed)
-        sent = isinstance(candidate.fate, WouldBeEvent) or (isinstance(candidate.fate, StillBad) and even_if_still_bad)
-        (to_send if sent else left_out).append(candidate)
-        counts[candidate.why.stage, candidate.why.code, becomes, sent] += 1
-    outlooks = tuple(Outlook(*what, count) for what, count in sorted(counts.items()))
-    return Plan(tuple(to_send), tuple(left_out), outlooks, replayed_already, again)
+    """Return the keys that the candidates' events would claim."""
+    return [found.outcome.claim_key for found in candidates if isinstance(found.outcome, WouldBeEvent)]
 
 
 def in_order(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
-    """By raw partition, and within it as first received.
+    """Order candidates by raw partition, and within it as first received.
 
-    What was in the raw log keeps its order; bodies that the ingress put aside have no offset there and come in between
-    by time.
+    What was in the raw log keeps its order; bodies that the ingress could not place have no offset there and come in
+    between by time.
     """
     by_partition: dict[int, tuple[list[Candidate], list[Candidate]]] = {}
     for candidate in candidates:
         partition = -1 if candidate.raw_partition is None else candidate.raw_partition
-        logged, aside = by_partition.setdefault(partition, ([], []))
-        (aside if candidate.raw_offset is None else logged).append(candidate)
-    for _, (logged, aside) in sorted(by_partition.items()):
+        logged, unplaced = by_partition.setdefault(partition, ([], []))
+        (unplaced if candidate.raw_offset is None else logged).append(candidate)
+    for _, (logged, unplaced) in sorted(by_partition.items()):
         logged.sort(key=lambda candidate: (candidate.raw_offset or 0, candidate.letter_id))
-        aside.sort(key=lambda candidate: (candidate.timestamp_ms, candidate.letter_id))
-        yield from heapq.merge(logged, aside, key=lambda candidate: candidate.timestamp_ms)
+        unplaced.sort(key=lambda candidate: (candidate.timestamp_ms, candidate.letter_id))
+        yield from heapq.merge(logged, unplaced, key=lambda candidate: candidate.timestamp_ms)
 
 
-def _becomes(fate: Fate, claimed: set[ClaimKey]) -> str:
-    match fate:
+def record_of(candidate: Candidate, letter: Letter, kind: ReplayKind, topic: str) -> ReplayRecord | None:
+    """Make the record that sends a dead letter of `topic` back; None if it has no place in the raw log."""
+    if isinstance(candidate.outcome, NoPlace) or candidate.raw_partition is None:
+        return None
+    letter_id = candidate.letter_id
+    marker = import_marker(letter_id) if kind is ReplayKind.IMPORT else replay_marker(topic, letter_id)
+    headers = [*without_markers(letter.headers), marker]
+    return ReplayRecord(letter_id, candidate.raw_partition, candidate.outcome.key, letter.value, headers)
+
+
+def _becomes(outcome: OutcomeToday, claimed: set[ClaimKey]) -> str:
+    match outcome:
         case WouldBeEvent(claim_key=claim_key):
             if claim_key in claimed:
-                return DUPLICATE
+                return "duplicate"
             claimed.add(claim_key)
-            return EVENT
+            return "event"
         case StillBad(reason=reason):
             return f"dead letter again: {reason.code.value}"
         case NoPlace(reason=reason):

@@ -9,7 +9,7 @@ rich honours NO_COLOR and drops colours and boxes' width tricks when the stream 
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import fields, is_dataclass
 from datetime import timedelta
@@ -66,21 +66,27 @@ def say(message: str, *, style: str | None = None) -> None:
 def write_json(value: object) -> None:
     """Writes one JSON document, indented, to stdout.
 
-    A dataclass is its public fields, and the properties that its class attribute `also_in_json` names; a length of time
-    is its seconds, a path or an exception its text, a set its values in order.
+    A dataclass is its text (`__str__`) if it has one, else its public fields but those with `repr=False`, and the
+    properties that its class attribute `also_in_json` names; a length of time is its seconds, a path or an exception
+    its text, a set its values in order.
     """
-    _write(json_bytes(value, indented=True))
+    write_bytes(json_bytes(value, indented=True))
 
 
-def json_bytes(value: object, *, indented: bool = False) -> bytes:
-    """See `write_json`."""
+def json_bytes(value: object, *, indented: bool = False, default: Callable[[object], object] | None = None) -> bytes:
+    """Returns what `write_json` writes; `default` converts what JSON has no form for, instead of `json_form`."""
     options = orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | (orjson.OPT_INDENT_2 if indented else 0)
-    return orjson.dumps(value, default=_plainer, option=options)
+    return orjson.dumps(value, default=default or json_form, option=options)
 
 
-def _plainer(value: object) -> object:
-    if is_dataclass(value):
-        public = (field.name for field in fields(value) if not field.name.startswith("_"))
+def json_form(value: object) -> object:
+    """Converts one value that JSON has no form for, as `write_json` says.
+
+    Raises:
+        TypeError: it has none.
+    """
+    if is_dataclass(value) and type(value).__str__ is object.__str__:
+        public = (field.name for field in fields(value) if field.repr and not field.name.startswith("_"))
         names = (*public, *getattr(value, "also_in_json", ()))
         return {name: getattr(value, name) for name in names}
     if isinstance(value, timedelta):
@@ -91,23 +97,23 @@ def _plainer(value: object) -> object:
         return value._asdict() if hasattr(value, "_asdict") else list(value)
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, PurePath | Exception):
+    if isinstance(value, PurePath | Exception) or is_dataclass(value):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def write_text(*lines: str) -> None:
     """Lines on stdout, at once."""
-    _write("\n".join(map(visible, lines)).encode(sys.stdout.encoding, "backslashreplace"))
+    write_bytes("\n".join(map(visible, lines)).encode(sys.stdout.encoding, "backslashreplace"))
 
 
 def write_line(value: object) -> None:
     """Writes one JSON object as a line of stdout, at once; see `write_json`."""
-    _write(json_bytes(value))
+    write_bytes(json_bytes(value))
 
 
-def _write(line: bytes) -> None:
-    """As bytes: JSON is UTF-8 whatever the terminal speaks (RFC 8259 section 8.1)."""
+def write_bytes(line: bytes) -> None:
+    """Writes one line to stdout at once: as bytes, for JSON is UTF-8 whatever the terminal speaks (RFC 8259, 8.1)."""
     sys.stdout.flush()
     sys.stdout.buffer.write(line + b"\n")
     sys.stdout.buffer.flush()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import orjson
 
 from ops.kit.dead_letter import given_up, is_dead_letter
-from ops.kit.files import json_of_bytes
+from ops.kit.export import json_of_bytes
 from ops.kit.masking import HIDDEN, masked_body, masked_event, shown_header, shown_id, shown_raw_header, shown_reason
 from ops.kit.output import shorten
 from schemas import dead_letter

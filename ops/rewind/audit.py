@@ -21,7 +21,7 @@ from ops.kit.postgres import database, database_errors
 from ops.kit.settings import OffsetSettings
 from ops.rewind.offsets import committed
 from ops.rewind.plan import RewindPlan
-from ops.rewind.target import OffsetSettings, RewindScope
+from ops.rewind.target import RewindScope
 from runtime.settings import DatabaseSettings
 
 BEGIN = """

@@ -21,7 +21,7 @@ from ops.rewind.execute import RewindRequest
 from ops.rewind.read import rewind_session
 from ops.rewind.run import MoveOffsets, compare, follow
 from ops.rewind.show import log_table
-from ops.rewind.target import OffsetSettings, RewindScope, ToTargets, Undo, parse_plan, parse_scope, target_of
+from ops.rewind.target import RewindScope, ToTargets, Undo, parse_plan, parse_scope, target_of
 from processors.settings import ProcessorSettings
 from runtime.settings import DatabaseSettings, load
 

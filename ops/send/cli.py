@@ -1,4 +1,4 @@
-"""`ringover-ops send`: posts signed webhooks, the examples or one's own."""
+"""`ringover-ops send`: posts signed webhooks, the specification's examples or one's own."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ from ops.kit.settings import SenderSettings, first_value
 from ops.send.run import post_all
 from ops.send.samples import specification
 from ops.send.show import answers_table
-from ops.send.webhook import Answer, BearerToken, Credential, HmacSecret, Webhook
+from ops.send.webhook import BearerToken, HmacSecret, Webhook, WebhookCredential
 from runtime.settings import load
 from schemas.events import ENDPOINTS
 
@@ -46,7 +46,7 @@ def send(
         webhooks = _webhooks(sample, file, endpoint)
         answers = asyncio.run(post_all(url, webhooks, _credential(bearer=bearer)))
     if output is OutputFormat.JSON:
-        write_json([_as_json(answer) for answer in answers])
+        write_json(answers)
     else:
         stdout().print(answers_table(answers))
     if not all(answer.accepted for answer in answers):
@@ -61,28 +61,16 @@ def _webhooks(sample: str | None, file: Path | None, endpoint: str | None) -> li
         return [Webhook(f"{slug} (specification)", slug, specification(slug).body) for slug in chosen]
     if endpoint is None:
         raise UsageError("give --sample, or --endpoint with --file or a body on stdin")
-    return [Webhook("stdin" if _is_stdin(file) else str(file), endpoint, _read(file))]
-
-
-def _is_stdin(file: Path | None) -> bool:
-    return file is None or str(file) == "-"
-
-
-def _read(file: Path | None) -> bytes:
-    if file is None or _is_stdin(file):
-        return sys.stdin.buffer.read()
+    if file is None or str(file) == "-":
+        return [Webhook("stdin", endpoint, sys.stdin.buffer.read())]
     try:
-        return file.read_bytes()
+        return [Webhook(str(file), endpoint, file.read_bytes())]
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
 
 
-def _credential(*, bearer: bool) -> Credential:
+def _credential(*, bearer: bool) -> WebhookCredential:
     settings = load(SenderSettings)
     if bearer:
         return BearerToken(first_value(settings.ingress_bearer_tokens, "INGRESS_BEARER_TOKENS"))
     return HmacSecret(first_value(settings.ingress_hmac_secrets, "INGRESS_HMAC_SECRETS"))
-
-
-def _as_json(answer: "Answer") -> dict[str, object]:
-    return {"webhook": answer.webhook.name, "http_status": answer.http_status, "answer": dict(answer.body)}

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 import aiohttp
 
 from ops.kit.errors import UnreachableError
-from ops.send.webhook import Answer, Credential, Webhook, request_headers
+from ops.send.webhook import Webhook, WebhookAnswer, WebhookCredential, request_headers
 from schemas.events import PATH_PREFIX
 
 TIMEOUT_SECONDS = 30
 
 
-async def post(session: aiohttp.ClientSession, url: str, webhook: Webhook, credential: Credential) -> Answer:
+async def post(
+    session: aiohttp.ClientSession, url: str, webhook: Webhook, credential: WebhookCredential
+) -> WebhookAnswer:
     """Post one webhook; a refusal is an answer like any other.
 
     Raises:
@@ -21,14 +23,14 @@ async def post(session: aiohttp.ClientSession, url: str, webhook: Webhook, crede
     target = f"{url.rstrip('/')}{PATH_PREFIX}{webhook.endpoint}"
     try:
         async with session.post(target, data=webhook.body, headers=request_headers(webhook.body, credential)) as answer:
-            return Answer(webhook, answer.status, _json_object(await answer.read()))
+            return WebhookAnswer(webhook, answer.status, _json_object(await answer.read()))
     except TimeoutError as error:
         raise UnreachableError(f"no answer from {url} within {TIMEOUT_SECONDS} s") from error
     except (aiohttp.ClientError, ValueError) as error:
         raise UnreachableError(f"no answer from {url}: {str(error) or type(error).__name__}") from error
 
 
-async def post_all(url: str, webhooks: Iterable[Webhook], credential: Credential) -> list[Answer]:
+async def post_all(url: str, webhooks: Iterable[Webhook], credential: WebhookCredential) -> list[WebhookAnswer]:
     """Post webhooks one after the other over one connection.
 
     Raises:
@@ -39,7 +41,7 @@ async def post_all(url: str, webhooks: Iterable[Webhook], credential: Credential
 
 
 def new_session(*, connections: int = 1) -> aiohttp.ClientSession:
-    """A session that keeps up to `connections` connections alive."""
+    """Make a session that keeps up to `connections` connections alive."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections),
         timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS),

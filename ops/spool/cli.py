@@ -1,19 +1,19 @@
 """`ringover-ops spool`: shows, sends or exports the records that an ingress keeps on disk while Kafka is away."""
 
 import asyncio
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 
 from ops.kit.change import carry_out
 from ops.kit.errors import EXIT_CODES, EXIT_FAILED
-from ops.kit.files import private_file
+from ops.kit.export import export_to
 from ops.kit.options import ExecuteOption, OutputOption, reported
 from ops.kit.output import OutputFormat, say, stdout, write_json
 from ops.kit.progress import shown_progress
-from ops.spool.read import line_of, rows, summary
+from ops.spool.read import rows, summary
 from ops.spool.run import DrainSpool
 from ops.spool.show import notes, tables
 from runtime.settings import KafkaSettings, load
@@ -75,11 +75,10 @@ def export(
     with reported():
         say("warning: bodies and headers are exported unmasked; they hold personal data")
         records = rows(directory)
-        first = next(records, None)  # nothing is made when there is no spool to read
+        first = list(islice(records, 1))  # nothing is made when there is no spool to read
         count = 0
-        with private_file(file) as lines:
-            while first is not None:
-                lines.write(orjson.dumps(line_of(first), option=orjson.OPT_APPEND_NEWLINE))
+        with export_to(file) as write:
+            for row in chain(first, records):
+                write({"id": row.id, "spooled_at_ms": row.spooled_at, **row.record._asdict()})
                 count += 1
-                first = next(records, None)
     say(f"exported: {count}")

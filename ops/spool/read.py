@@ -12,7 +12,6 @@ from ingress.ports import OutgoingRecord
 from ingress.spool.files import FILE_NAME
 from ingress.spool.model import Row, decode_headers
 from ops.kit.errors import DiffersError, NotFoundError, OpsError
-from ops.kit.files import json_of_bytes
 from schemas.headers import ENDPOINT, header
 
 
@@ -89,19 +88,6 @@ def rows(directory: Path) -> Iterator[Row]:
             "SELECT id, topic, key, value, headers, spooled_at FROM record ORDER BY id"
         ):
             yield Row(number, OutgoingRecord(topic, key, value, decode_headers(headers)), spooled_at)
-
-
-def line_of(row: Row) -> dict[str, object]:
-    """A record as a line of JSON, unmasked: everything that would be sent."""
-    record = row.record
-    return {
-        "id": row.id,
-        "spooled_at_ms": row.spooled_at,
-        "topic": record.topic,
-        "key": json_of_bytes(record.key),
-        "headers": [[name, json_of_bytes(value)] for name, value in record.headers],
-        "value": json_of_bytes(record.value),
-    }
 
 
 @contextmanager

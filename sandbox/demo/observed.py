@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ops.kit.record_view import RecordView
-from ops.send.webhook import Answer
+from ops.send.webhook import WebhookAnswer
 from schemas.dead_letter import DeadLetter
 from schemas.headers import RECEIVED_AT, EventHeaders, header
 from schemas.topics import TopicNames
@@ -67,8 +67,8 @@ class Observed:
     `posting_seconds` is how long the load took to be acknowledged.
     """
 
-    answers: Sequence[Answer]
-    load_answers: Sequence[Answer]
+    answers: Sequence[WebhookAnswer]
+    load_answers: Sequence[WebhookAnswer]
     seen: SeenRecords
     claims: Sequence[StateRow]
     conflicts: Sequence[str]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import aiohttp
 
 from ops.send.run import new_session, post
-from ops.send.webhook import Answer, HmacSecret
+from ops.send.webhook import HmacSecret, WebhookAnswer
 from sandbox.demo.services import Access
 from sandbox.demo.workload import Fate, Step
 
@@ -15,7 +15,7 @@ CONNECTIONS = 32
 WRONG_SECRET = HmacSecret("not the secret")
 
 
-async def post_scenario(access: Access, steps: Sequence[Step]) -> list[Answer]:
+async def post_scenario(access: Access, steps: Sequence[Step]) -> list[WebhookAnswer]:
     """Post one after the other; a step that must be refused is signed with another secret."""
     right = HmacSecret(access.secret)
     async with new_session() as session:
@@ -27,7 +27,7 @@ async def post_scenario(access: Access, steps: Sequence[Step]) -> list[Answer]:
 
 async def post_load(
     access: Access, calls: Sequence[Sequence[Step]], *, posted: Callable[[int], None]
-) -> tuple[list[Answer], float]:
+) -> tuple[list[WebhookAnswer], float]:
     """Post all calls concurrently; returns the answers and the seconds it took. `posted` is told each call's count."""
     queue = iter(calls)
     begin = time.monotonic()
@@ -41,7 +41,7 @@ async def post_load(
 
 async def _post_calls(
     session: aiohttp.ClientSession, access: Access, calls: Iterator[Sequence[Step]], posted: Callable[[int], None]
-) -> list[Answer]:
+) -> list[WebhookAnswer]:
     credential = HmacSecret(access.secret)
     answers = []
     for call in calls:

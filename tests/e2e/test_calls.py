@@ -61,12 +61,12 @@ async def test_show_tells_what_came_in_and_what_became_of_it(place: Place, progr
     assert [webhook["verdict"] for webhook in after["webhooks"]] == VERDICTS
     owners = {offset for identity, (_, offset) in model.owners.items() if identity[1] == CALL}
     assert {webhook["offset"] for webhook in after["webhooks"] if webhook["events"]} == owners
-    assert {claim["owner_offset"] for claim in after["claims"]} == owners
+    assert {claim["offset"] for claim in after["claims"]} == owners
     assert [len(webhook["events"]) + len(webhook["dead_letters"]) for webhook in after["webhooks"]] == [
         int(verdict in ("event", "dead letter")) for verdict in VERDICTS
     ]
-    assert after["webhooks"][0]["dead_letters"][0]["code"] == after["webhooks"][0]["code"] == "number_invalid"
-    assert after["webhooks"][2]["owner_offset"] == after["webhooks"][1]["offset"]
+    assert after["webhooks"][0]["dead_letters"][0]["code"] == after["webhooks"][0]["reason"]["code"] == "number_invalid"
+    assert after["webhooks"][2]["owner"]["offset"] == after["webhooks"][1]["offset"]
     assert [webhook["conflict_noted"] for webhook in after["webhooks"]].index(True) == VERDICTS.index("conflict")
 
     code, text, talk = await _calls(programs, "show", CALL)
@@ -103,7 +103,7 @@ async def test_replay_emits_exactly_the_first_pass_once_more(place: Place, progr
     offsets = await committed_offsets(place)
 
     code, plan, _ = await _json(programs, "replay", CALL)
-    assert (code, plan["executed"], len(plan["events"])) == (0, False, 4)
+    assert (code, plan["executed"], plan["result"], len(plan["plan"]["events"])) == (0, False, None, 4)
     assert await _topics(place) == before
 
     code, done, talk = await _json(programs, "replay", CALL, "--execute")
@@ -113,7 +113,10 @@ async def test_replay_emits_exactly_the_first_pass_once_more(place: Place, progr
     first_pass = [[_content(record) for record in topic if record.key == CALL.encode()] for topic in before]
     assert [[_content(record) for record in topic] for topic in again] == [*first_pass[:2], []]
     assert [len(topic) for topic in again] == [2, 2, 0]
-    assert {(e["topic"], e["offset"]) for e in done["events"]} == {(r.topic, r.offset) for t in again for r in t}
+    assert [event["topic"] for event in done["result"]["events"]] == [e["topic"] for e in done["plan"]["events"]]
+    assert {(e["topic"], e["offset"]) for e in done["result"]["events"]} == {
+        (r.topic, r.offset) for t in again for r in t
+    }
     assert await committed_offsets(place) == offsets
 
     # The processor has seen nothing of it, and goes on.

@@ -174,17 +174,18 @@ async def test_replay_after_a_fix_emits_each_once_in_order(place: Place, program
     await processed(place, 3)
 
     plan = await run_json(programs, "replay", "--all")
-    assert {(row["code"], row["becomes"], row["sent"], row["count"]) for row in plan["plan"]} == {
+    assert {(row["code"], row["becomes"], row["sent"], row["count"]) for row in plan["plan"]["outcomes"]} == {
         ("event_of_old", "event", True, len(good)),
         ("event_of_old", "duplicate", True, 1),
         ("call_id_unusable", "event", True, 1),
         ("number_invalid", "dead letter again: number_invalid", False, 1),
         ("not_json", "cannot be replayed: not_json", False, 1),
     }
-    assert (plan["passes_of_the_same_record"], plan["sent"], len(await raw_of(place))) == (len(good), None, 3)
+    assert (plan["executed"], plan["result"], len(await raw_of(place))) == (False, None, 3)
+    assert plan["plan"]["passes_of_the_same_record"] == len(good)
 
     done = await run_json(programs, "replay", "--all", "--execute")
-    assert done["sent"] == len(good) + 2
+    assert (done["executed"], done["result"]["sent"]) == (True, len(good) + 2)
     await processed(place, 3 + len(good) + 2)
     raw = await raw_of(place)
     events = await published(place)
@@ -203,11 +204,11 @@ async def test_replay_after_a_fix_emits_each_once_in_order(place: Place, program
     assert await read_topic(place.bootstrap_servers, place.topics.dead_letter) == before
 
     again = await run_json(programs, "replay", "--all", "--execute")
-    assert (again["sent"], again["replayed_already"]) == (0, len(good) + 2)
+    assert (again["result"]["sent"], again["plan"]["replayed_already"]) == (0, len(good) + 2)
     listed = {group["code"]: group for group in await run_json(programs, "list")}
     assert [listed["event_of_old"][name] for name in ("bodies", "records", "replayed")] == [43, 85, 43]
     bad = await run_json(programs, "replay", "--code", "number_invalid", "--even-if-still-bad", "--execute")
-    assert bad["sent"] == 1
+    assert bad["result"]["sent"] == 1
 
     async def again_dead() -> bool:
         return len(await read_topic(place.bootstrap_servers, place.topics.dead_letter)) == len(before) + 1
@@ -226,11 +227,13 @@ async def test_a_killed_replay_goes_on_and_repeats_nothing(place: Place, program
         if point == "half":  # the other points wait for real
             time_passes(place)
 
-        done = await run_json(programs, "replay", "--all", "--execute")
+        out, said = await run(programs, "replay", "--all", "--execute", "-o", "json")
 
+        done = orjson.loads(out)["result"]
         assert done["sent"] == 0
         found = {"begun": (0, 20), "half": (10, 10), "sent": (20, 0)}[point]
         assert (done["settled"]["found"], done["settled"]["sent"]) == found
+        assert said.startswith(f"of an interrupted run: {found[0]} were in the raw log, {found[1]} sent now\n")
         replayed = await markers(place)
         assert (len(replayed), set(replayed.values())) == (count, {1})
     in_order: dict[int, list[int]] = {}
@@ -250,7 +253,7 @@ async def test_ctrl_c_ends_a_replay_after_the_chunk_at_hand(place: Place, progra
     assert f"sent: {CHUNK_RECORDS} of {count}" in said
     done = await run_json(programs, "replay", "--all", "--execute")
 
-    assert (done["sent"], done["replayed_already"]) == (20, CHUNK_RECORDS)
+    assert (done["result"]["sent"], done["plan"]["replayed_already"]) == (20, CHUNK_RECORDS)
     replayed = await markers(place)
     assert (len(replayed), set(replayed.values())) == (count, {1})
 
@@ -300,18 +303,18 @@ async def test_export_repair_import(place: Place, programs: Programs, tmp_path: 
     repaired.write_bytes(b"\n".join(orjson.dumps(line) for line in lines))
 
     plan = await run_json(programs, "import", str(repaired))
-    assert (plan["to_send"], plan["left_out"], plan["sent"]) == (2, 1, None)
+    assert (plan["plan"]["to_send"], plan["plan"]["left_out"], plan["result"]) == (2, 1, None)
     fault = {"FAULT_POINT": "begun", "FAULT_SIGNAL": "KILL"}
     await run(programs, "import", str(repaired), "--execute", module=FAULTY, code=-signal.SIGKILL, **fault)
     time_passes(place)
     freed = await run_json(programs, "replay", "--all", "--execute")  # does not have the repaired bodies
-    assert (len(freed["settled"]["forgotten"]), freed["sent"]) == (2, 0)
+    assert (len(freed["result"]["settled"]["forgotten"]), freed["result"]["sent"]) == (2, 0)
     await run(programs, "import", str(repaired), "--execute", module=FAULTY, code=-signal.SIGKILL, **fault)
     time_passes(place)
     done = await run_json(programs, "import", str(repaired), "--execute", code=1)  # one line is refused
-    assert (done["settled"]["sent"], done["sent"]) == (2, 0)
+    assert (done["result"]["settled"]["sent"], done["result"]["sent"]) == (2, 0)
     again = await run_json(programs, "import", str(repaired), "--execute", code=1)
-    assert (again["sent"], again["replayed_already"]) == (0, 2)
+    assert (again["result"]["sent"], again["plan"]["replayed_already"]) == (0, 2)
 
     await processed(place, 3)
     imported = await markers(place, "imported-from")

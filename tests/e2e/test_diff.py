@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from pydantic import SecretStr
 
-from ops.calls.model import Seen
+from ops.calls.model import TopicRecord
 from ops.diff.model import DiffKind, DiffResult
 from ops.diff.run import diff
 from ops.diff.show import hidden
@@ -157,7 +157,9 @@ def _edit(value: bytes) -> bytes:
 
 
 def _changed(record: RawRecord, *, source: str) -> Verdict:
-    edited = Seen("", 0, record.offset, record.timestamp, record.key, _edit(record.value or b""), list(record.headers))
+    edited = TopicRecord(
+        "", 0, record.offset, record.timestamp, record.key, _edit(record.value or b""), list(record.headers)
+    )
     return normalize(edited, source=source)
 
 

@@ -30,6 +30,9 @@ async def test_a_call_id_that_is_markup_ends_no_command_and_is_shown_escaped(pla
     assert done.err == f"2 events of call {SHOWN} emitted again\n"
 
     code, err = await _into_full_disk(programs, "calls", "replay", CALL, "--execute")
+    assert code == 1, err  # the plan cannot be shown: nothing is done
+    assert "emitted again" not in err
+    code, err = await _into_full_disk(programs, "calls", "replay", CALL, "--execute", "-o", "json")
     assert code == 0, err
     assert err.startswith(f"2 events of call {SHOWN} emitted again")
     assert "only showing it failed: OSError" in err

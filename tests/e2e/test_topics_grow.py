@@ -152,7 +152,11 @@ async def test_commands_see_a_call_whose_key_moved(place: Place, programs: Progr
     await shown(programs, passes=1)
     assert (await cli.run(programs.env, "calls", "show", CALL_ID, expect=0)).out
     replayed = (await cli.run(programs.env, "calls", "replay", CALL_ID, "--execute", "-o", "json", expect=0)).json
-    assert [event["type"].split(".")[-1] for event in replayed["events"]] == ["started", "ended", "recording_ready"]
+    assert [event["type"].split(".")[-1] for event in replayed["plan"]["events"]] == [
+        "started",
+        "ended",
+        "recording_ready",
+    ]
     await shown(programs, passes=2)
     await cli.run(programs.env, "state", "verify", expect=0)
     await cli.run(programs.env, "top", "--once", "--every", "0.3", expect=0)

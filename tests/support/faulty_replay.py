@@ -1,7 +1,7 @@
 """The real `ringover-ops` with a fault built in: it signals itself at a named point of a replay or import.
 
-FAULT_POINT: `begun` (rows are in the book, nothing is sent), `half` (half of the chunk is acknowledged), `sent` (all of
-it is, and not noted). FAULT_SIGNAL: KILL or STOP.
+FAULT_POINT: `begun` (rows are in the ledger, nothing is sent), `half` (half of the chunk is acknowledged), `sent` (all
+of it is, and not noted). FAULT_SIGNAL: KILL or STOP.
 """
 
 import os
@@ -9,15 +9,15 @@ import signal
 from collections.abc import Mapping, Sequence
 
 from ops.__main__ import main
-from ops.dead_letters.ledger import Book, Kind
+from ops.dead_letters.ledger import ReplayLedger
 from ops.dead_letters.model import LetterId
-from ops.dead_letters.plan import Outgoing
-from ops.dead_letters.raw import RawTopic
+from ops.dead_letters.plan import ReplayKind, ReplayRecord
+from ops.dead_letters.sender import ReplaySender
 
 POINT = os.environ["FAULT_POINT"]
 SIGNAL = signal.Signals[f"SIG{os.environ['FAULT_SIGNAL']}"]
 
-begin, produce = Book.begin, RawTopic.produce
+begin, produce = ReplayLedger.begin, ReplaySender.produce
 
 
 def fault(point: str) -> None:
@@ -26,14 +26,14 @@ def fault(point: str) -> None:
 
 
 async def faulty_begin(
-    self: Book, records: Sequence[Outgoing], raw_ends: Mapping[int, int], kind: Kind
+    self: ReplayLedger, records: Sequence[ReplayRecord], raw_ends: Mapping[int, int], kind: ReplayKind
 ) -> set[LetterId]:
     begun = await begin(self, records, raw_ends, kind)
     fault("begun")
     return begun
 
 
-async def faulty_produce(self: RawTopic, records: Sequence[Outgoing]) -> dict[LetterId, int]:
+async def faulty_produce(self: ReplaySender, records: Sequence[ReplayRecord]) -> dict[LetterId, int]:
     middle = len(records) // 2
     places = await produce(self, records[:middle])
     fault("half")
@@ -43,6 +43,6 @@ async def faulty_produce(self: RawTopic, records: Sequence[Outgoing]) -> dict[Le
 
 
 if __name__ == "__main__":
-    Book.begin = faulty_begin  # type: ignore[method-assign]
-    RawTopic.produce = faulty_produce  # type: ignore[method-assign]
+    ReplayLedger.begin = faulty_begin  # type: ignore[method-assign]
+    ReplaySender.produce = faulty_produce  # type: ignore[method-assign]
     main()

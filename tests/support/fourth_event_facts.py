@@ -10,12 +10,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 import schemas
 from ingress.accept import ToRaw, accept
-from ops.calls.model import Found, Seen
-from ops.calls.replay import plan_replay
-from ops.calls.show import as_json
-from ops.calls.timeline import tell
+from ops.calls.model import CallRecords, TopicRecord
+from ops.calls.plan import plan_replay
+from ops.calls.timeline import build
 from ops.kit.claims import ClaimRow, of_call
 from ops.kit.masking import masked_body, shown_fields
+from ops.kit.output import json_bytes
 from ops.send.cli import ALL, _webhooks
 from ops.state.read import candidates
 from ops.topics.plan import wanted_topics
@@ -84,16 +84,16 @@ def _of_call(stored: StoredRecord, verdict: Normalized) -> dict[str, object]:
     """What `calls show` and `calls replay` make of the records of a call with a voicemail."""
     topic = NAMES.of(verdict.event_type.topic)
     counts = dict.fromkeys((NAMES.raw, *NAMES.outputs), 3)
-    raw = Seen(NAMES.raw, 2, stored.offset, stored.timestamp, stored.key, stored.value, stored.headers)
-    output = Seen(topic, 2, 4, stored.timestamp, stored.key, verdict.value, verdict.headers)
+    raw = TopicRecord(NAMES.raw, 2, stored.offset, stored.timestamp, stored.key, stored.value, stored.headers)
+    output = TopicRecord(topic, 2, 4, stored.timestamp, stored.key, verdict.value, verdict.headers)
     claim = ClaimRow(verdict.claim_key, 2, stored.offset, datetime.fromtimestamp(1, UTC), verdict.content_hash, 1)
-    found = Found(WEBHOOK.key, NAMES.raw, 2, 0, counts, {2: 8}, {2: 8}, [raw], [output], [claim], frozenset())
-    story = tell(found)
-    (webhook,) = orjson.loads(orjson.dumps(as_json(story, summary="", reveal=False)))["webhooks"]
-    plan = plan_replay(story)
+    found = CallRecords(WEBHOOK.key, NAMES.raw, 2, 0, counts, {2: 8}, {2: 8}, [raw], [output], [claim], frozenset())
+    timeline = build(found, since="30d")
+    (webhook,) = orjson.loads(json_bytes(timeline))["webhooks"]
+    plan = plan_replay(timeline, NAMES)
     return {
         "shown": {name: webhook[name] for name in ("verdict", "event_type", "remark", "events")},
-        "replayed": [(event.topic, json.loads(event.record.value or b"")) for event in plan.outputs(NAMES)],
+        "replayed": [(event.topic, json.loads(event.event.value)) for event in plan.events],
     }
 
 

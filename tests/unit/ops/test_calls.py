@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from ops.calls.model import Found, Seen, Standing, Story
+from ops.calls.model import CallRecords, CallTimeline, TopicRecord, WebhookVerdict
 from ops.calls.partition import output_partitions, placed, raw_partitions
-from ops.calls.replay import as_json as plan_json
-from ops.calls.replay import plan_replay
-from ops.calls.show import as_json, render, verdict_words
-from ops.calls.timeline import event_of, passes, remark, source_of, summary, tell
+from ops.calls.plan import plan_replay
+from ops.calls.run import EmittedEvents, EmittedTo
+from ops.calls.show import render, verdict_words
+from ops.calls.timeline import build, passes, source_of
 from ops.kit.claims import ClaimRow
 from ops.kit.masking import masked_field, shown_fields
-from processors.model import Normalized, Record
+from ops.kit.output import json_bytes
+from processors.model import Normalized
 from processors.normalize import normalize
 from schemas.dead_letter import Code, Origin, Reason, Stage, reason_headers
 from schemas.placement import partition_of
@@ -29,40 +30,44 @@ NAMES = TopicNames()
 GARBAGE = Webhook("call-started", "a", b'{"event":"call.started"}')
 
 
-def raw(offset: int, webhook: Webhook) -> Seen:
+def raw(offset: int, webhook: Webhook) -> TopicRecord:
     headers = raw_headers(webhook.slug)
-    return Seen(RAW, PARTITION, offset, 1000 + offset, webhook.key.encode(), webhook.body, headers)
+    return TopicRecord(RAW, PARTITION, offset, 1000 + offset, webhook.key.encode(), webhook.body, headers)
 
 
-def normalized(record: Seen) -> Normalized:
+def normalized(record: TopicRecord) -> Normalized:
     verdict = normalize(record, source=f"{RAW}/{PARTITION}")
     assert isinstance(verdict, Normalized)
     return verdict
 
 
-def event(record: Seen, offset: int, *, value: bytes | None = None) -> Seen:
+def event(record: TopicRecord, offset: int, *, value: bytes | None = None) -> TopicRecord:
     made = normalized(record)
     topic = RECORDING if "recording" in made.event_type.value else CALL
-    return Seen(topic, PARTITION, offset, record.timestamp, record.key, value or made.value, made.headers)
+    return TopicRecord(topic, PARTITION, offset, record.timestamp, record.key, value or made.value, made.headers)
 
 
-def dead(record: Seen, offset: int) -> Seen:
+def dead(record: TopicRecord, offset: int) -> TopicRecord:
     reason = Reason(Stage.NORMALIZE, Code.FIELD_MISSING, "timestamp: Field required")
     headers = [*record.headers, *reason_headers(reason, Origin(RAW, PARTITION, record.offset, "group"))]
-    return Seen(DEAD, PARTITION, offset, record.timestamp, record.key, record.value, headers)
+    return TopicRecord(DEAD, PARTITION, offset, record.timestamp, record.key, record.value, headers)
 
 
-def claim(record: Seen, records: int = 1) -> ClaimRow:
+def claim(record: TopicRecord, records: int = 1) -> ClaimRow:
     made = normalized(record)
     time = datetime.fromtimestamp(record.timestamp / 1000, UTC)
     return ClaimRow(made.claim_key, PARTITION, record.offset, time, made.content_hash, records)
 
 
 def found(
-    *records: Seen, outputs: tuple[Seen, ...] = (), claims: tuple[ClaimRow, ...] = (), committed: int = 0
-) -> Found:
+    *records: TopicRecord, outputs: tuple[TopicRecord, ...] = (), claims: tuple[ClaimRow, ...] = (), committed: int = 0
+) -> CallRecords:
     offsets, ends = {PARTITION: committed}, {PARTITION: 20}
-    return Found("a", RAW, PARTITION, 0, COUNTS, offsets, ends, records, outputs, claims, frozenset())
+    return CallRecords("a", RAW, PARTITION, 0, COUNTS, offsets, ends, records, outputs, claims, frozenset())
+
+
+def tell(records: CallRecords, *, since: str = "30d", reveal: bool = False) -> CallTimeline:
+    return build(records, since=since, reveal=reveal)
 
 
 def at(committed: int | None) -> dict[int, int | None]:
@@ -119,7 +124,7 @@ def test_a_call_in_two_partitions_is_told_in_one_story() -> None:
     moved = replace(raw(2, ended("a")), partition=5, timestamp=1020)
     made = normalized(moved)
     later = replace(claim(moved), partition=5)
-    written = Seen(CALL, 2, 15, 1020, moved.key, made.value, [*made.headers])
+    written = TopicRecord(CALL, 2, 15, 1020, moved.key, made.value, [*made.headers])
     headers = [(n, f"{RAW}/5/2".encode() if n == "ce_sourceoffset" else v) for n, v in made.headers]
     again = replace(AGAIN, partition=5, timestamp=1030)
     story = tell(
@@ -132,20 +137,24 @@ def test_a_call_in_two_partitions_is_told_in_one_story() -> None:
         )
     )
 
-    assert [webhook.standing for webhook in story.webhooks] == [Standing.EVENT, Standing.EVENT, Standing.DUPLICATE]
+    assert [webhook.verdict for webhook in story.webhooks] == [
+        WebhookVerdict.EVENT,
+        WebhookVerdict.EVENT,
+        WebhookVerdict.DUPLICATE,
+    ]
     assert verdict_words(story.webhooks[2]) == "duplicate of 2/4 (call.started)"
-    assert all(remark(webhook) is None for webhook in story.webhooks)
-    assert story.strays == ()
-    plan = plan_replay(story)
+    assert all(webhook.remark is None for webhook in story.webhooks)
+    assert story.strays == []
+    plan = plan_replay(story, NAMES)
     assert (plan.refusal, plan.notes) == (None, ())
-    assert [(output.topic, output.partition) for output in plan.outputs(NAMES)] == [(CALL, 2), (CALL, 2)]
-    assert next(str(grid.title) for grid in render(story, reveal=False)) == f"{RAW}/2, 5"
+    assert [(event.topic, event.partition) for event in plan.events] == [(CALL, 2), (CALL, 2)]
+    assert next(str(grid.title) for grid in render(story)) == f"{RAW}/2, 5"
 
 
 def test_story_gives_each_webhook_its_verdict_and_its_outputs() -> None:
     story = tell(WHOLE)
 
-    assert [webhook.standing.value for webhook in story.webhooks] == [
+    assert [webhook.verdict.value for webhook in story.webhooks] == [
         "dead letter",
         "event",
         "duplicate",
@@ -156,8 +165,8 @@ def test_story_gives_each_webhook_its_verdict_and_its_outputs() -> None:
     assert owners == [None, 4, 4, 8, 8]
     assert [[seen.offset for seen in webhook.events] for webhook in story.webhooks] == [[], [10, 12], [], [11], []]
     assert [len(webhook.dead_letters) for webhook in story.webhooks] == [1, 0, 0, 0, 0]
-    assert all(remark(webhook) is None for webhook in story.webhooks)
-    assert summary(story, since="30d") == (
+    assert all(webhook.remark is None for webhook in story.webhooks)
+    assert story.summary == (
         "call a: 5 webhooks received, 2 events, 1 duplicate, 1 conflict, 1 dead letter; all processed"
     )
 
@@ -165,12 +174,12 @@ def test_story_gives_each_webhook_its_verdict_and_its_outputs() -> None:
 def test_without_a_claim_the_first_valid_record_will_own() -> None:
     story = tell(found(BAD, FIRST, AGAIN))
 
-    assert [webhook.standing for webhook in story.webhooks] == [
-        Standing.DEAD_LETTER,
-        Standing.EVENT,
-        Standing.DUPLICATE,
+    assert [webhook.verdict for webhook in story.webhooks] == [
+        WebhookVerdict.DEAD_LETTER,
+        WebhookVerdict.EVENT,
+        WebhookVerdict.DUPLICATE,
     ]
-    assert summary(story, since="30d").endswith("; not processed yet: the group is 20 offsets behind in partition 2")
+    assert story.summary.endswith("; not processed yet: the group is 20 offsets behind in partition 2")
 
 
 @pytest.mark.parametrize(
@@ -186,8 +195,8 @@ def test_without_a_claim_the_first_valid_record_will_own() -> None:
         ),
     ],
 )
-def test_summary(story: Found, said: str) -> None:
-    assert summary(tell(story), since="2d").endswith(said)
+def test_summary(story: CallRecords, said: str) -> None:
+    assert tell(story, since="2d").summary.endswith(said)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +213,8 @@ def test_summary(story: Found, said: str) -> None:
         ),
     ],
 )
-def test_remark_says_where_topics_and_today_s_code_differ(story: Found, said: str | None) -> None:
-    assert remark(tell(story).webhooks[0]) == said
+def test_remark_says_where_topics_and_today_s_code_differ(story: CallRecords, said: str | None) -> None:
+    assert tell(story).webhooks[0].remark == said
 
 
 @pytest.mark.parametrize(
@@ -220,7 +229,7 @@ def test_remark_says_where_topics_and_today_s_code_differ(story: Found, said: st
         (replace(FIRST, headers=[("ce_sourceoffset", b"\xff")]), None),
     ],
 )
-def test_source_of_an_output(record: Seen, source: tuple[int, int] | None) -> None:
+def test_source_of_an_output(record: TopicRecord, source: tuple[int, int] | None) -> None:
     assert source_of(record, RAW) == source
 
 
@@ -228,7 +237,8 @@ def test_event_is_what_a_pass_writes() -> None:
     webhook = tell(WHOLE).webhooks[1]
 
     made = normalized(FIRST)
-    assert event_of(webhook) == Record(FIRST.key, made.value, made.headers, FIRST.timestamp)
+    assert webhook.event == made
+    assert (made.key, made.timestamp_ms) == (FIRST.key, FIRST.timestamp)
 
 
 def test_passes_groups_by_place() -> None:
@@ -281,10 +291,10 @@ def test_a_value_that_is_no_object_has_no_fields(value: bytes | None) -> None:
 def test_json_of_a_story_hides_numbers_and_bodies() -> None:
     story = tell(WHOLE)
 
-    hidden = orjson.dumps(as_json(story, summary="s", reveal=False)).decode()
+    hidden = json_bytes(story).decode()
     assert "+33601020304" not in hidden
-    assert '"body"' not in hidden
-    assert "+33601020304" in orjson.dumps(as_json(story, summary="s", reveal=True)).decode()
+    assert {webhook["body"] for webhook in orjson.loads(hidden)["webhooks"]} == {None}
+    assert "+33601020304" in json_bytes(tell(WHOLE, reveal=True)).decode()
     assert [verdict_words(webhook) for webhook in story.webhooks] == [
         "dead letter field_missing: timestamp: Field required",
         "event call.started",
@@ -292,6 +302,35 @@ def test_json_of_a_story_hides_numbers_and_bodies() -> None:
         "event call.ended",
         "conflict of 8 (call.ended)",
     ]
+
+
+def test_fields_of_the_json_of_a_call() -> None:
+    written = orjson.loads(json_bytes(tell(WHOLE)))
+
+    read = {
+        "call_id",
+        "raw_topic",
+        "partition",
+        "since_ms",
+        "partitions",
+        "committed",
+        "raw_ends",
+        "claims",
+        "conflicts",
+    }
+    assert written.keys() == read | {"summary", "known", "webhooks", "strays"}
+    assert (written["committed"], written["raw_ends"]) == ({"2": 10}, {"2": 20})
+    place = {"topic", "partition", "offset", "timestamp"}
+    first, *_, conflict = written["webhooks"]
+    sender = {"received_at", "request_id", "endpoint", "auth_key_id"}
+    judged = {"verdict", "event_type", "owner", "conflict_noted", "reason", "processed", "remark"}
+    assert first.keys() == place | sender | judged | {"events", "dead_letters", "body"}
+    assert first["reason"]["code"] == "field_missing"
+    assert conflict["owner"] == {"partition": 2, "offset": 8}
+    assert first["dead_letters"][0].keys() == place | {"source", "type", "fields", "stage", "code", "message"}
+    assert first["dead_letters"][0]["source"] == {"partition": 2, "offset": 3}
+    assert written["webhooks"][1]["events"][0]["fields"]["from_e164"] == "•••0304"
+    assert written["claims"][0].keys() == {"key", "partition", "offset", "time", "content_hash", "records"}
 
 
 @pytest.mark.parametrize(
@@ -303,26 +342,38 @@ def test_json_of_a_story_hides_numbers_and_bodies() -> None:
         (found(), []),
     ],
 )
-def test_tables_leave_out_what_is_empty(story: Found, titles: list[str]) -> None:
-    assert [str(grid.title) for grid in render(tell(story), reveal=False)] == titles
+def test_tables_leave_out_what_is_empty(story: CallRecords, titles: list[str]) -> None:
+    assert [str(grid.title) for grid in render(tell(story))] == titles
 
 
 def test_replay_takes_the_owners_in_raw_order() -> None:
     media = raw(12, recording("a", "r"))
     story = tell(replace(WHOLE, raw=[*WHOLE.raw, media], claims=[*WHOLE.claims, claim(media)], committed=at(13)))
 
-    plan = plan_replay(story)
+    plan = plan_replay(story, NAMES)
 
     assert (plan.refusal, plan.notes) == (None, ())
-    outputs = plan.outputs(TopicNames())
-    assert [(topic, partition, record.timestamp_ms) for topic, partition, record in outputs] == [
-        (CALL, PARTITION, 1004),
-        (CALL, PARTITION, 1008),
-        (RECORDING, PARTITION, 1012),
+    assert [(event.topic, event.partition, event.timestamp_ms, event.event.timestamp_ms) for event in plan.events] == [
+        (CALL, PARTITION, 1004, 1004),
+        (CALL, PARTITION, 1008, 1008),
+        (RECORDING, PARTITION, 1012, 1012),
     ]
-    listed = plan_json(plan, TopicNames(), [7, 8, 9])
-    assert isinstance(listed["events"], list)
-    assert [(item["raw_offset"], item["offset"]) for item in listed["events"]] == [(4, 7), (8, 8), (12, 9)]
+    written = orjson.loads(json_bytes(plan))
+    assert written.keys() == {"call_id", "events", "refusal", "notes"}
+    assert [event.pop("raw_offset") for event in written["events"]] == [4, 8, 12]
+    assert written["events"][2] == {
+        "topic": RECORDING,
+        "partition": PARTITION,
+        "raw_partition": PARTITION,
+        "type": "call.recording_ready",
+        "timestamp_ms": 1012,
+    }
+
+
+def test_what_was_emitted_is_told_as_json() -> None:
+    assert orjson.loads(json_bytes(EmittedEvents([EmittedTo(CALL, 2, 7)]))) == {
+        "events": [{"topic": CALL, "partition": 2, "offset": 7}]
+    }
 
 
 @pytest.mark.parametrize(
@@ -339,8 +390,8 @@ def test_replay_takes_the_owners_in_raw_order() -> None:
         (replace(WHOLE, committed=at(10)), None),
     ],
 )
-def test_replay_is_refused_while_webhooks_wait(story: Found, refusal: str | None) -> None:
-    plan = plan_replay(tell(story))
+def test_replay_is_refused_while_webhooks_wait(story: CallRecords, refusal: str | None) -> None:
+    plan = plan_replay(tell(story), NAMES)
 
     assert (plan.refusal or "").startswith(refusal or "")
     assert (plan.refusal is None) is (refusal is None)
@@ -363,17 +414,17 @@ def test_replay_is_refused_while_webhooks_wait(story: Found, refusal: str | None
         (found(AGAIN, claims=(claim(FIRST),), committed=9), [], "1 claim with an owner older than"),
     ],
 )
-def test_replay_notes_what_it_leaves_out(story: Found, owners: list[int], note: str) -> None:
-    plan = plan_replay(tell(story))
+def test_replay_notes_what_it_leaves_out(story: CallRecords, owners: list[int], note: str) -> None:
+    plan = plan_replay(tell(story), NAMES)
 
-    assert [owner.record.offset for owner in plan.owners] == owners
+    assert [event.raw_offset for event in plan.events] == owners
     assert [said for said in plan.notes if said.startswith(note)]
 
 
 def test_an_output_whose_webhook_was_not_read_is_a_stray() -> None:
-    story: Story = tell(found(FIRST, outputs=(event(OTHER, 3),)))
+    story: CallTimeline = tell(found(FIRST, outputs=(event(OTHER, 3),)))
 
-    assert [seen.offset for seen in story.strays] == [3]
+    assert [output.offset for output in story.strays] == [3]
     assert story.known
 
 
@@ -381,7 +432,7 @@ def test_received_text_cannot_move_the_cursor() -> None:
     rude = replace(event(END, 1), value=b'{"call_id":"a","hangup_cause":"\\u001b[2J"}')
     body = replace(BAD, value=b"\x1b[2J")
 
-    grids = list(render(tell(found(body, END, outputs=(rude,), committed=9)), reveal=True))
+    grids = list(render(tell(found(body, END, outputs=(rude,), committed=9), reveal=True)))
 
     shown = "".join(str(cell) for grid in grids for column in grid.columns for cell in column.cells)
     assert "\x1b" not in shown

@@ -1,30 +1,37 @@
 """What is shown and hidden of dead letters, and how they are written to files and read back."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import orjson
 import pytest
 
-from ops.dead_letters.describe import described, lines_of, replayed
-from ops.dead_letters.jsonl import line_of, read_lines
-from ops.dead_letters.ledger import Entry, Kind, signed
-from ops.dead_letters.model import Letter, LetterId, Origin, Why
-from ops.dead_letters.outcome import fate_of
+from ops.dead_letters.jsonl import read_lines
+from ops.dead_letters.ledger import LedgerEntry, signed
+from ops.dead_letters.model import Letter, LetterId, RawOrigin, StatedReason
+from ops.dead_letters.outcome import outcome_today
+from ops.dead_letters.plan import ReplayKind
+from ops.dead_letters.read import LetterFacts
+from ops.dead_letters.show import LetterDetails, described, lines_of, replayed
 from ops.kit.errors import UsageError
+from ops.kit.export import exported
 from ops.kit.masking import masked_body, shown_raw_header
 from tests.support.traffic import started
 
 
 def letter(value: bytes | None, key: bytes | None = b"c") -> Letter:
     headers = [("endpoint", b"call-started"), ("signature", b"feed"), ("x-other", b"secret\xff")]
-    origin = Origin("raw", 0, 3, "g")
-    return Letter(LetterId(0, 5), 1000, key, value, headers, Why("normalize", "old", "said\x1b[2J"), origin)
+    reason, origin = StatedReason("normalize", "old", "said\x1b[2J"), RawOrigin("raw", 0, 3, "g")
+    return Letter(LetterId(0, 5), 1000, reason, origin, key, headers, value)
 
 
-def shown(value: bytes | None, *, reveal: bool, key: bytes | None = b"c") -> dict[str, object]:
-    found = letter(value, key)
-    return described(found, fate=fate_of(found), owned=False, others=[], entry=None, reveal=reveal)
+def facts(found: Letter, *, owned: bool = False, others: Sequence[LetterId] = ()) -> LetterFacts:
+    return LetterFacts(found, outcome_today(found), owned, others, None)
+
+
+def shown(value: bytes | None, *, reveal: bool, key: bytes | None = b"c") -> LetterDetails:
+    return described(facts(letter(value, key)), reveal=reveal)
 
 
 @pytest.mark.parametrize(
@@ -62,12 +69,12 @@ def test_only_what_is_known_to_be_harmless_is_shown(body: object, seen: object) 
 def test_deep_bodies_are_cut() -> None:
     deep = b"[" * 900 + b"1" + b"]" * 900
 
-    assert "•••" in orjson.dumps(shown(deep, reveal=False)["body"]).decode()
-    assert "…" in orjson.dumps(shown(deep, reveal=True)["body"]).decode()
+    assert "•••" in orjson.dumps(shown(deep, reveal=False).body).decode()
+    assert "…" in orjson.dumps(shown(deep, reveal=True).body).decode()
 
 
 def test_headers_of_the_ingress_are_shown_and_the_signature_never() -> None:
-    hidden, plain = shown(b"{}", reveal=False)["headers"], shown(b"{}", reveal=True)["headers"]
+    hidden, plain = shown(b"{}", reveal=False).headers, shown(b"{}", reveal=True).headers
 
     assert hidden == {"signature": "present", "endpoint": "call-started", "x-other": "•••"}
     assert plain == {"signature": "present", "endpoint": "call-started", "x-other": "secret\\xff"}
@@ -75,22 +82,22 @@ def test_headers_of_the_ingress_are_shown_and_the_signature_never() -> None:
 
 
 def test_bodies_that_are_not_json_are_shown_only_revealed() -> None:
-    assert shown(b"secret\xff\x1b", reveal=False)["body"] == "not JSON, 8 bytes: •••"
-    assert shown(b"secret\xff\x1b", reveal=True)["body"] == "not JSON, 8 bytes: secret\\xff\\x1b"
-    assert shown(None, reveal=False)["body"] == "not JSON, 0 bytes: •••"
+    assert shown(b"secret\xff\x1b", reveal=False).body == "not JSON, 8 bytes: •••"
+    assert shown(b"secret\xff\x1b", reveal=True).body == "not JSON, 8 bytes: secret\\xff\\x1b"
+    assert shown(None, reveal=False).body == "not JSON, 0 bytes: •••"
 
 
 def test_a_body_with_a_byte_order_mark_is_shown_as_json() -> None:
     body = b'\xef\xbb\xbf{"event":"call.started","x":"secret"}'
 
-    assert shown(body, reveal=False)["body"] == {"event": "call.started", "x": "•••"}
-    assert shown(body, reveal=True)["body"] == {"event": "call.started", "x": "secret"}
+    assert shown(body, reveal=False).body == {"event": "call.started", "x": "•••"}
+    assert shown(body, reveal=True).body == {"event": "call.started", "x": "secret"}
 
 
 def test_a_key_that_may_be_a_number_is_hidden() -> None:
-    assert shown(b"{}", reveal=False, key=b"+33655443322")["key"] == "•••"
-    assert shown(b"{}", reveal=True, key=b"+33655443322")["key"] == "+33655443322"
-    assert shown(b"{}", reveal=False, key=None)["key"] is None
+    assert shown(b"{}", reveal=False, key=b"+33655443322").key == "•••"
+    assert shown(b"{}", reveal=True, key=b"+33655443322").key == "+33655443322"
+    assert shown(b"{}", reveal=False, key=None).key is None
 
 
 def test_lines_for_people_cannot_move_the_cursor() -> None:
@@ -104,20 +111,21 @@ def test_lines_for_people_cannot_move_the_cursor() -> None:
 def test_today_and_duplicates_are_told() -> None:
     found = letter(started("c").body)
 
-    told = described(found, fate=fate_of(found), owned=True, others=[LetterId(0, 9)], entry=None, reveal=False)
+    told = described(facts(found, owned=True, others=[LetterId(0, 9)]), reveal=False)
 
-    assert told["today"] == "would be an event now (call.started), and a duplicate: another record owns its key"
-    assert told["other passes"] == ["0:9"]
+    assert told.today == "would be an event now (call.started), and a duplicate: another record owns its key"
+    assert told.other_passes == [LetterId(0, 9)]
+    assert '"0:9"' in "".join(lines_of(told))
 
 
 def test_where_it_was_replayed_is_told() -> None:
-    entry = Entry(LetterId(0, 5), 2, 10, 12, "me@here replay", datetime(2026, 1, 2, tzinfo=UTC), 1.0)
-    unsettled = Entry(LetterId(0, 5), 2, 10, None, "me@here import", datetime(2026, 1, 2, tzinfo=UTC), 1.0)
+    entry = LedgerEntry(LetterId(0, 5), 2, 10, 12, "me@here replay", datetime(2026, 1, 2, tzinfo=UTC), 1.0)
+    unsettled = LedgerEntry(LetterId(0, 5), 2, 10, None, "me@here import", datetime(2026, 1, 2, tzinfo=UTC), 1.0)
 
     assert (replayed(entry) or "").startswith("partition 2, offset 12 of the raw topic, 2026-01-02 00:00:00 UTC")
     assert (replayed(unsettled) or "").endswith("by me@here import, not settled yet")
-    assert (entry.kind, unsettled.kind) == (Kind.REPLAY, Kind.IMPORT)
-    assert signed(Kind.IMPORT).endswith(" import")
+    assert (entry.kind, unsettled.kind) == (ReplayKind.REPLAY, ReplayKind.IMPORT)
+    assert signed(ReplayKind.IMPORT).endswith(" import")
 
 
 @pytest.mark.parametrize("value", [b'{"a": 1}', b"\xff\xfe", b"", None, '"é•"'.encode()])
@@ -125,28 +133,27 @@ def test_where_it_was_replayed_is_told() -> None:
 def test_a_line_is_read_as_it_was_written(value: bytes | None, key: bytes | None) -> None:
     written = letter(value, key)
 
-    assert read_lines(orjson.dumps(line_of(written)) + b"\n\n") == [written]
+    assert read_lines(exported(written) + b"\n\n") == [written]
 
 
 def test_a_file_that_an_editor_began_with_a_byte_order_mark_is_read() -> None:
     written = letter(b"{}")
 
-    assert read_lines(b"\xef\xbb\xbf" + orjson.dumps(line_of(written))) == [written]
+    assert read_lines(b"\xef\xbb\xbf" + exported(written)) == [written]
 
 
 def test_a_null_header_stays_null_from_file_to_file_and_is_shown_as_null() -> None:
     headers = [("a", None), ("a", b""), ("signature", None), ("a", None)]
     odd = replace(letter(b"x"), headers=headers)
 
-    assert read_lines(orjson.dumps(line_of(odd))) == [odd]
-    description = described(odd, fate=fate_of(odd), owned=False, others=[], entry=None, reveal=True)
-    assert description["headers"] == {"signature": None, "a": None}
+    assert read_lines(exported(odd)) == [odd]
+    assert described(facts(odd), reveal=True).headers == {"signature": None, "a": None}
 
 
 def test_a_letter_of_the_ingress_has_no_origin_in_its_line() -> None:
-    aside = Letter(LetterId(1, 2), 5, None, b"{", [], Why("accept", "not_json", ""), None)
+    aside = Letter(LetterId(1, 2), 5, StatedReason("accept", "not_json", ""), None, None, [], b"{")
 
-    assert read_lines(orjson.dumps(line_of(aside))) == [aside]
+    assert read_lines(exported(aside)) == [aside]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +170,7 @@ def test_a_letter_of_the_ingress_has_no_origin_in_its_line() -> None:
     ],
 )
 def test_a_line_that_is_not_ours_is_named_and_not_shown(change: dict[str, object], said: str) -> None:
-    line = line_of(letter(b"a-secret-body"))
+    line = orjson.loads(exported(letter(b"a-secret-body")))
 
     with pytest.raises(UsageError) as caught:
         read_lines(orjson.dumps(line) + b"\n" + orjson.dumps(line | change))

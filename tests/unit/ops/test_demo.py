@@ -8,7 +8,7 @@ import pytest
 
 from ops.kit.record_view import RecordView
 from ops.send.samples import specification
-from ops.send.webhook import Answer
+from ops.send.webhook import WebhookAnswer
 from sandbox.demo.checks import check_all
 from sandbox.demo.observed import Observed, SeenRecords, StateRow, rates
 from sandbox.demo.run import usage
@@ -63,12 +63,12 @@ def dead_record(step: Step) -> RecordView:
     return RecordView(TOPICS.dead_letter, 0, 0, 0, b"k", step.webhook.body, headers)
 
 
-def answer(step: Step) -> Answer:
+def answer(step: Step) -> WebhookAnswer:
     if step.fate is Fate.REFUSED:
-        return Answer(step.webhook, 401, {"code": "signature_wrong"})
+        return WebhookAnswer(step.webhook, 401, {"code": "signature_wrong"})
     body = orjson.loads(step.webhook.body)
     event_id = derived_event_id(ENDPOINTS[step.webhook.endpoint], body["call"].get("id", ""), body["timestamp"])
-    return Answer(step.webhook, 202, {"status": "accepted", "event_id": event_id})
+    return WebhookAnswer(step.webhook, 202, {"status": "accepted", "event_id": event_id})
 
 
 def perfect_run() -> Observed:

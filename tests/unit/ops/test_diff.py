@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import orjson
 import pytest
 
-from ops.calls.model import Seen
+from ops.calls.model import TopicRecord
 from ops.diff.compare import PartitionDiff, field_changes, to_dead_letter, to_event, to_silence
 from ops.diff.index import OutputIndex, fingerprint
 from ops.diff.model import DiffKind, DiffResult, Example, FieldChange, OutputEvent, OutputPlace, Transition
@@ -26,8 +26,8 @@ KEY = ClaimKey("ringover:call.started:a")
 TOPIC = "ringover.call.v1"
 
 
-def raw(offset: int) -> Seen:
-    return Seen("ringover.raw.v1", 0, offset, 1000 + offset, b"a", b"{}", [])
+def raw(offset: int) -> TopicRecord:
+    return TopicRecord("ringover.raw.v1", 0, offset, 1000 + offset, b"a", b"{}", [])
 
 
 BAD = Rejected(Reason(Stage.NORMALIZE, Code.NUMBER_INVALID, "no"), raw(0))
@@ -274,7 +274,7 @@ def test_nothing_that_differs_is_one_table() -> None:
 
 def test_the_fingerprint_of_an_event_is_that_of_a_pass() -> None:
     webhook = started("a")
-    record = Seen("ringover.raw.v1", 0, 10, 1010, b"a", webhook.body, raw_headers(webhook.slug))
+    record = TopicRecord("ringover.raw.v1", 0, 10, 1010, b"a", webhook.body, raw_headers(webhook.slug))
     verdict = normalize(record, source="ringover.raw.v1/0")
     assert isinstance(verdict, Normalized)
     index = OutputIndex(Range(10, 11))

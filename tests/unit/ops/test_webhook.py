@@ -4,14 +4,16 @@ import hashlib
 import hmac
 import uuid
 
+import orjson
 import pytest
 from pydantic import SecretStr
 
 from ops.kit.errors import UsageError
+from ops.kit.output import json_bytes
 from ops.kit.settings import first_value
 from ops.send.samples import specification
 from ops.send.show import answers_table
-from ops.send.webhook import Answer, BearerToken, HmacSecret, Webhook, request_headers
+from ops.send.webhook import BearerToken, HmacSecret, Webhook, WebhookAnswer, request_headers
 
 WEBHOOK = Webhook("started", "call-started", specification("call-started").body)
 
@@ -61,23 +63,29 @@ def test_a_secret_in_quotes_is_refused_as_the_ingress_refuses_it() -> None:
 
 
 def test_an_accepted_answer_shows_its_identity() -> None:
-    answer = Answer(WEBHOOK, 202, {"status": "accepted", "event_id": "e", "idempotency_key": "k"})
+    answer = WebhookAnswer(WEBHOOK, 202, {"status": "accepted", "event_id": "e", "idempotency_key": "k"})
 
     assert (answer.accepted, answer.status, answer.event_id, answer.idempotency_key) == (True, "accepted", "e", "k")
 
 
 def test_a_dead_letter_is_accepted_and_shows_its_reason() -> None:
-    answer = Answer(WEBHOOK, 202, {"status": "dead_lettered", "reason": {"code": "not_json"}, "event_id": None})
+    answer = WebhookAnswer(WEBHOOK, 202, {"status": "dead_lettered", "reason": {"code": "not_json"}, "event_id": None})
 
     assert (answer.accepted, answer.status, answer.reason, answer.event_id) == (True, "dead_lettered", "not_json", None)
 
 
 def test_a_refusal_shows_the_code_of_its_problem() -> None:
-    answer = Answer(WEBHOOK, 401, {"code": "signature_wrong"})
+    answer = WebhookAnswer(WEBHOOK, 401, {"code": "signature_wrong"})
 
     assert (answer.accepted, answer.status) == (False, "signature_wrong")
-    assert Answer(WEBHOOK, 502, {}).status == "-"
+    assert WebhookAnswer(WEBHOOK, 502, {}).status == "-"
+
+
+def test_fields_of_the_json_of_an_answer() -> None:
+    assert orjson.loads(json_bytes([WebhookAnswer(WEBHOOK, 401, {"code": "signature_wrong"})])) == [
+        {"webhook": "started", "http_status": 401, "answer": {"code": "signature_wrong"}}
+    ]
 
 
 def test_the_table_has_one_row_per_answer() -> None:
-    assert answers_table([Answer(WEBHOOK, 401, {}), Answer(WEBHOOK, 202, {})]).row_count == 2
+    assert answers_table([WebhookAnswer(WEBHOOK, 401, {}), WebhookAnswer(WEBHOOK, 202, {})]).row_count == 2

@@ -100,7 +100,7 @@ def test_it_is_shown_and_replayed(facts: dict[str, Any]) -> None:
     (event,) = facts["shown"].pop("events")
 
     assert facts["shown"] == {"verdict": "event", "event_type": NAME, "remark": None}
-    assert (event["type"], event["value"]) == (NAME, MASKED)
+    assert (event["type"], event["fields"]) == (NAME, MASKED)
     assert facts["replayed"] == [["ringover.recording.v1", json.loads(EXPECTED)]]
 
 
