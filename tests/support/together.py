@@ -10,6 +10,7 @@ import sys
 
 from xdist.scheduler import LoadFileScheduling
 
+from tests.support.archive import ensure_archive
 from tests.support.infrastructure import infrastructure
 
 OF_WHOLE_PROGRAMS = "tests/e2e/"
@@ -27,6 +28,7 @@ class Scheduling(LoadFileScheduling):  # type: ignore[misc]
 
 def main() -> int:
     """Start the servers, run pytest with the given options, stop the servers; pytest's exit code."""
+    ensure_archive()
     with infrastructure() as found:
         shared = {"KAFKA_BOOTSTRAP_SERVERS": found.kafka_bootstrap_servers, "DATABASE_URL": found.database_url}
         return subprocess.run(
