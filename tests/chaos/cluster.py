@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.devstack import kafka, kafka_wire, wheels
+from sandbox.devstack import kafka, kafka_wire
 from sandbox.devstack.ports import HOST
 from sandbox.devstack.processes import Child, Surroundings, User
 from tests.support.ports import stable_port
 
 DIRECT = "DIRECT"
 CONTROLLER = "CONTROLLER"
-JVM_OPTIONS = ("-Xmx400m", *(option for option in kafka.JVM_OPTIONS if not option.startswith("-Xmx")))
+JAVA_HEAP = "-Xmx400m"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Broker:
         self.node = node
         self._data = disk / "data"
         self._properties = around.log_dir / f"{self.name}.properties"
-        self._class_path = ":".join(str(jar) for jar in jars)
+        self._java_command = kafka.java_command(jars, JAVA_HEAP)
         self._around = around
         self._numbers = itertools.count(1)
         self._child: Child | None = None
@@ -148,7 +148,7 @@ class Broker:
         return Child(name, self._around, death_signal=signal.SIGKILL, user=User())
 
     def _java(self, *main: str) -> list[str]:
-        return [str(wheels.java()), *JVM_OPTIONS, "-cp", self._class_path, *main]
+        return [*self._java_command, *main]
 
 
 def make_brokers(

@@ -86,7 +86,7 @@ async def ingress(bootstrap_servers: str, prefix: str, directory: Path, **settin
         "INGRESS_PORT": str(port),
         "INGRESS_HMAC_SECRETS": f"key-1:{SECRET.decode()},key-0:another",
     }
-    programs = Programs(env, directory)
+    programs = Programs(env, directory, forks=False)  # whose memory and time are measured
     try:
         program = programs.ingress(**settings)
         await program.ready()

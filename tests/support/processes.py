@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiohttp
 
+from tests.support.forked import Fork, can_fork, prepare
 from tests.support.ports import stable_port
 from tests.support.waiting import until
 
@@ -21,7 +22,7 @@ def inherited() -> dict[str, str]:
 
 
 class Program:
-    """One running program (`python -m module`) with an admin port."""
+    """One running program (`python -m module`) with an admin port; forked ones do not import everything anew."""
 
     def __init__(
         self,
@@ -31,16 +32,19 @@ class Program:
         admin_variable: str,
         directory: Path,
         name: str,
+        forks: bool = True,
     ) -> None:
         self.admin_port = stable_port()
         self.name = name
         self.log = directory / f"{name}.log"
+        env = {**inherited(), **env, admin_variable: str(self.admin_port), "LOG_FORMAT": "json"}
+        self.process: subprocess.Popen[bytes] | Fork
+        if forks and can_fork(env):
+            self.process = Fork(module, (), env, out=self.log)
+            return
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", module],
-                env={**inherited(), **env, admin_variable: str(self.admin_port), "LOG_FORMAT": "json"},
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                [sys.executable, "-m", module], env=env, stdout=output, stderr=subprocess.STDOUT
             )
 
     @property
@@ -100,12 +104,20 @@ class Programs:
     """Starts programs, and kills what is left at the end of a test.
 
     `identities`: what a program's own identity adds to `env`, by "ingress", "processor" and "ops". What the command
-    line needs is in `self.env`.
+    line needs is in `self.env`. `forks`: false for who measures memory and time of a program.
     """
 
     def __init__(
-        self, env: Mapping[str, str], directory: Path, identities: Mapping[str, Mapping[str, str]] | None = None
+        self,
+        env: Mapping[str, str],
+        directory: Path,
+        identities: Mapping[str, Mapping[str, str]] | None = None,
+        *,
+        forks: bool = True,
     ) -> None:
+        self._forks = forks
+        if forks:
+            prepare()
         self._common = dict(env)
         self._identities = identities or {}
         self.env = self._env("ops")
@@ -125,7 +137,9 @@ class Programs:
         return {**self._common, **self._identities.get(who, {})}
 
     def _start(self, module: str, env: Mapping[str, str], admin_variable: str, name: str) -> Program:
-        program = Program(module, env, admin_variable=admin_variable, directory=self._directory, name=name)
+        program = Program(
+            module, env, admin_variable=admin_variable, directory=self._directory, name=name, forks=self._forks
+        )
         self.all.append(program)
         return program
 
