@@ -219,7 +219,7 @@ async def test_rebuild_killed_in_the_middle_is_healed_by_the_processors(place: P
         progress = _progress(place)
         return any(progress.values()) and sum(progress.values()) < sum(before.values()) - 1000
 
-    await until(in_the_middle, what="half a table")
+    await until(in_the_middle, seconds=90, what="half a table")
     kill_with_children(tool.pid)  # a worker alone would end its batch, which may be all that is left
     await tool.wait()
     assert execute(place, "SELECT count(*) FROM pause") == [(1,)]

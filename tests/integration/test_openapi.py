@@ -5,17 +5,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from ingress.openapi import document
 from schemas.events import ENDPOINTS, PATH_PREFIX
@@ -23,14 +14,6 @@ from schemas.topics import TopicNames
 from tests.support.ports import stable_port
 from tests.support.processes import Programs
 
-SCHEMA = schemathesis.openapi.from_dict(document())
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-    response_headers_conformance,
-]
 EXAMPLES = 25
 TOKEN = "a-token-of-the-tests"
 CREDENTIALS = {"authentic": f"Bearer {TOKEN}", "stranger": "Bearer a-guess"}
@@ -55,17 +38,30 @@ async def url(kafka_bootstrap_servers: str, topics: TopicNames, tmp_path: Path) 
 
 
 def test_generated_requests_get_described_answers(url: str) -> None:
+    import schemathesis  # noqa: PLC0415 - takes a second, which every collection of the tests would pay
+    from schemathesis import GenerationMode  # noqa: PLC0415
+    from schemathesis.checks import not_a_server_error  # noqa: PLC0415
+    from schemathesis.specs.openapi import checks  # noqa: PLC0415
+
+    described = schemathesis.openapi.from_dict(document())
+    promises = [
+        not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_schema_conformance,
+        checks.response_headers_conformance,
+    ]
     statuses: dict[str, Counter[int]] = {sender: Counter() for sender in CREDENTIALS}
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(data=st.data())
     def try_one(slug: str, mode: GenerationMode, sender: str, data: st.DataObject) -> None:
-        case = data.draw(SCHEMA[PATH_PREFIX + slug]["POST"].as_strategy(generation_mode=mode))
+        case = data.draw(described[PATH_PREFIX + slug]["POST"].as_strategy(generation_mode=mode))
         # The generated headers may hold credentials of their own; the sender's are what this is about.
         for name in ("X-Ringover-Signature", "Authorization"):
             case.headers.pop(name, None)
         response = case.call(base_url=url, headers={"Authorization": CREDENTIALS[sender]})
-        case.validate_response(response, checks=CHECKS)
+        case.validate_response(response, checks=promises)
         statuses[sender][response.status_code] += 1
 
     for slug in ENDPOINTS:

@@ -1,6 +1,7 @@
 """Imports go one way, and libraries that reach outside stay in shells and adapters: read from the source, not run."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -138,12 +139,15 @@ PRINTS = {
 # After a crash the broker's answer about a group's offsets may be outdated (docs/design.md, "Where a takeover begins").
 ASKS_THE_BROKER = {"ops.kit.committed": {"committed"}, "ops.kit.groups": {"list_consumer_group_offsets"}}
 MODULES = modules()
-# Read once, while tests are collected: what each module imports.
-IMPORTS = {module: frozenset(imports(path)) for module, path in MODULES.items()}
+
+
+@cache
+def imported_by(module: str) -> frozenset[str]:
+    return frozenset(imports(MODULES[module]))
 
 
 def roots(module: str) -> set[str]:
-    return {name.partition(".")[0] for name in IMPORTS[module]}
+    return {name.partition(".")[0] for name in imported_by(module)}
 
 
 def test_there_is_something_to_look_at() -> None:
@@ -184,7 +188,7 @@ def test_pure_module_reaches_no_adapter_through_others(module: str) -> None:
         name = waiting.pop()
         if name in MODULES and name not in seen:
             seen.add(name)
-            waiting += IMPORTS[name]
+            waiting += imported_by(name)
 
     assert seen & ADAPTERS.keys() == set()
 
@@ -223,7 +227,7 @@ def test_only_options_and_displays_print(module: str) -> None:
 
 
 def test_devstack_imports_nothing_of_ours() -> None:
-    names = {name for module in MODULES if module.startswith("sandbox.devstack") for name in IMPORTS[module]}
+    names = {name for module in MODULES if module.startswith("sandbox.devstack") for name in imported_by(module)}
 
     assert [name for name in names if name.partition(".")[0] in OURS and not name.startswith("sandbox.devstack")] == []
 
