@@ -8,7 +8,7 @@ from typing import ClassVar
 from ops.kit.claims import ClaimRow, Source
 from processors.model import Normalized
 from schemas.dead_letter import Reason
-from schemas.headers import AnyHeaders, header
+from schemas.headers import AnyHeaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,6 @@ class TopicRecord:
     @property
     def place(self) -> Source:
         return Source(self.partition, self.offset)
-
-    def text(self, name: str) -> str | None:
-        """Return a header as text, None if it is absent."""
-        value = header(self.headers, name)
-        return None if value is None else value.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from ops.kit.masking import shown_fields
 from processors.model import Normalized, Owner, Rejected, Verdict
 from processors.normalize import normalize
 from schemas import dead_letter
-from schemas.headers import AUTH_KEY_ID, ENDPOINT, RECEIVED_AT, REQUEST_ID
+from schemas.headers import AUTH_KEY_ID, ENDPOINT, RECEIVED_AT, REQUEST_ID, header
 from schemas.identity import ClaimKey
 
 
@@ -45,14 +45,17 @@ def build(found: CallRecords, *, since: str, reveal: bool = False) -> CallTimeli
 
 
 def source_of(record: TopicRecord, raw_topic: str) -> Source | None:
-    """Return the raw record that an event or a dead letter was made from; None if it is of another log."""
-    source = record.text("ce_sourceoffset")
-    if source is not None and record.text(dead_letter.CODE) is None:
+    """Return the raw record that an event or a dead letter was made from; None if it is of another log.
+
+    The client's own records will do: only headers are looked at.
+    """
+    source = _text(record, "ce_sourceoffset")
+    if source is not None and _text(record, dead_letter.CODE) is None:
         topic, _, rest = source.partition("/")
         number, _, offset = rest.partition("/")
     else:
         topic, number, offset = (
-            record.text(name) or "" for name in (dead_letter.TOPIC, dead_letter.PARTITION, dead_letter.OFFSET)
+            _text(record, name) or "" for name in (dead_letter.TOPIC, dead_letter.PARTITION, dead_letter.OFFSET)
         )
     told = topic == raw_topic and all(part.isascii() and part.isdigit() for part in (number, offset))
     return Source(int(number), int(offset)) if told else None
@@ -84,15 +87,15 @@ def _owners(found: CallRecords, verdicts: Sequence[Verdict]) -> dict[ClaimKey, O
 
 
 def _output(record: TopicRecord, raw_topic: str, *, reveal: bool) -> CallOutput:
-    dead = record.text(dead_letter.CODE) is not None
+    dead = _text(record, dead_letter.CODE) is not None
     return CallOutput(
         **_fields(record),
         source=source_of(record, raw_topic),
-        type=None if dead else record.text("ce_type"),
+        type=None if dead else _text(record, "ce_type"),
         fields=None if dead else shown_fields(record.value, reveal=reveal),
-        stage=record.text(dead_letter.STAGE),
-        code=record.text(dead_letter.CODE),
-        message=record.text(dead_letter.MESSAGE),
+        stage=_text(record, dead_letter.STAGE),
+        code=_text(record, dead_letter.CODE),
+        message=_text(record, dead_letter.MESSAGE),
     )
 
 
@@ -110,10 +113,10 @@ def _webhook(
     owner = owners[normalized.claim_key] if normalized else None
     webhook = CallWebhook(
         **_fields(record),
-        received_at=record.text(RECEIVED_AT),
-        request_id=record.text(REQUEST_ID),
-        endpoint=record.text(ENDPOINT),
-        auth_key_id=record.text(AUTH_KEY_ID),
+        received_at=_text(record, RECEIVED_AT),
+        request_id=_text(record, REQUEST_ID),
+        endpoint=_text(record, ENDPOINT),
+        auth_key_id=_text(record, AUTH_KEY_ID),
         verdict=_verdict(record, normalized, owner),
         event_type=normalized.event_type.value if normalized else None,
         owner=Source(owner.partition, owner.offset) if owner else None,
@@ -183,6 +186,11 @@ def _progress(timeline: CallTimeline) -> str:
         return f"{words}: the group is {behind} offsets behind in partition {partition}"
     odd = sum(webhook.remark is not None for webhook in timeline.webhooks)
     return f"all processed, {odd} not as today's code would do it" if odd else "all processed"
+
+
+def _text(record: TopicRecord, name: str) -> str | None:
+    value = header(record.headers, name)
+    return None if value is None else value.decode("utf-8", "replace")
 
 
 def _fields(value: TopicRecord | CallRecords) -> dict[str, Any]:
