@@ -29,7 +29,8 @@ class Erased:
     erasure_id: int | None = None
     completed: Sequence[int] = ()
 
-    def __str__(self) -> str:
+    @property
+    def words(self) -> str:
         return f"{self.claims} claims and {self.conflicts} conflicts erased"
 
 
@@ -80,7 +81,7 @@ class EraseCalls(Change[ErasePlan, Erased]):
         return notes(plan)
 
     def done(self, plan: ErasePlan, result: Erased) -> str:
-        return f"erasure {result.erasure_id}: {result}; {what_is_left(plan)}"
+        return f"erasure {result.erasure_id}: {result.words}; {what_is_left(plan)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class CompleteErasures(Change[ErasePlan, Erased]):
             yield from notes(plan)
 
     def done(self, plan: ErasePlan, result: Erased) -> str:
-        return f"{result}; {len(result.completed)} of {len(plan.requests)} erasures complete"
+        return f"{result.words}; {len(result.completed)} of {len(plan.requests)} erasures complete"
 
 
 async def _delete(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.arrows import PACKAGES, ROOT, arrows, imports, measures, modules, room
+from tests.support.arrows import PACKAGES, ROOT, arrows, classes_twice, imports, measures, modules, room
 
 # Each package stands on those it may import, and on nothing else of ours.
 MAY_IMPORT = {
@@ -204,6 +204,10 @@ def test_peers_of_the_benchmark_stand_on_nothing_of_ours(path: Path) -> None:
     assert [name for name in names if not name.startswith("benchmarks.peers")] == []
 
 
+def test_class_names_are_unique_in_the_product() -> None:
+    assert classes_twice() == {}
+
+
 def test_arrows_between_command_folders_are_those_with_a_reason() -> None:
     found = {arrow: sorted(names) for arrow, names in arrows().items() if arrow[1] != "kit"}
 
@@ -223,7 +227,7 @@ def test_rooms_that_reach_outside_are_known(library: str) -> None:
     "module", [module for module in MODULES if room(module) not in (None, "kit", "cli", "__main__")]
 )
 def test_only_options_and_displays_print(module: str) -> None:
-    assert module.endswith((".cli", ".show")) or not IMPORTS[module] & PRINTS
+    assert module.endswith((".cli", ".show")) or not imported_by(module) & PRINTS
 
 
 def test_devstack_imports_nothing_of_ours() -> None:
