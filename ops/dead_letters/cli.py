@@ -12,7 +12,7 @@ from ops.dead_letters import read
 from ops.dead_letters.jsonl import letters_in
 from ops.dead_letters.model import Letter, Selection, parse_id, select
 from ops.dead_letters.plan import DeadLetterPlan
-from ops.dead_letters.read import DeadLetterSettings, open_session
+from ops.dead_letters.read import open_session
 from ops.dead_letters.run import SendLetters, SentLetters
 from ops.dead_letters.show import described, groups_table, letters_table, lines_of
 from ops.kit.change import Report, carry_out
@@ -21,6 +21,7 @@ from ops.kit.export import export_to
 from ops.kit.options import ExecuteOption, OutputOption, reported
 from ops.kit.output import OutputFormat, say, stdout, write_json, write_text
 from ops.kit.progress import shown_progress
+from ops.kit.settings import StateSettings
 from runtime.settings import load
 
 app = typer.Typer(no_args_is_help=True, epilog=EXIT_CODES)
@@ -58,7 +59,7 @@ def list_(
     `bodies` counts each raw record once; `records` is higher after a rewind, since every pass makes its dead letters
     again. Times are when the raw record was received.
     """
-    settings = load(DeadLetterSettings)
+    settings = load(StateSettings)
     with reported():
         selection = select(code=code, stage=stage, since=since, until=until, now=datetime.now(UTC))
         if each:
@@ -83,7 +84,7 @@ def show(
     Without --reveal, telephone numbers show their last 4 digits, and of texts, unknown fields and bodies that are not
     JSON nothing is shown. The signature is never shown.
     """
-    settings = load(DeadLetterSettings)
+    settings = load(StateSettings)
     with reported():
         details = described(asyncio.run(read.facts_of(settings, parse_id(letter))), reveal=reveal)
     if output is OutputFormat.JSON:
@@ -133,7 +134,7 @@ def export(
     `value` is the body as a string, or {"base64": ...} if it is not UTF-8; `dead-letters import` takes it back. Of
     several dead letters of one raw record the first is written.
     """
-    settings = load(DeadLetterSettings)
+    settings = load(StateSettings)
     with reported():
         selection = select(ids=ids, code=code, stage=stage, since=since, until=until, now=datetime.now(UTC))
         say("warning: bodies and headers are exported unmasked; they hold personal data")
@@ -165,7 +166,7 @@ def import_(
 def _send(
     selection: Selection, repaired: Sequence[Letter], *, even_if_still_bad: bool, execute: bool, output: OutputFormat
 ) -> Report[DeadLetterPlan, SentLetters]:
-    settings = load(DeadLetterSettings)
+    settings = load(StateSettings)
 
     async def carried_out() -> Report[DeadLetterPlan, SentLetters]:
         async with open_session(settings) as session:

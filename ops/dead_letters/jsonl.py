@@ -10,11 +10,12 @@ from typing import Any
 
 import orjson
 
-from ops.dead_letters.model import Letter, RawOrigin, StatedReason, parse_id
+from ops.dead_letters.model import Letter, parse_id
+from ops.kit.dead_letter import StatedReason
 from ops.kit.errors import UsageError
 from ops.kit.export import bytes_of_json
 from schemas.body import BYTE_ORDER_MARK
-from schemas.dead_letter import PREFIX
+from schemas.dead_letter import PREFIX, Origin
 
 
 def letters_in(file: Path) -> list[Letter]:
@@ -61,7 +62,7 @@ def _letter(line: dict[str, Any]) -> Letter:
         reason=StatedReason(_str(reason["stage"]), _str(reason["code"]), _str(reason["message"])),
         origin=None
         if origin is None
-        else RawOrigin(_str(origin["topic"]), int(origin["partition"]), int(origin["offset"]), _str(origin["group"])),
+        else Origin(_str(origin["topic"]), int(origin["partition"]), int(origin["offset"]), _str(origin["group"])),
         key=bytes_of_json(line["key"]),
         headers=[(name, value) for name, value in headers if not name.startswith(PREFIX)],
         value=bytes_of_json(line["value"]),

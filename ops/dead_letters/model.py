@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
+from ops.kit.dead_letter import StatedReason, origin_of, reason_of
 from ops.kit.errors import UsageError
 from ops.kit.times import milliseconds, parse_age, parse_time
-from schemas import dead_letter
+from schemas.dead_letter import PREFIX, Origin
 from schemas.headers import AnyHeaders, header
 
 REPLAYED_FROM = "replayed-from"
 IMPORTED_FROM = "imported-from"
-NOT_SAID = "-"  # for a stage or code that the headers lack
 
 _ID = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
 
@@ -33,25 +33,6 @@ class LetterId:
         return f"{self.partition}:{self.offset}"
 
 
-@dataclass(frozen=True, slots=True)
-class RawOrigin:
-    """Says which raw record was given up, and by which group."""
-
-    topic: str
-    partition: int
-    offset: int
-    group: str
-
-
-@dataclass(frozen=True, slots=True)
-class StatedReason:
-    """Holds the reason as the headers state it, whatever they state."""
-
-    stage: str
-    code: str
-    message: str
-
-
 # The same for all dead letters of one raw record: each pass over the raw log makes one more.
 Identity: TypeAlias = tuple[str, int, int] | LetterId
 
@@ -63,7 +44,7 @@ class Letter:
     id: LetterId
     timestamp_ms: int
     reason: StatedReason
-    origin: RawOrigin | None
+    origin: Origin | None
     key: bytes | None
     headers: AnyHeaders
     value: bytes | None
@@ -102,13 +83,8 @@ def read_letter(
     letter_id: LetterId, timestamp_ms: int, key: bytes | None, value: bytes | None, headers: AnyHeaders
 ) -> Letter:
     """Split a record of the dead-letter topic; the last reason counts. Never raises."""
-    reason = StatedReason(
-        _text(headers, dead_letter.STAGE) or NOT_SAID,
-        _text(headers, dead_letter.CODE) or NOT_SAID,
-        _text(headers, dead_letter.MESSAGE) or "",
-    )
-    originals = [(name, item) for name, item in headers if not name.startswith(dead_letter.PREFIX)]
-    return Letter(letter_id, timestamp_ms, reason, _origin(headers), key, originals, value)
+    originals = [(name, item) for name, item in headers if not name.startswith(PREFIX)]
+    return Letter(letter_id, timestamp_ms, reason_of(headers), origin_of(headers), key, originals, value)
 
 
 def without_markers(headers: AnyHeaders) -> AnyHeaders:
@@ -139,14 +115,6 @@ def marked(headers: AnyHeaders, topic: str) -> LetterId | None:
 def _letter_id(text: str) -> LetterId | None:
     match = _ID.fullmatch(text)
     return None if match is None else LetterId(int(match[1]), int(match[2]))
-
-
-def _origin(headers: AnyHeaders) -> RawOrigin | None:
-    topic = _text(headers, dead_letter.TOPIC)
-    place = _letter_id(f"{_text(headers, dead_letter.PARTITION)}:{_text(headers, dead_letter.OFFSET)}")
-    if not topic or place is None:
-        return None
-    return RawOrigin(topic, place.partition, place.offset, _text(headers, dead_letter.GROUP) or NOT_SAID)
 
 
 def _text(headers: AnyHeaders, name: str) -> str | None:

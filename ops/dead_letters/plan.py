@@ -12,12 +12,12 @@ from ops.dead_letters.model import (
     Letter,
     LetterId,
     Selection,
-    StatedReason,
     import_marker,
     replay_marker,
     without_markers,
 )
 from ops.dead_letters.outcome import NoPlace, OutcomeToday, StillBad, WouldBeEvent, outcome_today
+from ops.kit.dead_letter import StatedReason
 from schemas.headers import AnyHeaders
 from schemas.identity import ClaimKey
 

@@ -17,24 +17,19 @@ from ops.kit.masking import shown_id
 from ops.kit.postgres import database
 from ops.kit.progress import Advance, ShowProgress
 from ops.kit.scan import Range, scan, whole_topic
+from ops.kit.settings import StateSettings
 from ops.kit.topics import partitions_of_all
-from processors.settings import RawLogSettings
-from runtime.settings import DatabaseSettings
 from schemas.placement import partition_of, spread
 from schemas.topics import TopicNames
 
 READING = "reading dead letters"
 
 
-class DeadLetterSettings(RawLogSettings, DatabaseSettings):
-    """Holds what the dead-letter commands read from the environment."""
-
-
 @dataclass(frozen=True, slots=True)
 class DeadLetterSession:
     """Holds what one command works with; `closing` ends with it, for what is opened on the way."""
 
-    settings: DeadLetterSettings
+    settings: StateSettings
     consumer: AIOKafkaConsumer
     ledger: ReplayLedger
     topic: str
@@ -84,7 +79,7 @@ class DeadLetterSession:
 
 
 @asynccontextmanager
-async def open_session(settings: DeadLetterSettings) -> AsyncIterator[DeadLetterSession]:
+async def open_session(settings: StateSettings) -> AsyncIterator[DeadLetterSession]:
     """Open everything that reading needs; errors inside the context are converted to `OpsError`."""
     names = TopicNames(settings.kafka_topic_prefix)
     async with admin_client(settings) as admin:
@@ -179,14 +174,14 @@ class LetterFacts:
     entry: LedgerEntry | None
 
 
-async def grouped(settings: DeadLetterSettings, selection: Selection, progress: ShowProgress) -> list[LetterGroup]:
+async def grouped(settings: StateSettings, selection: Selection, progress: ShowProgress) -> list[LetterGroup]:
     """Return the selected letters by stage and code, the largest group first."""
     groups = Groups()
     replayed = await _selected(settings, selection, progress, groups.add)
     return groups.by_size(replayed)
 
 
-async def listed(settings: DeadLetterSettings, selection: Selection, progress: ShowProgress) -> list[ListedLetter]:
+async def listed(settings: StateSettings, selection: Selection, progress: ShowProgress) -> list[ListedLetter]:
     """Return the selected letters one by one, oldest first."""
     letters: list[ListedLetter] = []
 
@@ -206,7 +201,7 @@ async def listed(settings: DeadLetterSettings, selection: Selection, progress: S
 
 
 async def _selected(
-    settings: DeadLetterSettings, selection: Selection, progress: ShowProgress, take: Callable[[Letter], None]
+    settings: StateSettings, selection: Selection, progress: ShowProgress, take: Callable[[Letter], None]
 ) -> set[Identity]:
     def take_selected(letter: Letter) -> None:
         if selection.matches(letter):
@@ -218,7 +213,7 @@ async def _selected(
             return await session.scan(entries, take_selected, advance)
 
 
-async def facts_of(settings: DeadLetterSettings, letter_id: LetterId) -> LetterFacts:
+async def facts_of(settings: StateSettings, letter_id: LetterId) -> LetterFacts:
     """Return everything that is known of one dead letter.
 
     Raises:
@@ -238,7 +233,7 @@ async def facts_of(settings: DeadLetterSettings, letter_id: LetterId) -> LetterF
     return LetterFacts(letter, outcome, owned, [other for other in passes if other != letter_id], entry)
 
 
-async def export(settings: DeadLetterSettings, selection: Selection, write: Callable[[Letter], None]) -> int:
+async def export(settings: StateSettings, selection: Selection, write: Callable[[Letter], None]) -> int:
     """Hand each selected letter to `write`, the first of each raw record; return how many there were.
 
     Raises:

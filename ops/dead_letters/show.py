@@ -8,10 +8,11 @@ import orjson
 from rich.table import Table
 
 from ops.dead_letters.ledger import LedgerEntry
-from ops.dead_letters.model import Letter, LetterId, StatedReason
+from ops.dead_letters.model import Letter, LetterId
 from ops.dead_letters.outcome import NoPlace, OutcomeToday, StillBad, WouldBeEvent
 from ops.dead_letters.plan import DeadLetterPlan
 from ops.dead_letters.read import LetterFacts, LetterGroup, ListedLetter
+from ops.kit.dead_letter import StatedReason
 from ops.kit.masking import HIDDEN, masked_body, shown_id, shown_raw_header
 from ops.kit.output import json_bytes, shorten, table
 from ops.kit.times import shown

@@ -13,13 +13,12 @@ NOT_SAID = "-"  # for a stage, code or group that the headers lack
 
 
 @dataclass(frozen=True, slots=True)
-class GivenUp:
-    """Tells why a record was given up, and which raw record it was; the last reason counts."""
+class StatedReason:
+    """Holds the reason as the headers state it, whatever they state."""
 
     stage: str
     code: str
     message: str
-    origin: Origin | None
 
 
 def is_dead_letter(headers: AnyHeaders) -> bool:
@@ -27,14 +26,15 @@ def is_dead_letter(headers: AnyHeaders) -> bool:
     return header(headers, dead_letter.CODE) is not None
 
 
-def given_up(headers: AnyHeaders) -> GivenUp:
-    """The reason and the origin; without an origin it is a body that never reached the raw log. Never raises."""
+def reason_of(headers: AnyHeaders) -> StatedReason:
+    """Why the record was given up; the last reason counts. Never raises."""
     names = (dead_letter.STAGE, dead_letter.CODE, dead_letter.MESSAGE)
     stage, code, message = (_text(headers, name) for name in names)
-    return GivenUp(stage or NOT_SAID, code or NOT_SAID, message or "", _origin(headers))
+    return StatedReason(stage or NOT_SAID, code or NOT_SAID, message)
 
 
-def _origin(headers: AnyHeaders) -> Origin | None:
+def origin_of(headers: AnyHeaders) -> Origin | None:
+    """Which raw record was given up; None for a body that never reached the raw log. Never raises."""
     names = (dead_letter.TOPIC, dead_letter.PARTITION, dead_letter.OFFSET, dead_letter.GROUP)
     topic, partition, offset, group = (_text(headers, name) for name in names)
     if not topic or not all(number.isascii() and number.isdigit() for number in (partition, offset)):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from ops.kit.dead_letter import given_up, is_dead_letter
+from ops.kit.dead_letter import is_dead_letter, origin_of, reason_of
 from ops.kit.export import json_of_bytes
 from ops.kit.masking import HIDDEN, masked_body, masked_event, shown_header, shown_id, shown_raw_header, shown_reason
 from ops.kit.output import shorten
@@ -61,10 +61,9 @@ def json_object(record: RecordView, *, reveal: bool) -> dict[str, object]:
 
 
 def _dead_letter_line(record: RecordView, *, reveal: bool) -> str:
-    found = given_up(record.headers)
-    origin = found.origin
+    reason, origin = reason_of(record.headers), origin_of(record.headers)
     where = f"{origin.topic}/{origin.partition}/{origin.offset}" if origin else "from the ingress"
-    parts = ["dead letter", f"{found.stage}:{found.code}", _key(record, reveal=reveal), found.message or "-", where]
+    parts = ["dead letter", f"{reason.stage}:{reason.code}", _key(record, reveal=reveal), reason.message or "-", where]
     if reveal:
         parts.append(shorten(_text(record.value), VALUE_CHARACTERS))
     return "  ".join(shorten(part, 4096) for part in parts)

@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from ops.calls.partition import outputs_of
 from ops.calls.timeline import source_of
-from ops.kit.claims import log_number
+from ops.kit.claims import log_number, progress_of
 from ops.kit.errors import NotFoundError, UsageError
 from ops.kit.groups import Group
 from ops.kit.kafka import admin_client, reader
@@ -27,7 +27,6 @@ from schemas.dead_letter import GROUP
 from schemas.headers import header
 
 TIMESTAMP_SECONDS = 10.0
-PROGRESS = "SELECT partition, next_offset FROM progress JOIN log USING (log_id) WHERE name = %(name)s"
 # One range over all partitions, so that the block ranges of claim_by_place are used; the join then looks closely.
 OWNERS = """
 SELECT count(*) FROM claim AS c
@@ -55,8 +54,7 @@ class RewindSession:
         if not self.scope.ours or self.state is None:
             return {}
         with database_errors():
-            cursor = await self.state.execute(PROGRESS, {"name": self.scope.settings.log_name})
-            return dict(await cursor.fetchall())
+            return await progress_of(self.state, self.scope.settings.log_name)
 
 
 @asynccontextmanager

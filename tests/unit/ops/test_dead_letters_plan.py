@@ -11,16 +11,18 @@ import orjson
 import pytest
 
 from ops.dead_letters.ledger import LedgerEntry
-from ops.dead_letters.model import Letter, LetterId, RawOrigin, Selection, StatedReason
+from ops.dead_letters.model import Letter, LetterId, Selection
 from ops.dead_letters.outcome import NoPlace
 from ops.dead_letters.plan import DeadLetterPlan, candidate_of, in_order
 from ops.dead_letters.read import DeadLetterSession
 from ops.dead_letters.run import InterruptedRun, SendLetters, SentLetters, begun
 from ops.dead_letters.show import plan_notes, refusals
 from ops.kit.change import carry_out
+from ops.kit.dead_letter import StatedReason
 from ops.kit.errors import NotFoundError
 from ops.kit.output import OutputFormat, json_bytes
 from ops.kit.progress import Advance, unseen
+from schemas.dead_letter import Origin
 from schemas.identity import ClaimKey
 from tests.support.kafka import Webhook
 from tests.support.traffic import ended, started
@@ -33,7 +35,7 @@ def letter(at: LetterId, webhook: Webhook, *, offset: int | None, code: str = "o
         id=at,
         timestamp_ms=time,
         reason=StatedReason("accept" if offset is None else "normalize", code, ""),
-        origin=None if offset is None else RawOrigin("raw", at.partition, offset, "g"),
+        origin=None if offset is None else Origin("raw", at.partition, offset, "g"),
         key=None if offset is None else webhook.key.encode(),
         headers=[("endpoint", webhook.slug.encode())],
         value=webhook.body,

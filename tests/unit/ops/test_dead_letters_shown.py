@@ -9,20 +9,22 @@ import pytest
 
 from ops.dead_letters.jsonl import read_lines
 from ops.dead_letters.ledger import LedgerEntry, signed
-from ops.dead_letters.model import Letter, LetterId, RawOrigin, StatedReason
+from ops.dead_letters.model import Letter, LetterId
 from ops.dead_letters.outcome import outcome_today
 from ops.dead_letters.plan import ReplayKind
 from ops.dead_letters.read import LetterFacts
 from ops.dead_letters.show import LetterDetails, described, lines_of, replayed
+from ops.kit.dead_letter import StatedReason
 from ops.kit.errors import UsageError
 from ops.kit.export import exported
 from ops.kit.masking import masked_body, shown_raw_header
+from schemas.dead_letter import Origin
 from tests.support.traffic import started
 
 
 def letter(value: bytes | None, key: bytes | None = b"c") -> Letter:
     headers = [("endpoint", b"call-started"), ("signature", b"feed"), ("x-other", b"secret\xff")]
-    reason, origin = StatedReason("normalize", "old", "said\x1b[2J"), RawOrigin("raw", 0, 3, "g")
+    reason, origin = StatedReason("normalize", "old", "said\x1b[2J"), Origin("raw", 0, 3, "g")
     return Letter(LetterId(0, 5), 1000, reason, origin, key, headers, value)
 
 
