@@ -112,12 +112,10 @@ class DiffResult:
     _transitions: Counter[Transition] = field(default_factory=Counter)
 
     def add(self, transition: Transition, records: int = 1) -> None:
-        """Count raw records."""
         self._transitions[transition] += records
 
     @property
     def records(self) -> int:
-        """All raw records."""
         return self._transitions.total()
 
     @property

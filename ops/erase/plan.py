@@ -128,7 +128,6 @@ class ErasePlan:
 
     @property
     def known(self) -> bool:
-        """Whether anything was found."""
         return any(holding.records for holding in self.topics) or any(call.rows for call in self.calls)
 
     @property

@@ -52,7 +52,6 @@ class GroupState:
 
     @property
     def empty(self) -> bool:
-        """Whether nobody is in it."""
         return self.state in {"Empty", DEAD}
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import replace
 import psycopg
 
 from ops.kit.errors import OpsError
-from ops.kit.output import say
+from ops.kit.pause import Say
 from ops.kit.postgres import database, database_errors
 from ops.kit.settings import OffsetSettings
 from ops.lag.model import GroupLag, Standstill
@@ -33,8 +33,8 @@ def with_standstills(lag: GroupLag, found: Mapping[int, Standstill]) -> GroupLag
 class StandstillReader:
     """Reads them for `lag`, if DATABASE_URL is set; a database that is away is said once, and no reason to fail."""
 
-    def __init__(self, settings: OffsetSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: OffsetSettings, say: Say) -> None:
+        self._settings, self._say = settings, say
         self._said: str | None = None
 
     async def add_to(self, lag: GroupLag) -> GroupLag:
@@ -47,7 +47,7 @@ class StandstillReader:
         except OpsError as error:
             if str(error) != self._said:
                 self._said = str(error)
-                say(f"warning: {error}; partitions that stand still are not named")
+                self._say(f"warning: {error}; partitions that stand still are not named")
             return lag
         self._said = None
         return with_standstills(lag, found)

@@ -134,7 +134,6 @@ class Execution:
         raise failure
 
     async def commit(self) -> None:
-        """Commit in one transaction."""
         await commit_together(self._scope, self._plan.targets)
 
     async def finish(self, rewind_id: int) -> None:

@@ -32,7 +32,6 @@ class RewindScope:
 
     @property
     def names(self) -> TopicNames:
-        """The topics of this environment."""
         return TopicNames(self.settings.kafka_topic_prefix)
 
     @property

@@ -37,7 +37,6 @@ class SpoolSummary:
 
     @property
     def records(self) -> int:
-        """Records that wait."""
         return sum(waiting.records for waiting in self.by_topic)
 
     @property
@@ -47,12 +46,10 @@ class SpoolSummary:
 
     @property
     def oldest(self) -> datetime | None:
-        """When the oldest was spooled."""
         return min((waiting.oldest for waiting in self.by_topic), default=None)
 
     @property
     def topics(self) -> list[str]:
-        """Where they are to go."""
         return sorted({waiting.topic for waiting in self.by_topic})
 
 

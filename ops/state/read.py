@@ -99,7 +99,6 @@ class StateStats:
 
     @property
     def claims(self) -> int:
-        """Rows of the table."""
         return sum(found.claims for found in self.event_types)
 
 

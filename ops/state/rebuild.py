@@ -50,7 +50,6 @@ class PartitionRebuild:
 
     @property
     def records(self) -> int:
-        """How many offsets there are to read."""
         return max(0, self.end - self.start)
 
 
@@ -68,7 +67,6 @@ class RebuildPlan:
 
     @property
     def records(self) -> int:
-        """Records to read."""
         return sum(plan.records for plan in self.partitions)
 
     @property

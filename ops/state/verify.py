@@ -41,7 +41,6 @@ class VerifyResult:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing differs."""
         return not any(self.counts.values())
 
 

@@ -77,7 +77,6 @@ class PostgresServer:
 
     @property
     def pid(self) -> int | None:
-        """The postmaster's process id while it runs."""
         return self._child.pid
 
     @property
