@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from ops.kit.errors import OpsError, UnreachableError, UnsafeError
-from ops.rewind import execute
+from ops.rewind import execute, run
 from ops.rewind.execute import Execution, RewindRequest, unbroken
 from ops.rewind.plan import PartitionPosition, RewindPlan, plan_moves
 from ops.rewind.read import RewindSession
-from ops.rewind.target import ToEarliest
+from ops.rewind.run import MoveOffsets
+from ops.rewind.target import ToEarliest, ToTargets, parse_plan
 
 MOVES = plan_moves(ToEarliest(), [PartitionPosition(0, 50, 0, 60), PartitionPosition(1, 0, 0, 60)])
 PLAN = RewindPlan("g", "raw", "", MOVES)
@@ -112,3 +115,18 @@ async def test_ctrl_c_does_not_break_off_what_must_end() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended.is_set()
+
+
+async def test_the_file_has_the_plan_that_was_shown_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = [PLAN, replace(PLAN, partitions=())]
+
+    async def read_plan(*_arguments: object) -> RewindPlan:
+        return plans.pop(0)
+
+    monkeypatch.setattr(run, "read_plan", read_plan)
+    file, session = tmp_path / "plan.json", cast("RewindSession", None)
+    change = MoveOffsets(session, RewindRequest(ToEarliest()), lambda _line: None, plan_out=file)
+
+    assert [await change.plan(), await change.plan()] == [PLAN, replace(PLAN, partitions=())]
+
+    assert parse_plan(file.read_bytes(), name="p").target == ToTargets({0: 0, 1: 0}, "p")
