@@ -1,1 +1,1 @@
-"""What is known of one call, and emitting its events again."""
+"""Shows what is known of one call, and emits its events again."""

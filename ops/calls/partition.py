@@ -1,4 +1,4 @@
-"""In which partitions a call is. Pure."""
+"""Tells in which partitions a call is. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -8,14 +8,14 @@ from schemas.topics import TopicNames
 
 
 def placed(call_id: str, names: TopicNames, counts: Mapping[str, int]) -> int:
-    """The partition of the raw topic where the ingress puts a call now; `counts`: partitions by topic."""
+    """Return the partition of the raw topic where the ingress puts a call now; `counts`: partitions by topic."""
     return partition_of(call_id.encode(), range(spread([counts[names.raw], counts[names.dead_letter]])))
 
 
 def raw_partitions(
     call_ids: Iterable[str], names: TopicNames, counts: Mapping[str, int], claims: Sequence[ClaimRow]
 ) -> list[int]:
-    """The partitions of the raw topic that may have records of these calls; `claims` are theirs.
+    """Return the partitions of the raw topic that may have records of these calls; `claims` are theirs.
 
     One for each call, as long as nothing tells that a topic has grown. Then all: where the ingress put a call earlier,
     and where others put it, nobody knows.
@@ -26,7 +26,7 @@ def raw_partitions(
 
 
 def outputs_of(source: int, count: int, *, raw: int) -> Sequence[int]:
-    """The partitions of a topic of `count` that may have what came out of one partition of the raw topic of `raw`.
+    """Return the partitions of a topic of `count` that may have what came out of one partition of raw, of `raw`.
 
     One, unless one of the two has grown: then any, for it was written before or after.
     """
@@ -34,7 +34,7 @@ def outputs_of(source: int, count: int, *, raw: int) -> Sequence[int]:
 
 
 def output_partitions(sources: Sequence[int], count: int, *, raw: int) -> list[int]:
-    """The partitions of a topic of `count` that may have what came out of these partitions of the raw topic of `raw`.
+    """Return the partitions of a topic of `count` that may have what came out of these partitions of raw, of `raw`.
 
     If all of raw is meant, it is all of the topic: it may have grown since.
     """

@@ -73,7 +73,7 @@ def passes(outputs: Iterable[TopicRecord]) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """`1 event`, `2 events`."""
+    """Count in words: `1 event`, `2 events`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 

@@ -1,1 +1,1 @@
-"""Dead letters for operators: look at them, send them back to the raw topic, repair them by hand."""
+"""Lists and shows dead letters, sends them back to the raw topic, and has them repaired by hand."""

@@ -34,7 +34,7 @@ def lag(
     """
     settings = load(OffsetSettings)
     with reported():
-        found = asyncio.run(lag_with_standstills(StandstillReader(settings), settings, group, topic))
+        found = asyncio.run(lag_with_standstills(StandstillReader(settings, say), settings, group, topic))
     if output is OutputFormat.JSON:
         write_json(found)
     else:

@@ -38,7 +38,7 @@ async def lags(
     Raises:
         OpsError: the first look failed, or the group or topic is gone.
     """
-    reader = StandstillReader(settings)
+    reader = StandstillReader(settings, say)
     last: tuple[float, GroupLag] | None = None
     async for now in ticks(stop, every, times=2 if once else None):
         try:

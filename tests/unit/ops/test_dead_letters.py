@@ -18,8 +18,9 @@ from ops.dead_letters.model import (
     without_markers,
 )
 from ops.dead_letters.outcome import NoPlace, StillBad, WouldBeEvent, outcome_today
-from ops.dead_letters.read import Groups
+from ops.dead_letters.read import Groups, ListedLetter
 from ops.kit.errors import UsageError
+from ops.kit.output import json_bytes
 from schemas.dead_letter import Code, Origin, Reason, Stage, reason_headers
 from schemas.headers import Headers
 from schemas.topics import MAX_BODY_BYTES
@@ -219,3 +220,23 @@ def test_groups_count_raw_records_once_and_keep_the_earliest_as_the_sample() -> 
     assert (least.stage, least.bodies) == ("accept", 1)
     assert (most.replayed, least.replayed) == (1, 0)
     assert orjson.loads(STARTED)["call"]["id"] == "c"
+    written = orjson.loads(json_bytes(most))
+    counts = {"bodies": 2, "records": 3, "replayed": 1}
+    times = {"first_seen": "1970-01-01T00:00:00.020000+00:00", "last_seen": "1970-01-01T00:00:00.050000+00:00"}
+    said = {"stage": "normalize", "code": "field_missing", "sample": "1:3", "message": "said"}
+    assert written == counts | times | said
+
+
+def test_fields_of_the_json_of_a_listed_letter() -> None:
+    listed = ListedLetter(LetterId(2, 7), NOW, "accept", "not_json", None, "raw/2/41", "said", letter().identity)
+
+    assert orjson.loads(json_bytes(listed)) == {
+        "id": "2:7",
+        "time": "2026-01-02T15:00:00+00:00",
+        "stage": "accept",
+        "code": "not_json",
+        "key": None,
+        "origin": "raw/2/41",
+        "message": "said",
+        "replayed": False,
+    }

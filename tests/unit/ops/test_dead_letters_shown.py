@@ -18,6 +18,7 @@ from ops.kit.dead_letter import StatedReason
 from ops.kit.errors import UsageError
 from ops.kit.export import exported
 from ops.kit.masking import masked_body, shown_raw_header
+from ops.kit.output import json_bytes
 from schemas.dead_letter import Origin
 from tests.support.traffic import started
 
@@ -118,6 +119,15 @@ def test_today_and_duplicates_are_told() -> None:
     assert told.today == "would be an event now (call.started), and a duplicate: another record owns its key"
     assert told.other_passes == [LetterId(0, 9)]
     assert '"0:9"' in "".join(lines_of(told))
+
+
+def test_fields_of_the_json_of_a_letter() -> None:
+    written = orjson.loads(json_bytes(shown(b"{}", reveal=False)))
+
+    where = {"id", "time", "origin", "group", "other_passes", "replayed"}
+    assert written.keys() == where | {"reason", "key", "headers", "body", "today"}
+    assert (written["id"], written["time"]) == ("0:5", "1970-01-01T00:00:01+00:00")
+    assert written["reason"] == {"stage": "normalize", "code": "old", "message": "said\x1b[2J"}
 
 
 def test_where_it_was_replayed_is_told() -> None:

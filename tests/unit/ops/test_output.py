@@ -1,6 +1,7 @@
 """Tables, JSON and talk: what goes where, and what received text cannot do."""
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
@@ -9,7 +10,19 @@ import typer
 from rich.progress import Progress
 
 from ops.kit.errors import NotFoundError
-from ops.kit.output import PlainConsole, reporting, say, shorten, stdout, table, write_json, write_line, write_text
+from ops.kit.export import exported
+from ops.kit.output import (
+    PlainConsole,
+    json_bytes,
+    reporting,
+    say,
+    shorten,
+    stdout,
+    table,
+    write_json,
+    write_line,
+    write_text,
+)
 from ops.kit.progress import PlainColumn
 from ops.lag.cli import print_lag
 from ops.lag.model import GroupLag, PartitionLag
@@ -127,6 +140,27 @@ def test_talk_goes_to_stderr_and_data_to_stdout(capsys: pytest.CaptureFixture[st
     assert captured.err == "hello [world]\n"
     assert captured.out == '{\n  "a": 1\n}\n{"b":"é"}\n'
     assert orjson.loads(captured.out.splitlines()[-1]) == {"b": "é"}
+
+
+@dataclass(frozen=True)
+class Place:
+    partition: int
+
+    def __str__(self) -> str:
+        return f"P{self.partition}"
+
+
+@dataclass(frozen=True)
+class Found:
+    place: Place
+    body: bytes = field(repr=False)
+
+
+def test_a_dataclass_is_its_text_if_it_has_one_and_hides_what_its_repr_hides() -> None:
+    assert orjson.loads(json_bytes(Found(Place(3), b"secret"))) == {"place": "P3"}
+    with pytest.raises(TypeError, match="bytes"):
+        json_bytes(b"secret")  # only an export writes such
+    assert orjson.loads(exported([b"text", b"\xff", Place(3)])) == ["text", {"base64": "/w=="}, "P3"]
 
 
 def test_lag_shows_missing_commits_unknown_ages_and_expired_records(capsys: pytest.CaptureFixture[str]) -> None:
