@@ -26,8 +26,11 @@ async def test_top_shows_rates_processors_and_the_pause(place: Place, programs: 
     first = json.loads(await watching.stdout.readline())
     stored = await store(place.bootstrap_servers, place.topics.raw, traffic(502, 400))
     rates: list[dict[str, Any]] = []
-    while sum(rate["records_processed"] for rate in rates) * EVERY < 0.9 * stored:
-        rates.append(json.loads(await asyncio.wait_for(watching.stdout.readline(), 30))["rates"])
+    done = 0
+    while done < count + stored:
+        look = json.loads(await asyncio.wait_for(watching.stdout.readline(), 30))
+        done = sum(partition["committed"] for partition in look["lag"]["partitions"])
+        rates.append(look["rates"])
     rates += [json.loads(await watching.stdout.readline())["rates"] for _ in range(2)]
     watching.send_signal(signal.SIGINT)
     assert await watching.wait() == 0
