@@ -45,7 +45,7 @@ class NotFoundError(OpsError):
 
 
 class DiffersError(OpsError):
-    """What exists is not what this version expects."""
+    """Tells that what exists is not what this version expects."""
 
     exit_code = EXIT_DIFFERS
 
@@ -57,7 +57,7 @@ class UsageError(OpsError):
 
 
 class StaleError(OpsError):
-    """What exists has changed since the plan was made."""
+    """Tells that the plan no longer fits: something has changed since it was made."""
 
     exit_code = EXIT_STALE
 
