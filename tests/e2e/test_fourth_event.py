@@ -43,14 +43,14 @@ async def test_a_fourth_event_is_known_to_processor_and_operators(
     assert [webhook["verdict"] for webhook in shown["webhooks"]] == [
         *("event", "event", "duplicate", "conflict", "dead letter", "event", "event")
     ]
-    assert shown["webhooks"][1]["events"][0]["value"]["from_e164"] == "•••0304"
-    assert shown["webhooks"][4]["code"] == Code.FIELD_WRONG_TYPE.value
+    assert shown["webhooks"][1]["events"][0]["fields"]["from_e164"] == "•••0304"
+    assert shown["webhooks"][4]["reason"]["code"] == Code.FIELD_WRONG_TYPE.value
     assert f"ringover:{NAME}:{CALL}:ro_vm_9" in {claim["key"] for claim in shown["claims"]}
 
     replayed = await asked(f"calls replay {CALL} --execute")
-    assert [event["type"] for event in replayed["events"]].count(NAME) == 1
+    assert [event["type"] for event in replayed["plan"]["events"]].count(NAME) == 1
 
-    plan = await asked(f"erase --call-id {CALL}")
-    assert {row["what"]: row["count"] for row in plan["rows"]} == {"claims": 4, "conflicts": 1}
+    plan = (await asked(f"erase --call-id {CALL}"))["plan"]
+    assert [(len(call["claims"]), call["conflicts"]) for call in plan["calls"]] == [(4, 1)]
     assert sum(topic["records"] for topic in plan["topics"]) == len(OF_CALL) + 2 * 4 + 1
     assert TEXT not in (await cli.run(programs.env | env, "tail", "--from-beginning", "--max", "10", expect=0)).out

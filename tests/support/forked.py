@@ -19,6 +19,8 @@ from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
 
+from sandbox.devstack.child import PR_SET_PDEATHSIG, prctl
+
 # Read by Python, by the C library or by OpenSSL before or while a program's first imports run.
 _OF_THE_INTERPRETER = ("PYTHON", "LC_", "LANG", "LD_", "SSL_", "MALLOC_")
 
@@ -35,7 +37,9 @@ class Fork:
         """`python -m module arguments`; what it writes is appended to `out`, errors to `err` if that is given."""
         for path in (out, err or out):
             path.touch()
-        self._process = _context.Process(target=_become, args=(module, list(arguments), dict(env), out, err or out))
+        become = (module, list(arguments), dict(env), out, err or out)
+        # A daemon: tests that crash must not wait for it, nor leave it behind.
+        self._process = _context.Process(target=_become, args=become, daemon=True)
         self._process.start()
         self._reading = threading.Lock()  # the exit code can be read once
         assert self._process.pid is not None
@@ -98,6 +102,7 @@ def _wanted() -> bool:
 
 
 def _become(module: str, arguments: list[str], env: dict[str, str], out: Path, err: Path) -> None:
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for path, descriptor in ((out, 1), (err, 2)):
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(opened, descriptor)

@@ -130,7 +130,7 @@ class Programs:
 
     def ingress(self, **extra: str) -> Program:
         # Nobody goes elsewhere in a test, except where that is what it is about.
-        own = {"INGRESS_LEAVE_SECONDS": "0", **self._env("ingress"), **extra}
+        own = {"INGRESS_LEAVE_SECONDS": "0", "INGRESS_PORT": str(stable_port()), **self._env("ingress"), **extra}
         return self._start("ingress", own, "INGRESS_ADMIN_PORT", f"ingress-{len(self.all)}")
 
     def _env(self, who: str) -> dict[str, str]:
