@@ -12,6 +12,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from ops.kit.topics import read_topics
 from ops.migrate.run import migrate, packaged_migrations
 from sandbox.devstack.kafka import KafkaExtra
 from sandbox.devstack.stack import Devstack, DevstackConfig
@@ -74,7 +75,8 @@ async def says(program: Program, status: int, *words: str) -> str:
         found, text = await program.readyz()
         return text if found == status and all(word in text for word in words) else None
 
-    found = await until(answer, seconds=60, what=f"{status} and {words} from {program.name}")
+    # Settings are asked for once a minute.
+    found = await until(answer, seconds=120, what=f"{status} and {words} from {program.name}")
     assert found is not None
     return found
 
@@ -164,11 +166,23 @@ async def make(stack: Devstack, names: TopicNames, **others: Mapping[str, str] |
 
         await until(made, what="raw as others make it")
 
+        async def shown() -> bool:
+            found = (await read_topics(admin, [names.raw])).get(names.raw)
+            return found is not None and found.partitions == 1 and bool(found.config)
+
+        await until(shown, what="raw as others made it")
+
 
 async def set_to(stack: Devstack, names: TopicNames, topic: Topic, **changed: str) -> None:
     config = {**topic.config, **{key.replace("_", "."): value for key, value in changed.items()}}
     async with admin_of(stack) as admin:
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, names.of(topic), config)])
+
+        async def shown() -> bool:
+            # Acknowledged, it is not yet what a broker answers; who starts too early asks again after a minute only.
+            return (await read_topics(admin, [names.of(topic)]))[names.of(topic)].config.items() >= config.items()
+
+        await until(shown, what=f"{topic.name} as it was set")
 
 
 async def test_a_raw_topic_that_a_broker_made_is_named_and_gets_no_webhook(
