@@ -140,7 +140,7 @@ def event_id_of(event_type: EventType, call_id: str, document: Document) -> Even
 
 
 def idempotency_key_of(event_type: EventType, call_id: str, document: Document) -> IdempotencyKey | None:
-    """What deduplication will compare; None when the body lacks what it is made of."""
+    """The key that deduplication will compare; None when the body lacks what it is made of."""
     if event_type.part is None:
         return idempotency_key(event_type, call_id)
     part_id = _id_in(document, event_type.part)

@@ -140,7 +140,7 @@ def _verdict(record: TopicRecord, normalized: Normalized | None, owner: Owner | 
 
 
 def _remark(webhook: CallWebhook) -> str | None:
-    """What an operator should notice: where the topics differ from what today's code makes of a processed webhook."""
+    """Say where the topics differ from the outcome of today's code for a processed webhook, for an operator."""
     if not webhook.processed:
         return "not processed yet"
     if (wanted := webhook.event) is not None:

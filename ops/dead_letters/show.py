@@ -185,7 +185,7 @@ def _cut(document: object, depth: int = 0) -> object:
 
 
 def _table(columns: Sequence[str], values: Sequence[object], *, right: Sequence[str] = ()) -> Table:
-    """One row per value, of the fields that the columns name."""
+    """Make a row of each value, from the fields that the columns name."""
     names = [column.replace(" ", "_") for column in columns]
     return table("", columns, [[_cell(getattr(value, name)) for name in names] for value in values], right=right)
 

@@ -40,14 +40,14 @@ class Transition:
 
     @property
     def before(self) -> str:
-        """What the topics hold, in words; only for kinds that differ."""
+        """The record on the topics, in words; only for kinds that differ."""
         if self.code_before:
             return f"dead letter {self.code_before}"
         return "event" if self.kind in {DiffKind.CHANGED, DiffKind.GONE} else "nothing"
 
     @property
     def after(self) -> str:
-        """What today's code makes, likewise."""
+        """The outcome of today's code, likewise."""
         if self.code_after:
             return f"dead letter {self.code_after}"
         return "event" if self.kind in {DiffKind.CHANGED, DiffKind.NEW} else "nothing"

@@ -102,7 +102,7 @@ class _Run:
         self.result.examples.sort(key=lambda example: (example.partition, example.offset))
 
     async def _index(self, raw: TopicPartition, wanted: Range, since_ms: int) -> OutputIndex:
-        """What the topics hold of a range: everything from its first record's time on, for passes come at any time."""
+        """Index the outputs of a range: all from its first record's time on, for passes come at any time."""
         outputs = [
             TopicPartition(topic, number)
             for topic in self.names.outputs

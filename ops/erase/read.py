@@ -171,7 +171,7 @@ async def _peaks(consumer: AIOKafkaConsumer, sweep: Sweep) -> dict[TopicPartitio
 
 
 async def _rows(settings: StateSettings, call_ids: Sequence[str]) -> list[CallState]:
-    """What the state table has of each call; the topics are read afterwards."""
+    """Read the state table's rows of each call; the topics are read afterwards."""
     found = []
     async with database(settings) as connection:
         log_id = await log_number(connection, settings.log_name)

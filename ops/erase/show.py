@@ -57,7 +57,7 @@ def notes(plan: ErasePlan) -> Iterator[str]:
 
 
 def what_is_left(plan: ErasePlan) -> str:
-    """What is left when the plan was carried out, and what to do about it."""
+    """Say what is left once the plan is carried out, and what to do about it."""
     if not plan.remains:
         return "nothing is left of it here"
     if plan.gone_at_the_latest is None:

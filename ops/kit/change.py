@@ -56,12 +56,12 @@ class Change(ABC, Generic[Plan, Result]):
         """The plan as tables."""
 
     def notes(self, plan: Plan) -> Iterable[str]:
-        """What an operator should know beside the tables, line by line."""
+        """Say, line by line, what an operator should know beside the tables."""
         return ()
 
     @abstractmethod
     def done(self, plan: Plan, result: Result) -> str:
-        """What was done, in one line."""
+        """Say in one line what was done."""
 
 
 @dataclass(frozen=True, slots=True)
