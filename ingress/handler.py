@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from time import perf_counter
 
-from aiohttp import hdrs
+from aiohttp import HttpVersion10, hdrs, web
 from multidict import istr
 
 from ingress.accept import Accepted, accept
@@ -16,9 +16,9 @@ from ingress.addresses import EVERYBODY, AddressPolicy
 from ingress.authenticate import Authenticated, Refused
 from ingress.dialects import specification
 from ingress.http import problems, reading
-from ingress.http.answers import Answer, Problem, accepted_answer
+from ingress.http.answers import CLOSED, KEPT, Problem, SentAnswer, accepted_answer
+from ingress.http.guard import Guard, guard_of
 from ingress.http.loop_budget import LoopBudget
-from ingress.http.requests import Request
 from ingress.metrics import IngressMetrics
 from ingress.ports import OutgoingRecord, Publisher, Tracer, record_of, topic_of
 from runtime.errors import PublishError, SpoolFullError
@@ -73,17 +73,19 @@ class WebhookHandler:
         self._draining: asyncio.Event | None = None
         metrics.in_flight.set_function(lambda: self._in_flight)
 
-    async def answer(self, request: Request) -> Answer:
+    async def answer(self, request: web.BaseRequest) -> SentAnswer:
         """Answer one request; the one place where a fault of ours becomes a 500."""
-        slugs = specification.SLUG_OF_PATH
-        # A query is ignored, and a proxy may send an absolute URI.
-        endpoint = slugs.get(request.target) or slugs.get(request.path) or OTHER
-        context = RequestContext(reading.request_id(request), endpoint, perf_counter())
+        guard = guard_of(request)
+        if guard is None or not guard.begins():
+            return CLOSED  # nobody waits for it any more
+        context = RequestContext(reading.request_id(request), _endpoint(request), perf_counter())
         self._in_flight += 1
         try:
-            body = self._arrived(request, context)
+            body: bytes | Problem | None = self._refusal_of_head(request, context)
             if body is None:
-                body = await self._awaited(request)
+                body = reading.arrived_body(request, guard, max_body_bytes=self._limits.max_body_bytes)
+                if body is None or not self._budget.take(_work(body)):
+                    body = await self._awaited(request, guard, body)
             judged = body if isinstance(body, Problem) else self._judge(request, body, context)
             outcome = judged if isinstance(judged, Problem) else await self._stored(*judged)
         except Exception as error:  # noqa: BLE001 - one webhook's
@@ -97,11 +99,13 @@ class WebhookHandler:
             self._in_flight -= 1
             if self._draining is not None and not self._in_flight:
                 self._draining.set()
-        return self._answered(outcome, context)
+        return self._answered(outcome, request, guard, context)
 
-    def unreadable(self, problem: Problem) -> Answer:
-        """Answer what the HTTP parser could not make a request of."""
-        return self._answered(problem, RequestContext(reading.new_request_id(), OTHER, perf_counter()))
+    def refusal(self, problem: Problem) -> bytes:
+        """Write the answer to what never became a request; the connection is closed after it."""
+        context = RequestContext(reading.new_request_id(), OTHER, perf_counter())
+        self._access_log.answered(context, problem, problem.status.value, 0.0)
+        return problem.answer(context.request_id).wire(keep_alive=False)
 
     def use(self, authenticator: specification.Authenticator) -> None:
         """Judge by these credentials from now on: bodies that have not yet arrived completely, too."""
@@ -121,34 +125,26 @@ class WebhookHandler:
         if self._in_flight:
             await self._draining.wait()
 
-    def _arrived(self, request: Request, context: RequestContext) -> bytes | Problem | None:
-        """The body, or why there is none; None while it is not complete, or the loop's budget is used up."""
-        refusal = self._refusal_of_head(request, context)
-        if refusal is not None:
-            return refusal
-        body = request.content
-        if not body.is_eof() or not self._budget.take(max(body.total_bytes, _LEAST_BYTES)):
-            return None
-        return reading.arrived_body(request, max_body_bytes=self._limits.max_body_bytes)
-
-    async def _awaited(self, request: Request) -> bytes | Problem:
-        """Wait for the body, or why there is none, and for the loop's budget."""
-        body = reading.arrived_body(request, max_body_bytes=self._limits.max_body_bytes)
+    async def _awaited(
+        self, request: web.BaseRequest, guard: Guard, arrived: bytes | Problem | None
+    ) -> bytes | Problem:
+        """Wait for the body unless it arrived, and for the loop's budget."""
+        body = arrived
         if body is None:
             body = await reading.read_body(
                 request,
+                guard,
                 max_body_bytes=self._limits.max_body_bytes,
                 timeout_seconds=self._limits.request_timeout_seconds,
             )
-        # Bodies that end, and senders that time out, by the thousand in one moment.
-        work = max(len(body), _LEAST_BYTES) if isinstance(body, bytes) else _LEAST_BYTES
-        if not self._budget.take(work):
-            await self._budget.wait(work)
+            if self._budget.take(_work(body)):
+                return body
+        await self._budget.wait(_work(body))
         return body
 
-    def _refusal_of_head(self, request: Request, context: RequestContext) -> Problem | None:
+    def _refusal_of_head(self, request: web.BaseRequest, context: RequestContext) -> Problem | None:
         addresses = self._addresses
-        if addresses.allowed and not addresses.admits(request.peer.address, request.headers.getall(_FORWARDED_FOR, ())):
+        if addresses.allowed and not addresses.admits(request.remote, request.headers.getall(_FORWARDED_FOR, ())):
             return problems.ADDRESS_NOT_ALLOWED
         if context.endpoint == OTHER:
             return problems.NOT_FOUND
@@ -157,7 +153,7 @@ class WebhookHandler:
         return reading.refusal_of_head(request, max_body_bytes=self._limits.max_body_bytes)
 
     def _judge(
-        self, request: Request, body: bytes, context: RequestContext
+        self, request: web.BaseRequest, body: bytes, context: RequestContext
     ) -> tuple[Accepted, OutgoingRecord] | Problem:
         """Find who sent it, and where it belongs."""
         if self._publishing >= self._limits.max_in_flight:
@@ -205,26 +201,43 @@ class WebhookHandler:
             self._publishing -= 1
         return accepted
 
-    def _answered(self, outcome: Outcome, context: RequestContext) -> Answer:
+    def _answered(
+        self, outcome: Outcome, request: web.BaseRequest, guard: Guard, context: RequestContext
+    ) -> SentAnswer:
         if isinstance(outcome, Problem):
             answer = outcome.answer(context.request_id)
         else:
             answer = accepted_answer(outcome, context.request_id)
-        if self._leaving:
-            answer.close = True
+        # What follows a request to change the protocol, which is declined, is no request of HTTP/1.1.
+        closes = answer.close or self._leaving or not request.keep_alive or hdrs.UPGRADE in request.headers
+        old, with_body = request.version == HttpVersion10, request.method != hdrs.METH_HEAD
+        guard.answer(answer.wire(keep_alive=not closes, announced=old, with_body=with_body), closes=closes)
         self._access_log.answered(context, outcome, answer.status, perf_counter() - context.began)
         if context.trace is not None:
             context.trace.ended(answer.status, code_of(outcome))
-        return answer
+        return CLOSED if closes else KEPT
 
 
-def _traceparent(request: Request) -> str | None:
+def _work(body: bytes | Problem) -> int:
+    """Count what a body takes of the loop's budget; senders time out by the thousand in one moment, too."""
+    return _LEAST_BYTES if isinstance(body, Problem) else max(len(body), _LEAST_BYTES)
+
+
+def _endpoint(request: web.BaseRequest) -> str:
+    """Name the endpoint; a query is ignored, and a proxy may send an absolute URI."""
+    slugs = specification.SLUG_OF_PATH
+    return slugs.get(request.raw_path) or slugs.get(request.rel_url.raw_path) or OTHER
+
+
+def _traceparent(request: web.BaseRequest) -> str | None:
     """The traceparent that the request has, if it is valid."""
     found = request.headers.getall(_TRACEPARENT, ())
     return found[0] if len(found) == 1 and valid_traceparent(found[0]) else None
 
 
-def _raw_headers(request: Request, context: RequestContext, sender: Authenticated, traceparent: str | None) -> Headers:
+def _raw_headers(
+    request: web.BaseRequest, context: RequestContext, sender: Authenticated, traceparent: str | None
+) -> Headers:
     headers = request.headers
     return encode_raw(
         request_id=context.request_id,

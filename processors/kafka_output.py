@@ -28,6 +28,7 @@ from aiokafka.protocol.transaction import (
 
 from processors.kafka_offsets import offset_key, offset_value, transactional_id
 from processors.model import Written
+from runtime import aiokafka_fixes
 from runtime.broker_errors import broker_words
 from runtime.errors import FencedError, PublishError
 from runtime.kafka import close_producer
@@ -141,7 +142,7 @@ class KafkaOutput:
 
     @property
     def _manager(self) -> Any:
-        return self._producer._txn_manager  # noqa: SLF001 - the client has no public way to what we use of it
+        return aiokafka_fixes.transactions_of(self._producer)
 
     def _batches(self, records: Sequence[Written]) -> Iterator[BatchBuilder]:
         """Batches in order, each made when the one before is on its way; a record larger than one gets its own."""

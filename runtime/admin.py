@@ -1,6 +1,5 @@
 """Serves a process's admin port (/livez, /readyz, /metrics), which is never exposed with the public one."""
 
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -48,30 +47,18 @@ async def admin_server(
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await listen(runner, host, port)
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise cannot_listen(host, port, error) from error
         yield
     finally:
         await runner.cleanup()
 
 
-async def listen(
-    runner: web.AppRunner | web.ServerRunner,
-    host: str,
-    port: int,
-    *,
-    tls: ssl.SSLContext | None = None,
-    backlog: int = 128,
-) -> None:
-    """Open the listening socket of a server, for TLS if there is a context.
-
-    Raises:
-        AddressInUseError: the port is taken or the host is not ours.
-    """
-    site = web.TCPSite(runner, host, port, ssl_context=tls, backlog=backlog)
-    try:
-        await site.start()
-    except OSError as error:
-        raise AddressInUseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+def cannot_listen(host: str, port: int, error: OSError) -> AddressInUseError:
+    """Say in one way why a listening socket could not be opened."""
+    return AddressInUseError(f"cannot listen on {host}:{port}: {error.strerror or error}")
 
 
 def _answer(problem: str | None, note: str | None = None) -> web.Response:

@@ -1,4 +1,6 @@
-r"""Patches the Kafka client (aiokafka 0.14) where it would lose, disorder or stop records, all by one `apply()`.
+r"""Patches the Kafka client (aiokafka 0.14) where it would lose, disorder or stop records, and reaches inside it.
+
+All patches are made by one `apply()`. What the client has no public way to is asked of its insides here only.
 
 `runtime.kafka.client_options` calls it, so no client of ours is made before it: neither a program nor a command has to
 think of it. Not when this module is imported: tests look at what the client does by itself.
@@ -17,6 +19,7 @@ import functools
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.consumer import fetcher
@@ -62,6 +65,33 @@ def fetch_bare_records() -> None:
     and five more fields, which takes half as long again as decoding it.
     """
     PartitionRecords._consumer_record = lambda _records, _partition, record: record  # noqa: SLF001 - nowhere else
+
+
+def fetch_task_error(consumer: AIOKafkaConsumer) -> BaseException | None:
+    """Return what ended the task that fetches for `consumer`; the client looks at it nowhere."""
+    fetching = consumer._fetcher.error_future  # noqa: SLF001
+    return fetching.exception() if fetching.done() and not fetching.cancelled() else None
+
+
+async def all_metadata(consumer: AIOKafkaConsumer) -> Any:
+    """Ask the brokers for every topic with its partitions; the client's `topics()` has only names."""
+    return await consumer._client.fetch_all_metadata()  # noqa: SLF001
+
+
+async def abandon_batches(producer: AIOKafkaProducer) -> None:
+    """End the task that would try to send what is left for ever; it waits for requests that are under way."""
+    if producer._sender is not None:  # noqa: SLF001
+        await producer._sender.close()  # noqa: SLF001
+
+
+def transactions_of(producer: AIOKafkaProducer) -> Any:
+    """Return what has the state of the producer's transaction."""
+    return producer._txn_manager  # noqa: SLF001
+
+
+async def send_request(admin: AIOKafkaAdminClient, request: Any, node: int) -> Any:
+    """Send a request of our own to a broker."""
+    return await admin._send_request(request, node)  # noqa: SLF001
 
 
 def _breaking(write: Callable[..., Any]) -> Callable[..., Any]:

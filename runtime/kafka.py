@@ -105,14 +105,13 @@ def raise_if_fetching_ended(consumer: AIOKafkaConsumer) -> None:
     Raises:
         LogUnavailableError: it has; only another consumer helps.
     """
-    fetching = consumer._fetcher.error_future  # noqa: SLF001 - the client looks at it nowhere (aiokafka 0.14)
-    if fetching.done() and not fetching.cancelled() and (error := fetching.exception()) is not None:
+    if (error := aiokafka_fixes.fetch_task_error(consumer)) is not None:
         raise LogUnavailableError(f"the client fetches no more: {problem_of(error.__cause__ or error)}") from error
 
 
 async def partitions_by_topic(consumer: AIOKafkaConsumer) -> dict[str, set[int]]:
-    """Asks the brokers for every topic that we may see, and its partitions; the client's `topics()` has only names."""
-    seen = await consumer._client.fetch_all_metadata()  # noqa: SLF001 - the client has no public way to the partitions
+    """Asks the brokers for every topic that we may see, and its partitions."""
+    seen = await aiokafka_fixes.all_metadata(consumer)
     return {name: set(seen.partitions_for_topic(name) or ()) for name in seen.topics()}
 
 
@@ -139,11 +138,9 @@ async def close_producer(producer: AIOKafkaProducer) -> None:
                 await producer.stop()
         except TimeoutError:
             # stop() waits for its batches without end. Its sender task must go, or it would try for ever.
-            sender = producer._sender  # noqa: SLF001 - the client has no public way to give up
             with suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
-                    if sender is not None:
-                        await sender.close()  # waits for requests that are under way
+                    await aiokafka_fixes.abandon_batches(producer)
             await producer.client.close()
 
 

@@ -1,24 +1,18 @@
 """Takes one request in: what its head says about its body, and the body itself, within size and time."""
 
-import asyncio
 import os
 import re
 from collections.abc import Iterator
 from encodings.aliases import aliases
 
-from aiohttp import StreamReader, hdrs, web
-from aiohttp.http import HttpVersion11
-from multidict import istr
+from aiohttp import HttpVersion11, StreamReader, hdrs, web
 
-from ingress.http.answering import EvictedError
 from ingress.http.answers import JSON_TYPE, REQUEST_ID_HEADER, Problem
+from ingress.http.guard import Guard
 from ingress.http.problems import BODY_INCOMPLETE, ENCODED, EVICTED, NOT_JSON_TYPE, TIMED_OUT, TOO_LARGE
-from ingress.http.requests import Request
 
 MAX_STORED_CONTENT_TYPE = 256  # characters; real ones have under 40
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-_X_REQUEST_ID = istr(REQUEST_ID_HEADER)
 _ENCODINGS = {*aliases, *aliases.values()}
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # RFC 9562 section 4, any version
 
@@ -36,9 +30,9 @@ def _random() -> Iterator[str]:
 _RANDOM = _random()
 
 
-def request_id(request: Request) -> str:
+def request_id(request: web.BaseRequest) -> str:
     """Keep the sender's `X-Request-Id` when it is one UUID, otherwise make a new one."""
-    values = request.headers.getall(_X_REQUEST_ID, ())
+    values = request.headers.getall(REQUEST_ID_HEADER, ())
     if len(values) == 1 and _UUID.fullmatch(values[0]):
         return values[0]
     return new_request_id()
@@ -51,7 +45,7 @@ def new_request_id() -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
-def refusal_of_head(request: Request, *, max_body_bytes: int) -> Problem | None:
+def refusal_of_head(request: web.BaseRequest, *, max_body_bytes: int) -> Problem | None:
     """Refuse by the head alone: for the media type, an encoding, the announced length. None if it may go on."""
     headers = request.headers
     content_types = headers.getall(hdrs.CONTENT_TYPE, ())
@@ -97,51 +91,47 @@ def storable_content_type(content_type: str) -> str:
     return media_type(content_type)
 
 
-def arrived_body(request: Request, *, max_body_bytes: int) -> bytes | Problem | None:
-    """Take a body that has arrived, or tell why there is none; None while it has not arrived completely."""
-    payload = request.content
-    if not payload.is_eof() or payload.exception() is not None:
+def arrived_body(request: web.BaseRequest, guard: Guard, *, max_body_bytes: int) -> bytes | Problem | None:
+    """Take a body that has arrived, or tell that it is too large; None while it has not arrived completely."""
+    content = request.content
+    if not content.is_eof() or content.exception() is not None:
         return None
-    body = payload.read_nowait()
-    return body if len(body) <= max_body_bytes else TOO_LARGE
+    return _complete(content.read_nowait(), guard, max_body_bytes)
 
 
-async def read_body(request: Request, *, max_body_bytes: int, timeout_seconds: float) -> bytes | Problem:
+async def read_body(
+    request: web.BaseRequest, guard: Guard, *, max_body_bytes: int, timeout_seconds: float
+) -> bytes | Problem:
     """Wait for the body, or tell why there is none; never reads more than a buffer beyond the limit.
 
-    The head took a part of `timeout_seconds`; the body gets the rest.
+    It has to be there `timeout_seconds` after the first byte of the request.
     """
-    payload = request.content
     try:
-        async with asyncio.timeout(timeout_seconds - request.peer.head_took):
-            _invite(request)
-            body = await _read(payload, max_body_bytes)
+        async with guard.reading(timeout_seconds):
+            _invite(request, guard)
+            body = await _read(request.content, max_body_bytes)
     except TimeoutError:
-        return TIMED_OUT
-    except EvictedError as error:
-        _forget(payload, error)
-        return EVICTED
+        return EVICTED if guard.evicted else TIMED_OUT
     except (web.RequestPayloadError, ConnectionError) as error:
-        _forget(payload, error)
+        error.__traceback__ = None  # its frames hold the body and the stream, which holds the error
         return BODY_INCOMPLETE
-    return body if len(body) <= max_body_bytes else TOO_LARGE
+    return _complete(body, guard, max_body_bytes)
 
 
-async def _read(payload: StreamReader, max_bytes: int) -> bytes:
+def _complete(body: bytes, guard: Guard, max_bytes: int) -> bytes | Problem:
+    guard.complete(len(body))
+    return body if len(body) <= max_bytes else TOO_LARGE
+
+
+async def _read(content: StreamReader, max_bytes: int) -> bytes:
     # Not a list of pieces: an object for each byte of a dripped body would be many times its size.
     body = bytearray()
-    while len(body) <= max_bytes and (piece := await payload.readany()):
+    while len(body) <= max_bytes and (piece := await content.readany()):
         body += piece
     return bytes(body)
 
 
-def _forget(payload: StreamReader, error: Exception) -> None:
-    """Break the circle of the stream, its error, the error's frames and the body in them: it is uncounted memory."""
-    error.__traceback__ = None
-    payload.feed_eof()
-
-
-def _invite(request: Request) -> None:
+def _invite(request: web.BaseRequest, guard: Guard) -> None:
     """Tell a sender that waits for it to go on with its body (RFC 9110 section 10.1.1); others wait in vain for 1 s."""
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.version == HttpVersion11:
-        request.peer.write(CONTINUE)
+        guard.invite()

@@ -1,23 +1,29 @@
 """Serves webhooks over HTTP: opens the public port with its limits, and closes it by draining."""
 
 import asyncio
+import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 from aiohttp import http_parser, web
+from aiohttp.http import HttpProcessingError
 
 from ingress.handler import WebhookHandler
 from ingress.http import shared_port
 from ingress.http.admission import Admission
-from ingress.http.answering import AnswerUnreadable, Handler
+from ingress.http.guard import ConnectionLimits, Guard
 from ingress.http.loop_budget import LoopBudget
-from ingress.http.protocol import Connection
-from runtime.admin import listen
+from runtime.admin import cannot_listen
+from runtime.deadlines import Deadlines
 from runtime.errors import RefusedError
+from runtime.failures import report
 from runtime.logs import logger
 
+# Bounds of what aiohttp keeps of one connection, beside the bytes that `Admission` counts.
+MAX_HEAD_LINE_BYTES = 8190  # of the request line, and of each header; beyond it: 400
+MAX_HEADERS = 64  # 25 KB of objects; proxies bring a webhook to about 30
+READ_BYTES = 64 * 1024  # of a body unread by us: reading pauses at twice as many
 # After an answer that leaves a body unread: read it for so long, so that the answer is not lost in a reset.
 LINGERING_SECONDS = 2.0
 # After draining, for connections to close; nothing is in flight any more then, or the drain ran out of time.
@@ -44,25 +50,24 @@ def require_c_parser() -> None:
         )
 
 
-class Server(web.Server):
-    """Makes the connections, which share what they may do per iteration of the event loop."""
+class ServerErrors(logging.Filter):
+    """Reports what failed inside aiohttp; a request that it could not read is answered, counted and no more.
 
-    def __init__(
-        self, handler: Handler, *, answer_unreadable: AnswerUnreadable, admission: Admission, **options: Any
-    ) -> None:
-        super().__init__(handler)  # type: ignore[arg-type]  # only our connections call it
-        self._options = {
-            "handler": handler,
-            "answer_unreadable": answer_unreadable,
-            "arrivals": LoopBudget(ARRIVALS_PER_ITERATION),
-            "endings": LoopBudget(ENDINGS_PER_ITERATION),
-            "admission": admission,
-            **options,
-        }
+    An error's traceback is dropped: its frames hold the data and the error, a circle that nobody counts.
+    """
 
-    def __call__(self) -> Connection:
-        """Make a connection; asyncio calls this for each one that it accepts."""
-        return Connection(self, loop=self._loop, **self._options)
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, Exception):
+            if not isinstance(error, HttpProcessingError):
+                report("connection.failed", error)
+            error.__traceback__ = None
+        return False
+
+
+_ERRORS = logging.getLogger(f"{__name__}.aiohttp")
+_ERRORS.addFilter(ServerErrors())
+_ERRORS.setLevel(logging.DEBUG)  # the filter sees each
 
 
 @asynccontextmanager
@@ -88,47 +93,72 @@ async def webhook_server(
     Raises:
         AddressInUseError: the port is taken or the host is not ours.
     """
-    server = Server(
-        handler.answer,
-        answer_unreadable=handler.unreadable,
-        admission=admission,
-        head_seconds=head_seconds,
-        keepalive_timeout=keepalive_seconds,
-        lingering_seconds=LINGERING_SECONDS,
+    limits = ConnectionLimits(
+        admission,
+        arrivals=LoopBudget(ARRIVALS_PER_ITERATION),
+        endings=LoopBudget(ENDINGS_PER_ITERATION),
+        heads=Deadlines(head_seconds, Guard.head_is_late),
+        refusal=handler.refusal,
     )
-    runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
-    await runner.setup()
+    server = _aiohttp_server(handler, keepalive_seconds)
+    listening = await _listening(lambda: Guard(server, limits), host, port, tls=tls, shares_port=shares_port)
     try:
-        shared = shared_port.listening(host, port, backlog=BACKLOG) if shares_port else []
-        for listener in shared:
-            await web.SockSite(runner, listener, ssl_context=tls, backlog=BACKLOG).start()
-        if not shares_port:
-            await listen(runner, host, port, tls=tls, backlog=BACKLOG)
-        yield int(runner.addresses[0][1])
+        yield int(listening[0].sockets[0].getsockname()[1])
         handler.leave()
-        if shared:
-            await shared_port.leave(shared)
-            await _accept_no_more(runner)
+        if shares_port:
+            await shared_port.leave([one for each in listening for one in each.sockets])
+            _close(listening)
         if leave_seconds:
             await asyncio.sleep(leave_seconds)
-        await _drain(runner, handler, drain_seconds)
+        _close(listening)
+        await _drain(handler, drain_seconds)
     finally:
-        await runner.cleanup()
+        _close(listening)
+        await server.shutdown(CLOSE_SECONDS)
 
 
-async def _drain(runner: web.ServerRunner, handler: WebhookHandler, seconds: float) -> None:
-    """Stop accepting, then wait for what is in flight.
+def _aiohttp_server(handler: WebhookHandler, keepalive_seconds: float) -> web.Server:
+    return web.Server(
+        handler.answer,
+        logger=_ERRORS,
+        access_log=None,
+        keepalive_timeout=keepalive_seconds,
+        lingering_time=LINGERING_SECONDS,
+        auto_decompress=False,
+        max_line_size=MAX_HEAD_LINE_BYTES,
+        max_field_size=MAX_HEAD_LINE_BYTES,
+        max_headers=MAX_HEADERS,
+        read_bufsize=READ_BYTES,
+    )
+
+
+async def _listening(
+    factory: Callable[[], Guard], host: str, port: int, *, tls: ssl.SSLContext | None, shares_port: bool
+) -> list[asyncio.Server]:
+    """Listen on each address of the host."""
+    loop = asyncio.get_running_loop()
+    if shares_port:
+        sockets = shared_port.listening(host, port, backlog=BACKLOG)
+        return [await loop.create_server(factory, sock=one, ssl=tls, backlog=BACKLOG) for one in sockets]
+    try:
+        return [await loop.create_server(factory, host, port, ssl=tls, backlog=BACKLOG)]
+    except OSError as error:
+        raise cannot_listen(host, port, error) from error
+
+
+def _close(listening: Sequence[asyncio.Server]) -> None:
+    """Accept no more; those that are closed already stay so."""
+    for one in listening:
+        one.close()
+
+
+async def _drain(handler: WebhookHandler, seconds: float) -> None:
+    """Wait for what is in flight.
 
     aiohttp's own shutdown comes after this: it stops reading at once, so a body that is still arriving would be lost.
     """
-    await _accept_no_more(runner)
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await handler.drained()
             return
     log.warning("drain.incomplete", in_flight=handler.in_flight)
-
-
-async def _accept_no_more(runner: web.ServerRunner) -> None:
-    for site in runner.sites:
-        await site.stop()

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from runtime.admin import AddressInUseError
+from runtime.admin import cannot_listen
 
 # For handshakes under way to end and be accepted. Well below the second after which a SYN is repeated.
 SETTLE_SECONDS = 0.5
@@ -39,7 +39,7 @@ def listening(host: str, port: int, *, backlog: int) -> list[socket.socket]:
     except OSError as error:
         for one in opened:
             one.close()
-        raise AddressInUseError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise cannot_listen(host, port, error) from error
     return opened
 
 

@@ -12,6 +12,7 @@ from ingress.metrics import SpoolMetrics
 from ingress.ports import OutgoingRecord
 from ingress.spool.drain import Broker, Drain
 from ingress.spool.spool import Spool
+from runtime.deadlines import Deadlines
 from runtime.errors import PublishError, RecordRefusedError, SpoolUnavailableError
 from runtime.logs import logger
 
@@ -20,36 +21,6 @@ SPOOL_SECONDS = 8.0
 SAY_SECONDS = 10.0  # between two log lines that say the same: a slow broker may come and go
 
 log = logger(__name__)
-
-
-class Deadlines:
-    """Lets nobody wait longer than `seconds`, by one timer of the event loop for all instead of one for each."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._loop = asyncio.get_running_loop()
-        self._due: dict[asyncio.Future[None], float] = {}  # in the order of their ends
-        self._timer: asyncio.TimerHandle | None = None
-
-    def watch(self, future: asyncio.Future[None]) -> None:
-        """Fail a future with TimeoutError if it is not done in time, until `forget`."""
-        self._due[future] = self._loop.time() + self._seconds
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._seconds, self._end)
-
-    def forget(self, future: asyncio.Future[None]) -> None:
-        """Let a future that was watched go."""
-        del self._due[future]
-
-    def _end(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        for future, end in self._due.items():
-            if end > now:
-                self._timer = self._loop.call_at(end, self._end)
-                break
-            if not future.done():
-                future.set_exception(TimeoutError(f"not done in {self._seconds:g} s"))
 
 
 class FallbackPublisher:
@@ -62,7 +33,7 @@ class FallbackPublisher:
         self._broker = broker
         self._spool = spool
         self._after = after_seconds
-        self._soon = Deadlines(after_seconds)
+        self._soon: Deadlines[asyncio.Future[None]] = Deadlines(after_seconds, self._time_out)
         self._max_direct = max_direct
         self._metrics = metrics
         self._drain = Drain(spool, broker, self._drained)
@@ -129,10 +100,12 @@ class FallbackPublisher:
             and not (spool.records and (self._suspended or (key is not None and spool.busy(key))))
         )
 
+    def _time_out(self, future: asyncio.Future[None]) -> None:
+        if not future.done():
+            future.set_exception(TimeoutError(f"no acknowledgement in {self._after:g} s"))
+
     def _not_acknowledged(self, error: Exception) -> None:
-        if isinstance(error, TimeoutError):
-            self._suspend(f"no acknowledgement in {self._after:g} s")
-        elif not isinstance(error, RecordRefusedError):
+        if not isinstance(error, RecordRefusedError):
             self._suspend(str(error))
 
     async def _durable(self, spooling: asyncio.Future[None]) -> None:

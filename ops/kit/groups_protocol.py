@@ -17,6 +17,8 @@ from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, CompactString, Int16, Int32, Schema, TaggedFields
 
+from runtime import aiokafka_fixes
+
 TAGS = ("tags", TaggedFields)  # ends every structure of these versions
 NO_TAGS: dict[int, bytes] = {}
 
@@ -186,7 +188,6 @@ async def listed(admin: AIOKafkaAdminClient, group: str, coordinator: int) -> tu
 
 async def _ask(admin: AIOKafkaAdminClient, request: Request[Any], coordinator: int) -> Any:
     try:
-        # The client has no public way to send a request of one's own; nowhere else.
-        return await admin._send_request(request, coordinator)  # noqa: SLF001
+        return await aiokafka_fixes.send_request(admin, request, coordinator)
     except (IncompatibleBrokerVersion, NotImplementedError):  # it does not know the request, or not in this version
         return None

@@ -4,10 +4,19 @@ import asyncio
 
 import pytest
 
-from ingress.spool.publisher import Deadlines
+from runtime.deadlines import Deadlines
 
 
-async def wait(deadlines: Deadlines, future: asyncio.Future[None]) -> None:
+def fail(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
+
+
+def failing_after(seconds: float) -> Deadlines[asyncio.Future[None]]:
+    return Deadlines(seconds, fail)
+
+
+async def wait(deadlines: Deadlines[asyncio.Future[None]], future: asyncio.Future[None]) -> None:
     """As who uses them does."""
     deadlines.watch(future)
     try:
@@ -17,7 +26,7 @@ async def wait(deadlines: Deadlines, future: asyncio.Future[None]) -> None:
 
 
 async def test_future_that_is_done_in_time_has_its_outcome() -> None:
-    deadlines = Deadlines(5)
+    deadlines = failing_after(5)
     good, bad = (asyncio.get_running_loop().create_future() for _ in range(2))
     waiting = [asyncio.ensure_future(wait(deadlines, future)) for future in (good, bad)]
     await asyncio.sleep(0)
@@ -34,12 +43,12 @@ async def test_future_that_was_done_before_is_not_waited_for() -> None:
     future.set_exception(ZeroDivisionError("a fault"))
 
     with pytest.raises(ZeroDivisionError):
-        await wait(Deadlines(5), future)
+        await wait(failing_after(5), future)
 
 
 async def test_each_waits_for_its_own_time() -> None:
     loop = asyncio.get_running_loop()
-    deadlines = Deadlines(0.1)
+    deadlines = failing_after(0.1)
 
     async def waited() -> float:
         began = loop.time()
@@ -56,7 +65,7 @@ async def test_each_waits_for_its_own_time() -> None:
 
 async def test_who_is_cancelled_leaves_no_timer_for_the_others_out() -> None:
     loop = asyncio.get_running_loop()
-    deadlines = Deadlines(0.05)
+    deadlines = failing_after(0.05)
     gone = asyncio.ensure_future(wait(deadlines, loop.create_future()))
     await asyncio.sleep(0)
     gone.cancel()
