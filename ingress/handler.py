@@ -1,52 +1,33 @@
-"""Takes one webhook from head to answer: refuse, read, authenticate, accept, publish, and only then 202."""
+"""Handles one webhook whose body has arrived: authenticate, accept, publish."""
 
-import asyncio
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from time import perf_counter
 
-from aiohttp import HttpVersion10, hdrs, web
-from multidict import istr
+from multidict import CIMultiDictProxy, istr
 
 from ingress.accept import Accepted, accept
-from ingress.access_log import OTHER, AccessLog, Outcome, RequestContext, code_of
-from ingress.addresses import EVERYBODY, AddressPolicy
+from ingress.access_log import Outcome, RequestContext
 from ingress.authenticate import Authenticated, Refused
 from ingress.dialects import specification
-from ingress.http import problems, reading
-from ingress.http.answers import CLOSED, KEPT, Problem, SentAnswer, accepted_answer
-from ingress.http.guard import Guard, guard_of
-from ingress.http.loop_budget import LoopBudget
-from ingress.metrics import IngressMetrics
+from ingress.http import problems
+from ingress.http.answers import Problem
+from ingress.http.reading import storable_content_type
 from ingress.ports import OutgoingRecord, Publisher, Tracer, record_of, topic_of
 from runtime.errors import PublishError, SpoolFullError
-from runtime.failures import report
 from schemas.events import ENDPOINTS
 from schemas.headers import Headers, encode_raw, valid_traceparent
 from schemas.topics import TopicNames
 
 _SIGNATURE = istr(specification.SIGNATURE_HEADER)
 _TRACEPARENT = istr("traceparent")
-_FORWARDED_FOR = istr("X-Forwarded-For")
-# Bytes that are verified and parsed per iteration of the event loop, so that other connections are served: 1 MiB takes
-# about 5 ms, for each secret and to parse.
-_BYTES_PER_ITERATION = 2 * 1024 * 1024
-_LEAST_BYTES = 32 * 1024  # that a webhook counts: the usual one takes 0.2 ms in all
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits what one request, and all of them together, may take."""
-
-    max_body_bytes: int
-    request_timeout_seconds: float
-    max_in_flight: int
+_AUTHORIZATION = istr("Authorization")
+_CONTENT_TYPE = istr("Content-Type")
 
 
 class WebhookHandler:
-    """Answers every request."""
+    """Finds who sent a webhook and where it belongs, and makes it durable."""
 
     def __init__(
         self,
@@ -54,121 +35,54 @@ class WebhookHandler:
         authenticator: specification.Authenticator,
         publisher: Publisher,
         topics: TopicNames,
-        limits: Limits,
-        metrics: IngressMetrics,
-        addresses: AddressPolicy = EVERYBODY,
+        max_in_flight: int,
         tracer: Tracer | None = None,
     ) -> None:
+        """`max_in_flight` webhooks may be published at once."""
         self._authenticator = authenticator
-        self._addresses = addresses
         self._publisher = publisher
         self._topics = topics
+        self._max_in_flight = max_in_flight
         self._tracer = tracer
-        self._limits = limits
-        self._access_log = AccessLog(metrics)
-        self._budget = LoopBudget(_BYTES_PER_ITERATION)
-        self._in_flight = 0
         self._publishing = 0
-        self._leaving = False
-        self._draining: asyncio.Event | None = None
-        metrics.in_flight.set_function(lambda: self._in_flight)
-
-    async def answer(self, request: web.BaseRequest) -> SentAnswer:
-        """Answer one request; the one place where a fault of ours becomes a 500."""
-        guard = guard_of(request)
-        if guard is None or not guard.begins():
-            return CLOSED  # nobody waits for it any more
-        context = RequestContext(reading.request_id(request), _endpoint(request), perf_counter())
-        self._in_flight += 1
-        try:
-            body: bytes | Problem | None = self._refusal_of_head(request, context)
-            if body is None:
-                body = reading.arrived_body(request, guard, max_body_bytes=self._limits.max_body_bytes)
-                if body is None or not self._budget.take(_work(body)):
-                    body = await self._awaited(request, guard, body)
-            judged = body if isinstance(body, Problem) else self._judge(request, body, context)
-            outcome = judged if isinstance(judged, Problem) else await self._stored(*judged)
-        except Exception as error:  # noqa: BLE001 - one webhook's
-            report("webhook.failed", error, request_id=context.request_id, endpoint=context.endpoint)
-            outcome = problems.INTERNAL
-        except asyncio.CancelledError:
-            if context.trace is not None:
-                context.trace.ended(None, "cancelled")
-            raise
-        finally:
-            self._in_flight -= 1
-            if self._draining is not None and not self._in_flight:
-                self._draining.set()
-        return self._answered(outcome, request, guard, context)
-
-    def refusal(self, problem: Problem) -> bytes:
-        """Write the answer to what never became a request; the connection is closed after it."""
-        context = RequestContext(reading.new_request_id(), OTHER, perf_counter())
-        self._access_log.answered(context, problem, problem.status.value, 0.0)
-        return problem.answer(context.request_id).wire(keep_alive=False)
 
     def use(self, authenticator: specification.Authenticator) -> None:
         """Judge by these credentials from now on: bodies that have not yet arrived completely, too."""
         self._authenticator = authenticator
 
-    @property
-    def in_flight(self) -> int:
-        return self._in_flight
-
-    def leave(self) -> None:
-        """Close each connection after its answer, from now on."""
-        self._leaving = True
-
-    async def drained(self) -> None:
-        """Return once nothing is in flight."""
-        self._draining = asyncio.Event()
-        if self._in_flight:
-            await self._draining.wait()
-
-    async def _awaited(
-        self, request: web.BaseRequest, guard: Guard, arrived: bytes | Problem | None
-    ) -> bytes | Problem:
-        """Wait for the body unless it arrived, and for the loop's budget."""
-        body = arrived
-        if body is None:
-            body = await reading.read_body(
-                request,
-                guard,
-                max_body_bytes=self._limits.max_body_bytes,
-                timeout_seconds=self._limits.request_timeout_seconds,
-            )
-            if self._budget.take(_work(body)):
-                return body
-        await self._budget.wait(_work(body))
-        return body
-
-    def _refusal_of_head(self, request: web.BaseRequest, context: RequestContext) -> Problem | None:
-        addresses = self._addresses
-        if addresses.allowed and not addresses.admits(request.remote, request.headers.getall(_FORWARDED_FOR, ())):
-            return problems.ADDRESS_NOT_ALLOWED
-        if context.endpoint == OTHER:
-            return problems.NOT_FOUND
-        if request.method != hdrs.METH_POST:
-            return problems.METHOD_NOT_ALLOWED
-        return reading.refusal_of_head(request, max_body_bytes=self._limits.max_body_bytes)
+    async def take(self, headers: CIMultiDictProxy[str], body: bytes, context: RequestContext) -> Outcome:
+        """Return what was accepted, once its record is durable, or why it was not."""
+        judged = self._judge(headers, body, context)
+        if isinstance(judged, Problem):
+            return judged
+        accepted, record = judged
+        self._publishing += 1
+        try:
+            await self._publisher.publish(record)
+        except SpoolFullError:
+            return problems.SPOOL_FULL
+        except PublishError:  # the publisher reports the cause, once, not once per webhook
+            return problems.NOT_STORED
+        finally:
+            self._publishing -= 1
+        return accepted
 
     def _judge(
-        self, request: web.BaseRequest, body: bytes, context: RequestContext
+        self, headers: CIMultiDictProxy[str], body: bytes, context: RequestContext
     ) -> tuple[Accepted, OutgoingRecord] | Problem:
         """Find who sent it, and where it belongs."""
-        if self._publishing >= self._limits.max_in_flight:
+        if self._publishing >= self._max_in_flight:
             return problems.OVERLOADED
-        headers = request.headers
         signatures = headers.getall(_SIGNATURE, ())
-        sender = self._authenticator.authenticate(signatures, headers.getall(hdrs.AUTHORIZATION, ()), body)
+        sender = self._authenticator.authenticate(signatures, headers.getall(_AUTHORIZATION, ()), body)
         if isinstance(sender, Refused):
             return problems.unauthenticated(sender.code, sender.detail)
         context.key_id = sender.key_id
         accepted = accept(ENDPOINTS[context.endpoint], body)
-        traceparent = _traceparent(request)
+        traceparent = _traceparent(headers)
         if self._tracer is not None:
             traceparent = self._traced(self._tracer, traceparent, accepted, body, context)
-        stored = _raw_headers(request, context, sender, traceparent)
+        stored = _raw_headers(headers, context, sender, traceparent)
         return accepted, record_of(accepted, body, stored, self._topics)
 
     def _traced(
@@ -188,64 +102,23 @@ class WebhookHandler:
         )
         return parent if context.trace is None else context.trace.traceparent
 
-    async def _stored(self, accepted: Accepted, record: OutgoingRecord) -> Outcome:
-        """Return what was accepted, once its record is durable."""
-        self._publishing += 1
-        try:
-            await self._publisher.publish(record)
-        except SpoolFullError:
-            return problems.SPOOL_FULL
-        except PublishError:  # the publisher reports the cause, once, not once per webhook
-            return problems.NOT_STORED
-        finally:
-            self._publishing -= 1
-        return accepted
 
-    def _answered(
-        self, outcome: Outcome, request: web.BaseRequest, guard: Guard, context: RequestContext
-    ) -> SentAnswer:
-        if isinstance(outcome, Problem):
-            answer = outcome.answer(context.request_id)
-        else:
-            answer = accepted_answer(outcome, context.request_id)
-        # What follows a request to change the protocol, which is declined, is no request of HTTP/1.1.
-        closes = answer.close or self._leaving or not request.keep_alive or hdrs.UPGRADE in request.headers
-        old, with_body = request.version == HttpVersion10, request.method != hdrs.METH_HEAD
-        guard.answer(answer.wire(keep_alive=not closes, announced=old, with_body=with_body), closes=closes)
-        self._access_log.answered(context, outcome, answer.status, perf_counter() - context.began)
-        if context.trace is not None:
-            context.trace.ended(answer.status, code_of(outcome))
-        return CLOSED if closes else KEPT
-
-
-def _work(body: bytes | Problem) -> int:
-    """Count what a body takes of the loop's budget; senders time out by the thousand in one moment, too."""
-    return _LEAST_BYTES if isinstance(body, Problem) else max(len(body), _LEAST_BYTES)
-
-
-def _endpoint(request: web.BaseRequest) -> str:
-    """Name the endpoint; a query is ignored, and a proxy may send an absolute URI."""
-    slugs = specification.SLUG_OF_PATH
-    return slugs.get(request.raw_path) or slugs.get(request.rel_url.raw_path) or OTHER
-
-
-def _traceparent(request: web.BaseRequest) -> str | None:
+def _traceparent(headers: CIMultiDictProxy[str]) -> str | None:
     """The traceparent that the request has, if it is valid."""
-    found = request.headers.getall(_TRACEPARENT, ())
+    found = headers.getall(_TRACEPARENT, ())
     return found[0] if len(found) == 1 and valid_traceparent(found[0]) else None
 
 
 def _raw_headers(
-    request: web.BaseRequest, context: RequestContext, sender: Authenticated, traceparent: str | None
+    headers: CIMultiDictProxy[str], context: RequestContext, sender: Authenticated, traceparent: str | None
 ) -> Headers:
-    headers = request.headers
     return encode_raw(
         request_id=context.request_id,
         endpoint=context.endpoint,
         received_at=_rfc3339(time.time_ns() // 1_000_000),
         auth_scheme=sender.scheme,
         auth_key_id=sender.key_id,
-        content_type=reading.storable_content_type(headers[hdrs.CONTENT_TYPE]),
+        content_type=storable_content_type(headers[_CONTENT_TYPE]),
         signature=headers.get(_SIGNATURE),
         traceparent=traceparent,
     )

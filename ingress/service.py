@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from ingress.credentials import Credentials, authenticator_of
-from ingress.handler import Limits, WebhookHandler
+from ingress.handler import WebhookHandler
 from ingress.http.admission import SPARE_CONNECTIONS, Admission
+from ingress.http.exchanges import Exchanges, RequestLimits
 from ingress.http.server import require_c_parser, webhook_server
 from ingress.http.tls import Tls
 from ingress.kafka.publisher import CONNECTING, KafkaPublisher
@@ -56,11 +57,10 @@ async def serve(settings: IngressSettings, stop: Stop) -> None:
             authenticator=authenticator_of(settings),
             publisher=spooling or broker,
             topics=topics,
-            limits=_limits(settings),
-            metrics=metrics,
-            addresses=settings.addresses,
+            max_in_flight=settings.ingress_max_in_flight,
             tracer=tracer,
         )
+        exchanges = Exchanges(handler, limits=_limits(settings), metrics=metrics, addresses=settings.addresses)
         credentials = Credentials(handler.use, metrics)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, credentials.reload)
         tls = _tls(settings, metrics)
@@ -90,7 +90,7 @@ async def serve(settings: IngressSettings, stop: Stop) -> None:
             if settings.ingress_reuse_port:
                 await _tried(broker, stop)  # nobody asks who of those that listen is ready
             async with webhook_server(
-                handler,
+                exchanges,
                 _admission(settings, metrics),
                 host=host,
                 port=settings.ingress_port,
@@ -152,12 +152,8 @@ async def _spooling(
         )
 
 
-def _limits(settings: IngressSettings) -> Limits:
-    return Limits(
-        max_body_bytes=settings.ingress_max_body_bytes,
-        request_timeout_seconds=settings.ingress_request_timeout_seconds,
-        max_in_flight=settings.ingress_max_in_flight,
-    )
+def _limits(settings: IngressSettings) -> RequestLimits:
+    return RequestLimits(settings.ingress_max_body_bytes, settings.ingress_request_timeout_seconds)
 
 
 def _tls(settings: IngressSettings, metrics: IngressMetrics) -> Tls | None:

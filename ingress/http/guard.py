@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from aiohttp import web
 
@@ -17,6 +17,7 @@ from ingress.http.admission import FREE_BYTES, Admission
 from ingress.http.answers import Problem
 from ingress.http.loop_budget import LoopBudget
 from ingress.http.problems import EVICTED, TIMED_OUT, UNREADABLE
+from ingress.http.wrapped_transport import WrappedTransport
 from runtime.deadlines import Deadlines
 
 RECEIVE_BUFFER_BYTES = 64 * 1024  # the kernel's, which doubles it: it bounds one read, and the kernel's memory
@@ -36,7 +37,7 @@ class ConnectionLimits:
     refusal: Callable[[Problem], bytes]  # makes the answer, and counts it
 
 
-class Guard(asyncio.Protocol, asyncio.Transport):
+class Guard(asyncio.Protocol, WrappedTransport):
     """Stands between a transport, whose protocol it is, and aiohttp's protocol, whose transport it is.
 
     `began` is the time of the event loop at which the first byte of the present request came; None between requests.
@@ -53,21 +54,19 @@ class Guard(asyncio.Protocol, asyncio.Transport):
         "_last_piece",
         "_limits",
         "_loop",
-        "_paused",
         "_pending",
         "_reading",
         "_refused",
         "_server",
-        "_transport",
         "began",
     )
 
     def __init__(self, server: web.Server, limits: ConnectionLimits) -> None:
+        super().__init__()
         self._server = server
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._inner: asyncio.Protocol | None = None
-        self._transport: asyncio.Transport | None = None
         self.began: float | None = None
         # Of the present request: its head was read; all of it came.
         self._begun = self._complete = False
@@ -77,7 +76,7 @@ class Guard(asyncio.Protocol, asyncio.Transport):
         self._held = self._body_bytes = 0
         self._pending = b""
         self._last_piece = 0
-        self._inner_paused = self._paused = False
+        self._inner_paused = False
 
     # What the handler says.
 
@@ -152,7 +151,7 @@ class Guard(asyncio.Protocol, asyncio.Transport):
         if not waits and not self._complete and self._limits.arrivals.take():
             self._pass()
         else:
-            self._pause()
+            self.hold_reading()
             if not waits and not self._complete:
                 self._limits.arrivals.later(self._pass_on)
 
@@ -189,28 +188,14 @@ class Guard(asyncio.Protocol, asyncio.Transport):
 
     def pause_reading(self) -> None:
         self._inner_paused = True
-        self._pause()
+        self.hold_reading()
 
     def resume_reading(self) -> None:
         self._inner_paused = False
         if self._pending:
             self._limits.arrivals.later(self._pass_on)
         elif self._paused:  # aiohttp asks for it twice in each request
-            self._resume()
-
-    def is_closing(self) -> bool:
-        return self._transport is None or self._transport.is_closing()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return default if self._transport is None else self._transport.get_extra_info(name, default)
+            self._go_on()
 
     # What the limits say.
 
@@ -240,7 +225,7 @@ class Guard(asyncio.Protocol, asyncio.Transport):
             self._give_up_body()
         elif self._begun:
             self._refused = True  # the answer that is due ends the connection
-            self._pause()
+            self.hold_reading()
         else:
             self._refuse(EVICTED)
         return False
@@ -263,10 +248,10 @@ class Guard(asyncio.Protocol, asyncio.Transport):
         if self._inner is not None:
             self._inner.data_received(piece)
         if self._pending:
-            self._pause()
+            self.hold_reading()
             self._limits.arrivals.later(self._pass_on)
         elif self._paused and not self._inner_paused:
-            self._resume()
+            self._go_on()
 
     def _answered(self) -> None:
         """Free what was held for the request; from now on the sender owes us the next one."""
@@ -293,7 +278,7 @@ class Guard(asyncio.Protocol, asyncio.Transport):
     def _give_up_body(self) -> None:
         """Wake who waits for the body, to answer 503; take nothing more."""
         self._refused = True
-        self._pause()
+        self.hold_reading()
         if self._reading is not None:
             self._reading.reschedule(self._loop.time())
 
@@ -317,17 +302,9 @@ class Guard(asyncio.Protocol, asyncio.Transport):
         if inner is not None:
             inner.connection_lost(exc)
 
-    def _pause(self) -> None:
-        transport = self._transport
-        if transport is not None and not self._paused and not transport.is_closing():
-            self._paused = True
-            transport.pause_reading()
-
-    def _resume(self) -> None:
-        transport = self._transport
-        if transport is not None and self._paused and not self._refused and not transport.is_closing():
-            self._paused = False
-            transport.resume_reading()
+    def _go_on(self) -> None:
+        if not self._refused:
+            self.go_on_reading()
 
 
 def guard_of(request: web.BaseRequest) -> Guard | None:

@@ -9,9 +9,7 @@ from http import HTTPStatus
 from ingress.http.answers import Problem
 
 UNREADABLE = Problem(HTTPStatus.BAD_REQUEST, "http_unreadable", "the request is not valid HTTP/1.1", close=True)
-BODY_INCOMPLETE = Problem(
-    HTTPStatus.BAD_REQUEST, "body_incomplete", "the body ended early or its chunks are not valid", close=True
-)
+BODY_INCOMPLETE = Problem(HTTPStatus.BAD_REQUEST, "body_incomplete", "the body ended early", close=True)
 ADDRESS_NOT_ALLOWED = Problem(
     HTTPStatus.FORBIDDEN, "address_not_allowed", "this address may not send webhooks here", close=True
 )

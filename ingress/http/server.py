@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import http_parser, web
 from aiohttp.http import HttpProcessingError
 
-from ingress.handler import WebhookHandler
 from ingress.http import shared_port
 from ingress.http.admission import Admission
+from ingress.http.exchanges import Exchanges
 from ingress.http.guard import ConnectionLimits, Guard
 from ingress.http.loop_budget import LoopBudget
 from runtime.admin import cannot_listen
@@ -72,7 +72,7 @@ _ERRORS.setLevel(logging.DEBUG)  # the filter sees each
 
 @asynccontextmanager
 async def webhook_server(
-    handler: WebhookHandler,
+    exchanges: Exchanges,
     admission: Admission,
     *,
     host: str,
@@ -98,28 +98,28 @@ async def webhook_server(
         arrivals=LoopBudget(ARRIVALS_PER_ITERATION),
         endings=LoopBudget(ENDINGS_PER_ITERATION),
         heads=Deadlines(head_seconds, Guard.head_is_late),
-        refusal=handler.refusal,
+        refusal=exchanges.refusal,
     )
-    server = _aiohttp_server(handler, keepalive_seconds)
+    server = _aiohttp_server(exchanges, keepalive_seconds)
     listening = await _listening(lambda: Guard(server, limits), host, port, tls=tls, shares_port=shares_port)
     try:
         yield int(listening[0].sockets[0].getsockname()[1])
-        handler.leave()
+        exchanges.leave()
         if shares_port:
             await shared_port.leave([one for each in listening for one in each.sockets])
             _close(listening)
         if leave_seconds:
             await asyncio.sleep(leave_seconds)
         _close(listening)
-        await _drain(handler, drain_seconds)
+        await _drain(exchanges, drain_seconds)
     finally:
         _close(listening)
         await server.shutdown(CLOSE_SECONDS)
 
 
-def _aiohttp_server(handler: WebhookHandler, keepalive_seconds: float) -> web.Server:
+def _aiohttp_server(exchanges: Exchanges, keepalive_seconds: float) -> web.Server:
     return web.Server(
-        handler.answer,
+        exchanges.answer,
         logger=_ERRORS,
         access_log=None,
         keepalive_timeout=keepalive_seconds,
@@ -152,13 +152,13 @@ def _close(listening: Sequence[asyncio.Server]) -> None:
         one.close()
 
 
-async def _drain(handler: WebhookHandler, seconds: float) -> None:
+async def _drain(exchanges: Exchanges, seconds: float) -> None:
     """Wait for what is in flight.
 
     aiohttp's own shutdown comes after this: it stops reading at once, so a body that is still arriving would be lost.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            await handler.drained()
+            await exchanges.drained()
             return
-    log.warning("drain.incomplete", in_flight=handler.in_flight)
+    log.warning("drain.incomplete", in_flight=exchanges.in_flight)

@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from ingress.authenticate import Credential
 from ingress.dialects.specification import Authenticator
-from ingress.handler import Limits, WebhookHandler
+from ingress.handler import WebhookHandler
 from ingress.http.admission import Admission
+from ingress.http.exchanges import Exchanges, RequestLimits
 from ingress.http.server import webhook_server
 from ingress.metrics import IngressMetrics
 from ingress.ports import Tracer
@@ -47,7 +48,7 @@ class Serving:
 
     port: int
     publisher: MemoryPublisher
-    handler: WebhookHandler
+    exchanges: Exchanges
     registry: CollectorRegistry
     metrics: IngressMetrics
 
@@ -74,7 +75,7 @@ class Serving:
 @asynccontextmanager
 async def serving(*, tracer: Tracer | None = None, **overrides: Any) -> AsyncIterator[Serving]:
     """Serve with short limits, each of which a test may change."""
-    limits = {"max_body_bytes": 10_000, "request_timeout_seconds": 5.0, "max_in_flight": 100}
+    limits: dict[str, Any] = {"max_body_bytes": 10_000, "request_timeout_seconds": 5.0, "max_in_flight": 100}
     options: dict[str, Any] = {"head_seconds": 5.0, "keepalive_seconds": 30.0, "drain_seconds": 5.0, "tls": None}
     options |= {"leave_seconds": 0.0, "shares_port": False}
     room = {"max_connections": 1000, "max_bytes": 10_000_000}
@@ -90,13 +91,17 @@ async def serving(*, tracer: Tracer | None = None, **overrides: Any) -> AsyncIte
         ),
         publisher=publisher,
         topics=TOPICS,
-        limits=Limits(**limits),  # type: ignore[arg-type]
-        metrics=metrics,
+        max_in_flight=limits["max_in_flight"],
         tracer=tracer,
     )
+    exchanges = Exchanges(
+        handler,
+        limits=RequestLimits(limits["max_body_bytes"], limits["request_timeout_seconds"]),
+        metrics=metrics,
+    )
     admission = Admission(**room, metrics=metrics)
-    async with webhook_server(handler, admission, host="127.0.0.1", port=0, **options) as port:
-        yield Serving(port, publisher, handler, registry, metrics)
+    async with webhook_server(exchanges, admission, host="127.0.0.1", port=0, **options) as port:
+        yield Serving(port, publisher, exchanges, registry, metrics)
 
 
 @dataclass

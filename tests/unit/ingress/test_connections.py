@@ -102,11 +102,11 @@ async def test_broken_chunks_are_408_at_the_deadline() -> None:
 
 
 async def in_flight(server: Serving) -> bool:
-    return server.handler.in_flight > 0
+    return server.exchanges.in_flight > 0
 
 
 async def idle(server: Serving) -> bool:
-    return server.handler.in_flight == 0
+    return server.exchanges.in_flight == 0
 
 
 async def test_body_cut_off_by_its_sender_is_not_stored() -> None:
@@ -404,7 +404,7 @@ async def test_leaving_server_answers_idle_and_new_connections_and_closes_them()
 
 
 async def both_in_flight(server: Serving) -> bool:
-    return server.handler.in_flight == 2
+    return server.exchanges.in_flight == 2
 
 
 async def both_publishing(server: Serving) -> bool:
