@@ -21,8 +21,8 @@ from runtime.failures import report
 _FORWARDED_FOR = istr("X-Forwarded-For")
 # Bytes that are verified and parsed per iteration of the event loop, so that other connections are served: 1 MiB takes
 # about 5 ms, for each secret and to parse.
-_BYTES_PER_ITERATION = 2 * 1024 * 1024
-_LEAST_BYTES = 32 * 1024  # that a webhook counts: the usual one takes 0.2 ms in all
+_BYTES_PER_ITERATION = 1024 * 1024
+_LEAST_BYTES = 16 * 1024  # that a webhook counts: the usual one takes 0.2 ms in all
 
 
 @dataclass(frozen=True, slots=True)
