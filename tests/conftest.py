@@ -1,5 +1,6 @@
 """Fixtures for tests on real servers; a test that asks for none of them needs none."""
 
+import gc
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from tests.support.secured import make_tables
 
 TEST_PARTITIONS = 3
 SERVER_DIRECTORIES = {"integration", "e2e"}
+WHERE_SERVERS_ARE = {*SERVER_DIRECTORIES, "contract"}  # where the Makefile looks for tests that need them
 SERVER_FIXTURES = {"servers", "stack"}
 
 
@@ -26,8 +28,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         asks = SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         if asks or SERVER_DIRECTORIES.intersection(item.path.parts):
+            assert WHERE_SERVERS_ARE.intersection(item.path.parts), f"{item.nodeid} would not be run from there"
             item.add_marker("server")
     items.sort(key=lambda item: item.get_closest_marker("server") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of later garbage collections: they would hold up tests that time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
