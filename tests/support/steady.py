@@ -1,6 +1,6 @@
 """An open-loop sender: so many webhooks a second, whatever the ingress answers, as telephony does.
 
-A sender that the machine kept from sending does not make up for it: telephony sends no seconds' worth of webhooks in one
+A sender that the machine kept from sending does not make up for it: telephony sends no webhooks of seconds in one
 burst, and the kernel keeps only so many connections for an ingress to accept. What is late by more than
 CATCH_UP_SECONDS is put off, and all after it.
 """
