@@ -8,7 +8,9 @@ SOURCES := schemas runtime ingress processors ops sandbox benchmarks tests
 
 # The tests start Python by the hundred: it shall keep what it has compiled, whatever else holds on this machine.
 PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
-PYTEST_TOGETHER := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.support.together --numprocesses 4 --dist loadfile
+# Server tests are looked for where they are only (tests/conftest.py allows none elsewhere): each worker imports all it is given.
+PYTEST_TOGETHER := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m tests.support.together --numprocesses 4 --dist loadfile \
+	tests/integration tests/e2e tests/contract
 
 .DEFAULT_GOAL := help
 .PHONY: help setup servers demo test server-tests outages chaos bench bench-smoke bench-docs profile streams-peer tls-postgres pgbouncer tools image verify-compose verify-kubernetes check unit simulate mutations floors format fuzz audit lock schemas deploy-files clean
@@ -63,13 +65,11 @@ tools:
 		echo "tools: building kustomize (a minute)"; \
 		GOBIN="$$PWD/.tools" go install $(KUSTOMIZE) >/dev/null 2>&1 || echo "tools: no kustomize; the tests of deploy/k8s need it, or kubectl"; fi
 
-test: servers tls-postgres pgbouncer tools ## every test, on real servers (but for mutations, and outages of a minute)
-	@$(PYTEST_TOGETHER) -m "not mutation and not floors and not alone"
-	@$(PYTEST) -m alone
+test: unit server-tests ## every test, on real servers (but for mutations, and outages of a minute)
 
 server-tests: servers tls-postgres pgbouncer tools ## the tests that `make check` leaves out because they need servers
 	@$(PYTEST_TOGETHER) -m "server and not mutation and not floors and not alone"
-	@$(PYTEST) -m alone
+	@$(PYTEST) tests/integration -m alone
 
 outages: servers ## the broker killed, the broker frozen, PostgreSQL killed: a minute each, under load
 	@OUTAGE_SECONDS=60 $(PYTEST) -rP tests/e2e/outages -k "no_webhook or under_load"

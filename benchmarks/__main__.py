@@ -71,7 +71,7 @@ def run(plan: Plan, directory: Path) -> tuple[list[str], bool]:
     deadline = began + plan.minutes * 60
     about = machine.about(plan)
     done, good = [], True
-    with servers(say) as found:
+    with servers(say, brief=plan.brief) as found:
         bench = Bench(plan, found, Kafka(found.bootstrap_servers), Databases(found.database_url), say, deadline)
         for part in plan.parts:
             say(f"{part} ({time.monotonic() - began:.0f} s)")

@@ -75,6 +75,11 @@ class Plan:
             "connections": self.connections,
         }
 
+    @property
+    def brief(self) -> bool:
+        """Whether the run only shows that everything works."""
+        return self.scale < 0.01
+
     def _scaled(self, size: int) -> int:
         return max(1000, int(size * self.scale))
 

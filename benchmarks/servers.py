@@ -31,10 +31,15 @@ class Servers:
 
 
 @contextmanager
-def servers(say: Callable[[str], None]) -> Iterator[Servers]:
-    """Run them while the context is open; everything they wrote is removed afterwards."""
+def servers(say: Callable[[str], None], *, brief: bool = False) -> Iterator[Servers]:
+    """Run them while the context is open; everything they wrote is removed afterwards.
+
+    `brief`: so little is measured that the full compiler would take more of the machine than all else.
+    """
     say("starting Kafka and PostgreSQL")
-    config = DevstackConfig(kafka_extra=KafkaExtra(jvm_options=JAVA), postgres_extra=PostgresExtra(settings=POSTGRES))
+    config = DevstackConfig(
+        kafka_extra=KafkaExtra(jvm_options=() if brief else JAVA), postgres_extra=PostgresExtra(settings=POSTGRES)
+    )
     with Devstack(config) as stack, file_lock(stack.data_dir / "bench.lock", give_up=_refuse) as lock:
         kafka, postgres = stack.kafka.pid, stack.postgres.pid
         assert kafka is not None

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoError, TopicAuthorizationFailedError
 from prometheus_client import Gauge
 
 from runtime.logs import logger
 from schemas.topics import DAY_MS, RAW, Topic, topic_named
 
 LOOK_SECONDS = 60.0  # between two questions for the settings
+SOON_SECONDS = 5.0  # instead, while one is a problem or was not answered
 ASK_SECONDS = 3.0
 GROWN = 'docs/runbook.md, "A topic has grown"'
 _OF_THE_TOPIC = 1  # the source of a setting: set on the topic itself, and not a default of the brokers
@@ -94,8 +95,8 @@ class TopicWatch:
         Never raises: without an answer, or the right to one, what is known stays.
         """
         seen = {name: counts[name] for name in self._names if counts.get(name)}
-        if seen.keys() - self._counts.keys():
-            self._due = 0.0  # made just now, and by whom?
+        if seen.items() - self._counts.items():
+            self._due = 0.0  # made just now or anew, and by whom?
         self._counts = seen
         for name, count in seen.items():
             self._first.setdefault(name, count)
@@ -103,8 +104,11 @@ class TopicWatch:
             self._gauge.labels(topic.name if topic else name).set(count)
         now = time.monotonic()
         if now >= self._due:
-            self._due = now + LOOK_SECONDS
-            self._settings |= await read_settings(self._options, list(seen))
+            answer = await read_settings(self._options, list(seen))
+            self._settings |= {name: settings for name, settings in answer.items() if settings}
+            self._judge()
+            settled = self.problem is None and answer.keys() >= seen.keys()
+            self._due = now + (LOOK_SECONDS if settled else SOON_SECONDS)
         self._judge()
 
     def _judge(self) -> None:
@@ -130,7 +134,7 @@ class TopicWatch:
 
 
 async def read_settings(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Settings]:
-    """Ask the brokers for the settings of topics; without those that we may not ask for."""
+    """Ask the brokers for the settings of topics: none of one that we may not see, and nothing without an answer."""
     admin = AIOKafkaAdminClient(**options)
     try:
         async with asyncio.timeout(ASK_SECONDS):
@@ -148,7 +152,7 @@ async def read_settings(options: Mapping[str, Any], names: Sequence[str]) -> dic
         }
         for response in responses
         for code, _message, _type, name, entries in response.resources
-        if code == 0
+        if code in {NoError.errno, TopicAuthorizationFailedError.errno}
     }
 
 

@@ -1,7 +1,9 @@
 """Fixtures for tests on real servers; a test that asks for none of them needs none."""
 
+import gc
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ from tests.support.secured import make_tables
 
 TEST_PARTITIONS = 3
 SERVER_DIRECTORIES = {"integration", "e2e"}
+WHERE_SERVERS_ARE = {*SERVER_DIRECTORIES, "contract"}  # where the Makefile looks for tests that need them
 SERVER_FIXTURES = {"servers", "stack"}
 
 
@@ -26,8 +29,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         asks = SERVER_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         if asks or SERVER_DIRECTORIES.intersection(item.path.parts):
+            assert WHERE_SERVERS_ARE.intersection(item.path.parts), f"{item.nodeid} would not be run from there"
             item.add_marker("server")
     items.sort(key=lambda item: item.get_closest_marker("server") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported and collected out of later garbage collections: they would hold up tests that time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -50,14 +60,41 @@ def kafka_bootstrap_servers(servers: Infrastructure) -> str:
     return servers.kafka_bootstrap_servers
 
 
+@pytest.fixture(scope="session")
+def databases() -> Iterator[dict[str, str]]:
+    """The databases of this process's tests: by the server's URL, made when first asked for."""
+    made: dict[str, str] = {}
+    yield made
+    for administrator, url in made.items():
+        # A server of one module is gone by now.
+        with suppress(psycopg.OperationalError), psycopg.connect(administrator, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(_name(url)))
+
+
 @pytest.fixture
-def database_url(servers: Infrastructure) -> Iterator[str]:
-    """A fresh, empty database of the test's own."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
+def database_url(servers: Infrastructure, databases: dict[str, str]) -> Iterator[str]:
+    """A database of the test's own, as empty as a fresh one: making one for each took most of PostgreSQL's time."""
+    url = databases.get(servers.database_url)
     with psycopg.connect(servers.database_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield urlsplit(servers.database_url)._replace(path=f"/{name}").geturl()
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        if url is None:
+            url = urlsplit(servers.database_url)._replace(path=f"/test_{uuid.uuid4().hex[:12]}").geturl()
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(_name(url)))
+            databases[servers.database_url] = url
+        yield url
+        connection.execute(sql.SQL("ALTER DATABASE {} RESET ALL").format(_name(url)))
+        # Waits until they have ended: what they hold would hold up what follows.
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s",
+            [urlsplit(url).path[1:]],
+        )
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public AUTHORIZATION pg_database_owner")
+        connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
+
+
+def _name(url: str) -> sql.Identifier:
+    return sql.Identifier(urlsplit(url).path[1:])
 
 
 @pytest.fixture

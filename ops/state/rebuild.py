@@ -95,12 +95,13 @@ class RebuildState(Change[RebuildPlan, RebuildPlan]):
             UnsafeError: the guarantee would suffer.
         """
         settings = self._settings
-        offsets = await log_offsets(settings)
-        if not offsets.committed:
-            raise NotFoundError(f"the group {settings.processor_group} never committed on {settings.raw_topic}")
         before = kept = 0
         async with database(settings) as connection:
+            # Before the log's ends: processors may go on, and none lies beyond an end that is read later.
             progress = await progress_of(connection, settings.log_name)
+            offsets = await log_offsets(settings)
+            if not offsets.committed:
+                raise NotFoundError(f"the group {settings.processor_group} never committed on {settings.raw_topic}")
             number = await log_number(connection, settings.log_name)
             if number is not None:  # else a lost table: nothing is claimed, everything is to be
                 ((before,),) = await query(connection, "claims_of_log", log_id=number)

@@ -18,7 +18,7 @@ import aiohttp
 
 from tests.chaos.calls import Call, Send, calls
 from tests.chaos.journal import Answer, Attempt, Delivery, Journal
-from tests.support.load import signature
+from tests.support.signing import signature
 
 RETRY_AFTER_SECONDS = (1.0, 4.0)
 REQUEST_SECONDS = 12.0  # above the ingress's own deadline for a publish

@@ -7,8 +7,8 @@ from pathlib import Path
 from sandbox.devstack.ports import HOST
 from sandbox.devstack.processes import Surroundings
 from tests.chaos.units import Incarnation, Program
-from tests.support.load import SECRET
 from tests.support.ports import stable_port
+from tests.support.signing import SECRET
 
 SESSION_SECONDS = 6  # short, so that a frozen processor becomes a zombie soon
 

@@ -1,9 +1,11 @@
 """Fixtures for whole programs on real servers."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from deploy.kafka.acls import Acl
 from schemas.topics import TopicNames
@@ -11,6 +13,14 @@ from tests.support.infrastructure import Infrastructure
 from tests.support.processes import Programs
 from tests.support.secured import bindings_of, create_acls, grant_topics
 from tests.support.verdict import Place
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """These tests' own clients have the programs' loop: they take less of the machine from the programs.
+
+    Not those of chaos: of connections that a proxy cuts while a client opens them, this loop tells much later.
+    """
+    return {"loop": asyncio.new_event_loop if item.path.name == "test_chaos_slice.py" else uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import orjson
 from schemas.dead_letter import DeadLetter
 from schemas.headers import REQUEST_ID, header
 from tests.support.kafka import Webhook, read_topic
-from tests.support.load import signature
 from tests.support.ports import stable_port
 from tests.support.processes import Programs
+from tests.support.signing import signature
 from tests.support.traffic import ended, recording, started
 from tests.support.verdict import Place, judge, processed
 

@@ -16,10 +16,10 @@ import pytest
 
 from tests.support.collector import Collector, collecting
 from tests.support.kafka import read_topic
-from tests.support.load import SECRET as SIGNING_SECRET
-from tests.support.load import signature
 from tests.support.ports import stable_port
 from tests.support.processes import Program, Programs
+from tests.support.signing import SECRET as SIGNING_SECRET
+from tests.support.signing import signature
 from tests.support.verdict import Place, processed
 
 NUMBER = "+33655501234"

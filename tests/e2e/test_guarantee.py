@@ -13,8 +13,7 @@ from tests.support.load import post_all
 from tests.support.ports import stable_port
 from tests.support.processes import Program, Programs
 from tests.support.traffic import traffic
-from tests.support.verdict import Place, committed_offsets, duplicates_counted, judge, processed
-from tests.support.waiting import until
+from tests.support.verdict import Place, duplicates_counted, judge, processed
 
 SEED = 20260102
 CALLS = 19_700
@@ -51,11 +50,7 @@ async def _kill_again_and_again(place: Place, programs: Programs, victim: Progra
     chance = random.Random(SEED)
     for kill in range(KILLS):
         threshold = int(webhooks * (kill + chance.random()) / (KILLS + 1))
-
-        async def reached(threshold: int = threshold) -> bool:
-            return sum((await committed_offsets(place)).values()) >= threshold
-
-        await until(reached, seconds=120, what=f"{threshold} records processed")
+        await processed(place, threshold, seconds=120)
         victim.kill()
         victim = programs.processor()
         await victim.ready()

@@ -14,10 +14,10 @@ from runtime.otel import FLUSH_SECONDS
 from schemas.headers import TRACEPARENT, header
 from tests.support.collector import Collector, Seen, collecting, silent
 from tests.support.kafka import Webhook, producer, raw_headers, read_topic
-from tests.support.load import signature
 from tests.support.ports import stable_port
 from tests.support.processes import Programs
 from tests.support.rewinding import rewind
+from tests.support.signing import signature
 from tests.support.traffic import ended, started
 from tests.support.verdict import Place, judge, processed
 from tests.support.waiting import until

@@ -12,6 +12,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from ops.kit.errors import OpsError
 from ops.kit.topics import read_topics
 from ops.migrate.run import migrate, packaged_migrations
 from sandbox.devstack.kafka import KafkaExtra
@@ -167,7 +168,10 @@ async def make(stack: Devstack, names: TopicNames, **others: Mapping[str, str] |
         await until(made, what="raw as others make it")
 
         async def shown() -> bool:
-            found = (await read_topics(admin, [names.raw])).get(names.raw)
+            try:
+                found = (await read_topics(admin, [names.raw])).get(names.raw)
+            except OpsError:  # the broker that is asked for settings may not know it yet
+                return False
             return found is not None and found.partitions == 1 and bool(found.config)
 
         await until(shown, what="raw as others made it")

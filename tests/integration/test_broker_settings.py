@@ -11,11 +11,12 @@ from aiokafka import TopicPartition
 from processors.kafka_output import KafkaOutput
 from runtime.errors import PublishError
 from sandbox.devstack.kafka import KafkaExtra
-from sandbox.devstack.ports import HOST, free_port
+from sandbox.devstack.ports import HOST
 from sandbox.devstack.stack import Devstack, DevstackConfig
 from schemas.topics import TopicNames
 from tests.support.cli import run
 from tests.support.kafka import create_topics, store
+from tests.support.ports import stable_port
 from tests.support.processes import Program, Programs
 from tests.support.traffic import started
 from tests.support.waiting import until
@@ -24,20 +25,34 @@ NAMES = TopicNames("")
 
 
 @pytest.fixture(scope="module")
-def elsewhere() -> Iterator[tuple[str, str]]:
-    """A broker, and the address that it advertises, where nobody listens."""
-    closed = free_port()
-    with Devstack(DevstackConfig(postgres=False, kafka_advertised_port=closed)) as stack:
-        yield f"{HOST}:{stack.kafka.port}", f"{HOST}:{closed}"
+def stack() -> Iterator[Devstack]:
+    """A broker that ends transactions sooner than we need, takes only short sessions, and has a listener ELSEWHERE.
+
+    That one advertises an address where nobody listens.
+    """
+    port, closed = stable_port(), stable_port()
+    settings = {
+        "transaction.max.timeout.ms": 4_000,
+        "group.max.session.timeout.ms": 5_000,
+        "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,ELSEWHERE:PLAINTEXT",
+        "advertised.listeners": f"CLIENT://{HOST}:{port},ELSEWHERE://{HOST}:{closed}",
+    }
+    extra = KafkaExtra(settings, listeners={"ELSEWHERE": 0})
+    with Devstack(DevstackConfig(postgres=False, kafka_port=port, kafka_extra=extra)) as running:
+        asyncio.run(create_topics(running.kafka_bootstrap_servers, NAMES, partitions=1))
+        yield running
 
 
-@pytest.fixture(scope="module")
-def hasty() -> Iterator[str]:
-    """A broker that ends transactions sooner than we need, and takes only short sessions."""
-    settings = {"transaction.max.timeout.ms": 4_000, "group.max.session.timeout.ms": 5_000}
-    with Devstack(DevstackConfig(postgres=False, kafka_extra=KafkaExtra(settings))) as stack:
-        asyncio.run(create_topics(stack.kafka_bootstrap_servers, NAMES, partitions=1))
-        yield stack.kafka_bootstrap_servers
+@pytest.fixture
+def elsewhere(stack: Devstack) -> tuple[str, str]:
+    """Where that listener is, and the address that it advertises."""
+    advertised = str(stack.config.kafka_extra.settings["advertised.listeners"])
+    return f"{HOST}:{stack.kafka.listeners['ELSEWHERE']}", advertised.rpartition("://")[2]
+
+
+@pytest.fixture
+def hasty(stack: Devstack) -> str:
+    return stack.kafka_bootstrap_servers
 
 
 @asynccontextmanager

@@ -15,9 +15,10 @@ import pytest
 from schemas.topics import TopicNames
 from tests.support import cli
 from tests.support.kafka import Webhook, read_topic
-from tests.support.load import SECRET, Answers, post, post_all
+from tests.support.load import Answers, post, post_all
 from tests.support.ports import stable_port
 from tests.support.processes import Program
+from tests.support.signing import SECRET
 from tests.support.traffic import ended, started, traffic
 from tests.support.waiting import until
 

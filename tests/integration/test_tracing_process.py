@@ -12,9 +12,9 @@ import pytest
 
 from runtime.otel import FLUSH_SECONDS
 from tests.support.collector import collecting, silent
-from tests.support.load import SECRET, signature
 from tests.support.ports import stable_port
 from tests.support.processes import Program
+from tests.support.signing import SECRET, signature
 from tests.support.traffic import started
 from tests.support.waiting import until
 

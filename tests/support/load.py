@@ -1,17 +1,17 @@
 """Post webhooks to a real ingress: calls side by side, the webhooks of one call one after another, as a sender does."""
 
 import asyncio
-import hashlib
-import hmac
+import json
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from tests.support.kafka import Webhook
-
-SECRET = b"a-secret-of-the-tests"
+from tests.support.plain_http import Connections
+from tests.support.signing import signature
 
 
 @dataclass
@@ -22,20 +22,19 @@ class Answers:
     dead_lettered: list[Webhook] = field(default_factory=list)
     refused: list[tuple[int, Webhook]] = field(default_factory=list)
 
-
-def signature(body: bytes) -> str:
-    return hmac.new(SECRET, body, hashlib.sha256).hexdigest()
+    def note(self, status: int, body: bytes, webhook: Webhook) -> None:
+        if status != 202:
+            self.refused.append((status, webhook))
+        elif json.loads(body)["status"] == "accepted":
+            self.accepted.append(webhook)
+        else:
+            self.dead_lettered.append(webhook)
 
 
 async def post(session: aiohttp.ClientSession, url: str, webhook: Webhook, answers: Answers) -> None:
     headers = {"Content-Type": "application/json", "X-Ringover-Signature": signature(webhook.body)}
     async with session.post(f"{url}/wh/ringover/{webhook.slug}", data=webhook.body, headers=headers) as response:
-        if response.status != 202:
-            answers.refused.append((response.status, webhook))
-        elif (await response.json())["status"] == "accepted":
-            answers.accepted.append(webhook)
-        else:
-            answers.dead_lettered.append(webhook)
+        answers.note(response.status, await response.read(), webhook)
 
 
 async def post_all(url: str, webhooks: Iterable[Webhook], *, connections: int = 64) -> Answers:
@@ -45,14 +44,19 @@ async def post_all(url: str, webhooks: Iterable[Webhook], *, connections: int = 
         by_call[webhook.key].append(webhook)
     waiting = iter(by_call.values())
     answers = Answers()
+    address = urlsplit(url)
+    assert address.hostname is not None
+    assert address.port is not None
+    opened = Connections(address.hostname, address.port)
 
-    async def sender(session: aiohttp.ClientSession) -> None:
+    async def sender() -> None:
         for of_call in waiting:
             for webhook in of_call:
-                await post(session, url, webhook, answers)
+                head, body = await opened.exchange(webhook)
+                answers.note(int(head.split()[1]), body, webhook)
 
-    connector = aiohttp.TCPConnector(limit=connections)
-    async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as group:
         for _ in range(connections):
-            group.create_task(sender(session))
+            group.create_task(sender())
+    opened.close()
     return answers

@@ -4,7 +4,7 @@ import asyncio
 import re
 
 from tests.support.kafka import Webhook
-from tests.support.load import signature
+from tests.support.signing import signature
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -26,7 +26,11 @@ class Connections:
         self._idle: list[Connection] = []
 
     async def post(self, webhook: Webhook) -> str:
-        """The head of the answer.
+        """The head of the answer; see `exchange`."""
+        return (await self.exchange(webhook))[0]
+
+    async def exchange(self, webhook: Webhook) -> tuple[str, bytes]:
+        """Head and body of the answer.
 
         Raises:
             UnreachableError: nothing was sent.
@@ -41,12 +45,12 @@ class Connections:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = re.search(r"\r\ncontent-length: (\d+)", head, re.IGNORECASE)
         assert length is not None, head
-        await reader.readexactly(int(length[1]))
+        body = await reader.readexactly(int(length[1]))
         if not self._kept or re.search(r"\r\nconnection: close\r\n", head, re.IGNORECASE):
             writer.close()
         else:
             self._idle.append((reader, writer))
-        return head
+        return head, body
 
     def close(self) -> None:
         """Close what is idle."""

@@ -1,6 +1,7 @@
 """Judge a run: everything the topics and the state table hold, against the reference model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import psycopg
@@ -43,28 +44,41 @@ NOT_YET = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoord
 
 async def committed_offsets(place: Place) -> dict[int, int]:
     """The group's committed offset of each raw partition that has one."""
-    admin = AIOKafkaAdminClient(**connect(place.bootstrap_servers))
-    await admin.start()
-    try:
-        offsets = await admin.list_consumer_group_offsets(place.group)
-    except NOT_YET:
-        return {}
-    finally:
-        await admin.close()
-    return {
-        partition.partition: found.offset
-        for partition, found in offsets.items()
-        if isinstance(partition, TopicPartition) and partition.topic == place.topics.raw and found.offset >= 0
-    }
+    async with _asking(place) as ask:
+        return await ask()
 
 
 async def processed(place: Place, count: int, *, seconds: float = 60) -> None:
     """Wait until the group has committed `count` raw records in all."""
+    async with _asking(place) as ask:
 
-    async def answer() -> bool:
-        return sum((await committed_offsets(place)).values()) >= count
+        async def answer() -> bool:
+            return sum((await ask()).values()) >= count
 
-    await until(answer, seconds=seconds, what=f"{count} records processed")
+        await until(answer, seconds=seconds, what=f"{count} records processed")
+
+
+@asynccontextmanager
+async def _asking(place: Place) -> AsyncIterator[Callable[[], Awaitable[dict[int, int]]]]:
+    """Asks for the committed offsets as often as wanted, by one client: most of what a question costs is a new one."""
+    admin = AIOKafkaAdminClient(**connect(place.bootstrap_servers))
+
+    async def ask() -> dict[int, int]:
+        try:
+            offsets = await admin.list_consumer_group_offsets(place.group)
+        except NOT_YET:
+            return {}
+        return {
+            partition.partition: found.offset
+            for partition, found in offsets.items()
+            if isinstance(partition, TopicPartition) and partition.topic == place.topics.raw and found.offset >= 0
+        }
+
+    await admin.start()
+    try:
+        yield ask
+    finally:
+        await admin.close()
 
 
 async def left(place: Place) -> Left:

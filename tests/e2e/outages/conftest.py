@@ -9,8 +9,8 @@ from ops.migrate.run import migrate, packaged_migrations
 from sandbox.devstack.stack import Devstack, DevstackConfig
 from schemas.topics import TopicNames
 from tests.support.kafka import create_topics
-from tests.support.load import SECRET
 from tests.support.processes import Programs
+from tests.support.signing import SECRET
 from tests.support.verdict import Place
 
 

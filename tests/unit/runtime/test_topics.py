@@ -91,20 +91,51 @@ def watch() -> TopicWatch:
     return TopicWatch({}, [RAW_NAME, DEAD_NAME], gauge)
 
 
-async def test_settings_are_asked_for_when_a_topic_appears_and_then_once_a_minute(
+async def test_settings_are_asked_for_when_a_topic_appears_or_changes_and_then_once_a_minute(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
     monkeypatch.setattr("runtime.topics.time.monotonic", lambda: now)
     watched = watch()
+    broker.answer = {RAW_NAME: settings(RAW), DEAD_NAME: {}}  # of one we may not ask
     for _ in range(3):
         await watched.look({RAW_NAME: 3})
     await watched.look({RAW_NAME: 3, DEAD_NAME: 3})
     assert broker.asked == [[RAW_NAME], [RAW_NAME, DEAD_NAME]]
 
-    now += topics.LOOK_SECONDS
-    await watched.look({RAW_NAME: 3, DEAD_NAME: 3})
+    await watched.look({RAW_NAME: 1, DEAD_NAME: 3})
     assert len(broker.asked) == 3
+
+    now += topics.LOOK_SECONDS - 1
+    await watched.look({RAW_NAME: 1, DEAD_NAME: 3})
+    assert len(broker.asked) == 3
+    now += 1
+    await watched.look({RAW_NAME: 1, DEAD_NAME: 3})
+    assert len(broker.asked) == 4
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {RAW_NAME: settings(RAW, {"cleanup.policy": "compact"})}], ids=["unanswered", "a problem"]
+)
+async def test_settings_are_asked_for_again_soon_until_all_is_answered_and_well(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Settings]
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("runtime.topics.time.monotonic", lambda: now)
+    watched = watch()
+    broker.answer = answer
+    for asked in (1, 2):
+        await watched.look({RAW_NAME: 3})
+        await watched.look({RAW_NAME: 3})
+        assert len(broker.asked) == asked
+        now += topics.SOON_SECONDS
+
+    broker.answer = {RAW_NAME: settings(RAW)}
+    await watched.look({RAW_NAME: 3})
+    now += topics.SOON_SECONDS
+    await watched.look({RAW_NAME: 3})
+    assert len(broker.asked) == 3
+    assert watched.problem is None
 
 
 async def test_problem_and_note_follow_what_is_seen_and_an_answer_that_lacks_changes_nothing(
