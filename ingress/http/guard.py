@@ -16,7 +16,7 @@ from aiohttp import web
 from ingress.http.admission import FREE_BYTES, Admission
 from ingress.http.answers import Problem
 from ingress.http.loop_budget import LoopBudget
-from ingress.http.problems import EVICTED, TIMED_OUT, UNREADABLE
+from ingress.http.problems import EVICTED, INTERNAL, TIMED_OUT, UNREADABLE
 from ingress.http.wrapped_transport import WrappedTransport
 from runtime.deadlines import Deadlines
 
@@ -182,9 +182,9 @@ class Guard(asyncio.Protocol, WrappedTransport):
     # What aiohttp says to its transport.
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Answer in our words what aiohttp answers by itself: a request that it could not read."""
+        """Answer in our words what aiohttp answers by itself: a request that it could not read, or a fault."""
         if not self._refused:
-            self._refuse(UNREADABLE)
+            self._refuse(UNREADABLE if data[9:12] == b"400" else INTERNAL)
 
     def pause_reading(self) -> None:
         self._inner_paused = True

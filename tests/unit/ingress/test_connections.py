@@ -13,9 +13,11 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 from aiohttp import http_parser
+from structlog.testing import capture_logs
 
 from ingress.http import server
 from ingress.http import server as ingress_server
+from ingress.http.exchanges import Exchanges
 from ingress.http.guard import Guard
 from ingress.http.server import require_c_parser
 from runtime.errors import RefusedError
@@ -251,6 +253,44 @@ async def test_beyond_the_in_flight_limit_is_503() -> None:
         assert (await one.answer()).status == 202
         await two.send(WEBHOOK)
         assert (await two.answer()).status == 202
+
+
+async def test_fault_outside_the_handler_is_500_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Exchanges, "_answered", lambda *_: 1 // 0)
+    with capture_logs() as lines:
+        async with serving() as server, raw_connection(server) as connection:
+            await connection.send(WEBHOOK)
+
+            assert_problem(await connection.answer(), 500, "internal")
+            assert await connection.closed()
+    assert ["ZeroDivisionError" in str(line) for line in lines if line["event"] == "connection.failed"] == [True]
+
+
+async def test_unreadable_http_is_no_fault_of_ours() -> None:
+    with capture_logs() as lines:
+        async with serving() as server, raw_connection(server) as connection:
+            await connection.send(b"hello\r\n\r\n")
+            assert (await connection.answer()).status == 400
+    assert [line for line in lines if line["event"] == "connection.failed"] == []
+
+
+async def test_what_comes_behind_a_webhook_that_is_being_stored_waits_and_is_counted() -> None:
+    behind = 20
+    async with serving() as server, raw_connection(server) as connection:
+        server.publisher.hold()
+        await connection.send(WEBHOOK)
+        await until(lambda: publishing(server), seconds=5)
+        await connection.send(WEBHOOK * behind)
+        await until(lambda: buffered(server), seconds=5)
+        assert server.publisher.waiting == 1
+
+        server.publisher.release()
+        assert [(await connection.answer()).status for _ in range(1 + behind)] == [202] * (1 + behind)
+        assert server.counted("ringover_http_buffered_bytes") == 0
+
+
+async def buffered(server: Serving) -> bool:
+    return server.counted("ringover_http_buffered_bytes") > 0
 
 
 async def test_pipelined_webhooks_are_answered_in_order() -> None:
