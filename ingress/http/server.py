@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -92,6 +93,7 @@ async def webhook_server(
 
     Raises:
         AddressInUseError: the port is taken or the host is not ours.
+        RefusedError: aiohttp does not know one of our options.
     """
     limits = ConnectionLimits(
         admission,
@@ -101,12 +103,13 @@ async def webhook_server(
         refusal=exchanges.refusal,
     )
     server = _aiohttp_server(exchanges, keepalive_seconds)
-    listening = await _listening(lambda: Guard(server, limits), host, port, tls=tls, shares_port=shares_port)
+    shared = shared_port.listening(host, port, backlog=BACKLOG) if shares_port else []
+    listening = await _listening(lambda: Guard(server, limits), shared, host, port, tls)
     try:
         yield int(listening[0].sockets[0].getsockname()[1])
         exchanges.leave()
-        if shares_port:
-            await shared_port.leave([one for each in listening for one in each.sockets])
+        if shared:
+            await shared_port.leave(shared)
             _close(listening)
         if leave_seconds:
             await asyncio.sleep(leave_seconds)
@@ -118,7 +121,12 @@ async def webhook_server(
 
 
 def _aiohttp_server(exchanges: Exchanges, keepalive_seconds: float) -> web.Server:
-    return web.Server(
+    """Make aiohttp's server, with its limits.
+
+    Raises:
+        RefusedError: it does not know one of them, and would go on without all.
+    """
+    server = web.Server(
         exchanges.answer,
         logger=_ERRORS,
         access_log=None,
@@ -130,16 +138,20 @@ def _aiohttp_server(exchanges: Exchanges, keepalive_seconds: float) -> web.Serve
         max_headers=MAX_HEADERS,
         read_bufsize=READ_BYTES,
     )
+    if server().keepalive_timeout != keepalive_seconds:
+        raise RefusedError(
+            "this version of aiohttp does not know one of our limits, and would go on without all of them"
+        )
+    return server
 
 
 async def _listening(
-    factory: Callable[[], Guard], host: str, port: int, *, tls: ssl.SSLContext | None, shares_port: bool
+    factory: Callable[[], Guard], shared: Sequence[socket.socket], host: str, port: int, tls: ssl.SSLContext | None
 ) -> list[asyncio.Server]:
-    """Listen on each address of the host."""
+    """Listen on the shared sockets, or else on each address of the host."""
     loop = asyncio.get_running_loop()
-    if shares_port:
-        sockets = shared_port.listening(host, port, backlog=BACKLOG)
-        return [await loop.create_server(factory, sock=one, ssl=tls, backlog=BACKLOG) for one in sockets]
+    if shared:
+        return [await loop.create_server(factory, sock=one, ssl=tls, backlog=BACKLOG) for one in shared]
     try:
         return [await loop.create_server(factory, host, port, ssl=tls, backlog=BACKLOG)]
     except OSError as error:

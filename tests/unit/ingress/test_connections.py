@@ -1,6 +1,7 @@
 """What a hostile or broken peer meets, byte by byte: unreadable HTTP, slowness, size, pile-ups, and the drain."""
 
 import asyncio
+import functools
 import gc
 import json
 import logging
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
 import pytest
-from aiohttp import http_parser
+from aiohttp import http_parser, web
 from structlog.testing import capture_logs
 
 from ingress.http import server
@@ -475,6 +476,15 @@ def test_python_parser_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(RefusedError, match="AIOHTTP_NO_EXTENSIONS"):
         require_c_parser()
+
+
+async def test_version_of_aiohttp_without_one_of_our_limits_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would go on without all of them, and decompress."""
+    monkeypatch.setattr(web, "Server", functools.partial(web.Server, unknown=1))
+
+    with pytest.raises(RefusedError, match="would go on without all of them"):
+        async with serving():
+            pass
 
 
 LARGE = BODY + b" " * 6000
