@@ -20,7 +20,8 @@ from tests.support.secured import make_tables
 
 TEST_PARTITIONS = 3
 SERVER_DIRECTORIES = {"integration", "e2e"}
-WHERE_SERVERS_ARE = {*SERVER_DIRECTORIES, "contract"}  # where the Makefile looks for tests that need them
+# Where the Makefile looks for tests that need servers; mutations are run by themselves.
+WHERE_SERVERS_ARE = {*SERVER_DIRECTORIES, "contract", "mutations"}
 SERVER_FIXTURES = {"servers", "stack"}
 
 
