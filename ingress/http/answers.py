@@ -10,18 +10,16 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final
 
 import orjson
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from multidict import istr
 
 from ingress.accept import Accepted, ToRaw
 
 JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
-REQUEST_ID_HEADER: Final[str] = istr("X-Request-Id")
+REQUEST_ID_HEADER = "X-Request-Id"
 # In place of aiohttp's, which tells versions.
 SERVER = "ringover-ingress"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from encodings.aliases import aliases
 
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
+from multidict import istr
 
 from ingress.http.answers import JSON_TYPE, REQUEST_ID_HEADER, Problem
 from ingress.http.guard import Guard
@@ -13,6 +14,7 @@ from ingress.http.problems import BODY_INCOMPLETE, ENCODED, EVICTED, NOT_JSON_TY
 
 MAX_STORED_CONTENT_TYPE = 256  # characters; real ones have under 40
 
+_X_REQUEST_ID = istr(REQUEST_ID_HEADER)
 _ENCODINGS = {*aliases, *aliases.values()}
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")  # RFC 9562 section 4, any version
 
@@ -32,7 +34,7 @@ _RANDOM = _random()
 
 def request_id(request: web.BaseRequest) -> str:
     """Keep the sender's `X-Request-Id` when it is one UUID, otherwise make a new one."""
-    values = request.headers.getall(REQUEST_ID_HEADER, ())
+    values = request.headers.getall(_X_REQUEST_ID, ())
     if len(values) == 1 and _UUID.fullmatch(values[0]):
         return values[0]
     return new_request_id()
