@@ -44,10 +44,10 @@ class Guard(asyncio.Protocol, WrappedTransport):
     """
 
     __slots__ = (
-        "_begun",
         "_body_bytes",
         "_closes",
         "_complete",
+        "_head_read",
         "_held",
         "_inner",
         "_inner_paused",
@@ -68,8 +68,8 @@ class Guard(asyncio.Protocol, WrappedTransport):
         self._loop = asyncio.get_running_loop()
         self._inner: asyncio.Protocol | None = None
         self.began: float | None = None
-        # Of the present request: its head was read; all of it came.
-        self._begun = self._complete = False
+        # Whether the head of the present request was read, and whether all of the request came.
+        self._head_read = self._complete = False
         self._closes = self._refused = False
         self._reading: asyncio.Timeout | None = None  # of who waits for the body
         # Bytes received and not yet done with, at most; what of them was not yet passed on; the last that was.
@@ -78,13 +78,13 @@ class Guard(asyncio.Protocol, WrappedTransport):
         self._last_piece = 0
         self._inner_paused = False
 
-    # What the handler says.
+    # Called by the handler.
 
     def begins(self) -> bool:
         """Note that a head was read; whether its request is to be answered."""
         if self._refused:
             return False
-        self._begun = True
+        self._head_read = True
         self._body_bytes = 0
         if self.began is None:  # it came together with the request before it
             self.began = self._loop.time()
@@ -110,7 +110,7 @@ class Guard(asyncio.Protocol, WrappedTransport):
             self._transport.write(CONTINUE)
 
     def complete(self, body_bytes: int) -> None:
-        """Note that all of the request came; nobody has it give way any more."""
+        """Note that nothing more of the request is waited for; it does not give way to others any more."""
         self._reading = None
         self._complete = True
         self._body_bytes = body_bytes
@@ -124,7 +124,7 @@ class Guard(asyncio.Protocol, WrappedTransport):
             transport.write(data)
         self._answered()
 
-    # What the transport says.
+    # Called by the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -146,13 +146,13 @@ class Guard(asyncio.Protocol, WrappedTransport):
         self._held = size
         if self.began is None and not self._closes:
             self._begin()
-        waits = bool(self._pending)
+        is_next = not self._pending and not self._complete
         self._pending += data
-        if not waits and not self._complete and self._limits.arrivals.take():
+        if is_next and self._limits.arrivals.take():
             self._pass()
         else:
             self.hold_reading()
-            if not waits and not self._complete:
+            if is_next:
                 self._limits.arrivals.later(self._pass_on)
 
     def eof_received(self) -> bool:
@@ -177,9 +177,9 @@ class Guard(asyncio.Protocol, WrappedTransport):
         self.abort()
 
     def resume_writing(self) -> None:
-        """Nothing was told to stop."""
+        """Do nothing: `pause_writing` has ended the connection."""
 
-    # What aiohttp says to its transport.
+    # Called by aiohttp's protocol, whose transport this is.
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Answer in our words what aiohttp answers by itself: a request that it could not read, or a fault."""
@@ -197,7 +197,7 @@ class Guard(asyncio.Protocol, WrappedTransport):
         elif self._paused:  # aiohttp asks for it twice in each request
             self._go_on()
 
-    # What the limits say.
+    # Called when a limit is reached.
 
     def evict(self) -> None:
         """Close what is idle; answer 503 to what is half received."""
@@ -214,7 +214,7 @@ class Guard(asyncio.Protocol, WrappedTransport):
         self._limits.arrivals.later(self._refuse_late_head)
 
     def _refuse_late_head(self) -> None:
-        if self.began is not None and not self._begun and not self._refused:
+        if self.began is not None and not self._head_read and not self._refused:
             self._refuse(TIMED_OUT)
 
     def _takes(self, size: int) -> bool:
@@ -223,7 +223,7 @@ class Guard(asyncio.Protocol, WrappedTransport):
             return not self._refused  # it may have evicted itself, having waited longest
         if self._reading is not None:
             self._give_up_body()
-        elif self._begun:
+        elif self._head_read:
             self._refused = True  # the answer that is due ends the connection
             self.hold_reading()
         else:
@@ -255,7 +255,7 @@ class Guard(asyncio.Protocol, WrappedTransport):
 
     def _answered(self) -> None:
         """Free what was held for the request; from now on the sender owes us the next one."""
-        self._begun = self._complete = False
+        self._head_read = self._complete = False
         self._reading = None
         self.began = None
         if self._inner is None:
@@ -279,7 +279,7 @@ class Guard(asyncio.Protocol, WrappedTransport):
         """Wake who waits for the body, to answer 503; take nothing more."""
         self._refused = True
         self.hold_reading()
-        if self._reading is not None:
+        if self._reading is not None and not self._reading.expired():
             self._reading.reschedule(self._loop.time())
 
     def _refuse(self, problem: Problem) -> None:
@@ -294,7 +294,7 @@ class Guard(asyncio.Protocol, WrappedTransport):
 
     def _let_go(self, exc: Exception | None) -> None:
         """Part from aiohttp's protocol; what a request holds is held until it is done."""
-        if not self._begun:
+        if not self._head_read:
             self._limits.admission.release(self)
         inner, self._inner = self._inner, None
         self._transport = None

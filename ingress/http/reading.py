@@ -98,7 +98,9 @@ def arrived_body(request: web.BaseRequest, guard: Guard, *, max_body_bytes: int)
     content = request.content
     if not content.is_eof() or content.exception() is not None:
         return None
-    return _complete(content.read_nowait(), guard, max_body_bytes)
+    body = content.read_nowait()
+    guard.complete(len(body))
+    return body if len(body) <= max_body_bytes else TOO_LARGE
 
 
 async def read_body(
@@ -108,6 +110,7 @@ async def read_body(
 
     It has to be there `timeout_seconds` after the first byte of the request.
     """
+    body = b""
     try:
         async with guard.reading(timeout_seconds):
             _invite(request, guard)
@@ -117,12 +120,9 @@ async def read_body(
     except (web.RequestPayloadError, ConnectionError) as error:
         error.__traceback__ = None  # its frames hold the body and the stream, which holds the error
         return BODY_INCOMPLETE
-    return _complete(body, guard, max_body_bytes)
-
-
-def _complete(body: bytes, guard: Guard, max_bytes: int) -> bytes | Problem:
-    guard.complete(len(body))
-    return body if len(body) <= max_bytes else TOO_LARGE
+    finally:
+        guard.complete(len(body))
+    return body if len(body) <= max_body_bytes else TOO_LARGE
 
 
 async def _read(content: StreamReader, max_bytes: int) -> bytes:

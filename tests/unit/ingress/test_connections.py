@@ -535,6 +535,42 @@ async def test_slowest_sender_gives_way_to_others() -> None:
         assert server.counted("ringover_http_displaced_total", wanted="bytes") == 1
 
 
+async def test_sender_that_timed_out_is_answered_though_others_need_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = asyncio.Event()
+    refusals = [False]  # the loop has no room when the slow one has timed out
+
+    async def wait(_work: int) -> None:
+        await released.wait()
+
+    async def timed_out() -> bool:
+        return not refusals
+
+    async with (
+        serving(max_bytes=9000, request_timeout_seconds=0.2) as server,
+        raw_connection(server) as slow,
+        raw_connection(server) as slower,
+        raw_connection(server) as good,
+    ):
+        budget = server.exchanges._budget
+        monkeypatch.setattr(budget, "take", lambda _work: refusals.pop() if refusals else True)
+        monkeypatch.setattr(budget, "wait", wait)
+        await slow.send(signed_head(LARGE, f"Content-Length: {len(LARGE)}") + LARGE[:-1])
+        await until(timed_out, seconds=5)
+        held = server.counted("ringover_http_buffered_bytes")
+        await slower.send(head("X: " + "x" * 7000)[:-4])
+
+        async def both_hold() -> bool:
+            return server.counted("ringover_http_buffered_bytes") > held
+
+        await until(both_hold, seconds=5)
+        await good.send(signed_head(LARGE, f"Content-Length: {len(LARGE)}") + LARGE)
+
+        assert (await good.answer()).status == 202
+        assert_problem(await slower.answer(), 503, "overloaded")
+        released.set()
+        assert_problem(await slow.answer(), 408, "request_timeout")
+
+
 async def test_body_beyond_the_room_is_503_and_small_ones_go_on() -> None:
     async with serving(max_bytes=4000) as server, raw_connection(server) as one, raw_connection(server) as two:
         server.publisher.hold()
