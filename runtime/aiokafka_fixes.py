@@ -1,9 +1,8 @@
-r"""Patches the Kafka client (aiokafka 0.14) where it would lose, disorder or stop records, and reaches inside it.
+r"""Patches the Kafka client (aiokafka 0.14) where it would lose, disorder or stop records, and uses its private names.
 
-All patches are made by one `apply()`. What the client has no public way to is asked of its insides here only.
-
-`runtime.kafka.client_options` calls it, so no client of ours is made before it: neither a program nor a command has to
-think of it. Not when this module is imported: tests look at what the client does by itself.
+All patches are made by one `apply()`. `runtime.kafka.client_options` calls it, so no client of ours is made before it:
+neither a program nor a command has to think of it. Not when this module is imported: tests look at what the client does
+by itself.
 
 | trap | without the patch | test, in tests/unit/runtime |
 |---|---|---|
@@ -85,7 +84,7 @@ async def abandon_batches(producer: AIOKafkaProducer) -> None:
 
 
 def transactions_of(producer: AIOKafkaProducer) -> Any:
-    """Return what has the state of the producer's transaction."""
+    """Return the object that keeps the state of the producer's transaction."""
     return producer._txn_manager  # noqa: SLF001
 
 

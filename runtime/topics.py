@@ -103,13 +103,12 @@ class TopicWatch:
             topic = topic_named(name)
             self._gauge.labels(topic.name if topic else name).set(count)
         now = time.monotonic()
-        if now >= self._due:
-            answer = await read_settings(self._options, list(seen))
-            self._settings |= {name: settings for name, settings in answer.items() if settings}
-            self._judge()
+        answer = await read_settings(self._options, list(seen)) if now >= self._due else None
+        self._settings |= {name: settings for name, settings in (answer or {}).items() if settings}
+        self._judge()
+        if answer is not None:
             settled = self.problem is None and answer.keys() >= seen.keys()
             self._due = now + (LOOK_SECONDS if settled else SOON_SECONDS)
-        self._judge()
 
     def _judge(self) -> None:
         known = [

@@ -1,7 +1,7 @@
 """Writes answers: 202 with what became of the webhook, or problem details (RFC 9457).
 
 They are made as bytes at once: `web.Response` takes as long as everything else that aiohttp does for a request
-(docs/performance.md).
+(docs/design.md, "Overload").
 """
 
 import time

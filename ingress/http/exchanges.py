@@ -61,15 +61,14 @@ class Exchanges:
             return CLOSED  # nobody waits for it any more
         context = RequestContext(reading.request_id(request), _endpoint(request), perf_counter())
         self._in_flight += 1
+        outcome: Outcome
         try:
             body: bytes | Problem | None = self._refusal_of_head(request, context)
             if body is None:
                 body = reading.arrived_body(request, guard, max_body_bytes=self._limits.max_body_bytes)
                 if body is None or not self._budget.take(_work(body)):
                     body = await self._awaited(request, guard, body)
-            outcome: Outcome = (
-                body if isinstance(body, Problem) else (await self._handler.take(request.headers, body, context))
-            )
+            outcome = body if isinstance(body, Problem) else await self._handler.take(request.headers, body, context)
         except Exception as error:  # noqa: BLE001 - one webhook's
             report("webhook.failed", error, request_id=context.request_id, endpoint=context.endpoint)
             outcome = problems.INTERNAL
@@ -137,7 +136,7 @@ class Exchanges:
             answer = outcome.answer(context.request_id)
         else:
             answer = accepted_answer(outcome, context.request_id)
-        # What follows a request to change the protocol, which is declined, is no request of HTTP/1.1.
+        # An upgrade is declined, and the bytes behind it are of another protocol.
         closes = answer.close or self._leaving or not request.keep_alive or hdrs.UPGRADE in request.headers
         old, with_body = request.version == HttpVersion10, request.method != hdrs.METH_HEAD
         guard.answer(answer.wire(keep_alive=not closes, announced=old, with_body=with_body), closes=closes)
